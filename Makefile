@@ -1,0 +1,60 @@
+# Every target makes .venv by itself, and installs only when pyproject.toml or requirements.txt is newer.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+CONTENT ?= images/content/mountain_lake.jpg
+STYLE ?= images/style/swirling_night.jpg
+SIZE ?= 400
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab lint format images clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/.core: pyproject.toml
+	@test -x $(BIN)/python || { echo "Making $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing nst_tf and what it needs; the first time takes a minute or two ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core requirements.txt
+	@echo "Installing what the tests need ..."
+	@$(PIP) -r requirements.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.core requirements.txt
+	@echo "Installing what the notebooks need ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.core
+	@$(PIP) -e '.[lint]'
+	@touch $@
+
+demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], offline; results in outputs/
+	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features offline --size $(SIZE) \
+		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
+
+test: $(VENV)/.test  ## run the tests
+	@$(BIN)/python -m pytest -q
+
+lab: $(VENV)/.lab  ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=.
+
+lint: $(VENV)/.lint  ## check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.lint  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+images: $(VENV)/.core  ## make the bundled pictures again (minutes)
+	@$(BIN)/python images/make_images.py
+
+clean:  ## remove .venv and outputs
+	rm -rf $(VENV) outputs

@@ -1,0 +1,36 @@
+"""Files that are either written whole or not at all."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move it there when the block ends well.
+
+    A reader never sees half a file, and what stood at `path` before stays until the new file is complete.  Missing
+    parent folders are made.
+
+    Args:
+        path: Where the file is to stand.
+
+    Yields:
+        A path in the same folder, to be written to; it is removed if the block raises.
+
+    Raises:
+        OSError: If the folder cannot be made or written to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            # Without this a crash of the machine could leave the new name on an empty file.
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

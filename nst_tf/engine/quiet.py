@@ -1,0 +1,38 @@
+"""TensorFlow without the lines its C++ half writes while it starts."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Keep file descriptor 2 silent inside the block; if the block raises, what was held back is written after all.
+
+    TensorFlow reports missing GPU drivers and CPU features there before any log level applies, and a person who
+    mistyped a path should not have to find the one line that matters among them.
+    """
+    with tempfile.TemporaryFile() as held_back:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held_back.seek(0)
+            os.write(2, held_back.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow and look for its devices, quietly."""
+    with quiet_start():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()

@@ -1,0 +1,226 @@
+"""Feature extractors: networks that turn a picture into the activations of chosen layers.
+
+Layer names are Keras's own, such as `block4_conv2`.  Preprocessing lives inside the extractor, so that a picture is
+always RGB in [0, 1] outside of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.engine.weights import imagenet_weights
+
+PREPROCESSING = ("caffe", "torch", "tf", "none")
+POOLING = ("max", "average")
+
+# The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+TORCH_MEAN_RGB = (0.485, 0.456, 0.406)
+TORCH_STANDARD_DEVIATION_RGB = (0.229, 0.224, 0.225)
+
+
+class FeatureExtractor:
+    """A frozen network that returns the features of chosen layers.
+
+    Args:
+        name: What to call it in reports, such as "vgg19 (imagenet)".
+        model: Keras model from preprocessed pictures to a list of features, one for each of `layers`.
+        layers: The layers' names, in the order of the model's outputs.
+        preprocessing: One of "caffe", "torch", "tf", "none".
+        companions: For some style layers, another of `layers` whose Gram matrix belongs to the same style term.  The
+            offline network pairs each layer with the colours at its scale.
+
+    Example:
+        >>> extractor = vgg19_features(["block1_conv1", "block4_conv2"])
+        >>> extractor(content_image)["block4_conv2"].shape
+        TensorShape([1, 64, 48, 512])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: keras.Model,
+        layers: Iterable[str],
+        *,
+        preprocessing: str = "none",
+        companions: Mapping[str, str] | None = None,
+    ):
+        _check_choice(preprocessing, PREPROCESSING, "preprocessing")
+        self.name = name
+        self.model = model
+        self.layers = tuple(layers)
+        self.preprocessing = preprocessing
+        self.companions = dict(companions or {})
+
+    def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the features of a picture.
+
+        Args:
+            image: float32 (batch, height, width, 3), RGB in [0, 1].
+
+        Returns:
+            By layer name, (batch, height, width, channels).
+        """
+        features = self.model(preprocess(image, self.preprocessing), training=False)
+        return dict(zip(self.layers, features, strict=True))
+
+    def __repr__(self) -> str:
+        return f"FeatureExtractor({self.name!r}, layers={list(self.layers)})"
+
+
+def preprocess(image: tf.Tensor, preprocessing: str) -> tf.Tensor:
+    """Bring a picture into the range a network was trained with.
+
+    Args:
+        image: (batch, height, width, 3), RGB in [0, 1].
+        preprocessing: In Keras's words: "caffe" is BGR in [0, 255] minus ImageNet's mean; "torch" is RGB minus the
+            mean, divided by the standard deviation; "tf" is RGB in [−1, 1]; "none" changes nothing.
+
+    Raises:
+        ValueError: If the word is another.
+    """
+    if preprocessing == "caffe":
+        return image[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR, image.dtype)
+    if preprocessing == "torch":
+        mean, deviation = (tf.constant(c, image.dtype) for c in (TORCH_MEAN_RGB, TORCH_STANDARD_DEVIATION_RGB))
+        return (image - mean) / deviation
+    if preprocessing == "tf":
+        return image * 2.0 - 1.0
+    _check_choice(preprocessing, PREPROCESSING, "preprocessing")
+    return image
+
+
+def vgg19_features(
+    layers: Iterable[str],
+    *,
+    weights: str | os.PathLike | None = "imagenet",
+    pooling: str = "max",
+    preprocessing: str = "caffe",
+) -> FeatureExtractor:
+    """Make a feature extractor of VGG19, truncated at the deepest layer asked for.
+
+    Args:
+        layers: Names such as "block1_conv1" to "block5_conv4", or "block1_pool" to "block5_pool".
+        weights: "imagenet" (from Keras's cache, else downloaded), the path of a Keras weights file of VGG19 without
+            its top, or None for random weights from a fixed seed.
+        pooling: "max" as published, or "average" (the plain mean), which Gatys et al. found to look better.
+        preprocessing: "caffe" as the network was trained, "torch", "tf" or "none".
+
+    Raises:
+        ValueError: If a layer or option is unknown, or the weights cannot be had or read.
+
+    Reference:
+        Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1,
+        column E.
+    """
+    return _vgg_features("vgg19", keras.applications.VGG19, layers, weights, pooling, preprocessing)
+
+
+def vgg16_features(
+    layers: Iterable[str],
+    *,
+    weights: str | os.PathLike | None = "imagenet",
+    pooling: str = "max",
+    preprocessing: str = "caffe",
+) -> FeatureExtractor:
+    """Make a feature extractor of VGG16; see `vgg19_features`.  Its blocks 3 to 5 have three convolutions each.
+
+    Reference:
+        Simonyan, Zisserman 2015, table 1, column D.
+    """
+    return _vgg_features("vgg16", keras.applications.VGG16, layers, weights, pooling, preprocessing)
+
+
+def keras_features(
+    model: keras.Model, layers: Iterable[str], *, preprocessing: str, name: str | None = None
+) -> FeatureExtractor:
+    """Make a feature extractor of any Keras model that takes pictures.
+
+    Args:
+        model: A functional Keras model with one input of shape (batch, height, width, 3).
+        layers: Names of its layers.
+        preprocessing: What its input is to be: "caffe", "torch", "tf" or "none".
+        name: What to call it in reports; the model's own name if not given.
+
+    Raises:
+        ValueError: If a layer is not in the model.
+    """
+    layers = tuple(layers)
+    _check_layers(layers, [layer.name for layer in model.layers], model.name)
+    truncated = keras.Model(model.inputs, [model.get_layer(layer).output for layer in layers])
+    return FeatureExtractor(name or model.name, truncated, layers, preprocessing=preprocessing)
+
+
+def _vgg_features(
+    network: str,
+    build: Callable[..., keras.Model],
+    layers: Iterable[str],
+    weights: str | os.PathLike | None,
+    pooling: str,
+    preprocessing: str,
+) -> FeatureExtractor:
+    layers = tuple(layers)
+    _check_choice(pooling, POOLING, "pooling")
+    _check_choice(preprocessing, PREPROCESSING, "preprocessing")
+    published = build(include_top=False, weights=None)
+    published.trainable = False
+    names = [layer.name for layer in published.layers[1:]]
+    _check_layers(layers, names, network)
+    origin = _set_weights(published, network, weights)
+
+    image = keras.Input((None, None, 3))
+    outputs, tensor = {}, image
+    for layer in published.layers[1 : 2 + max(names.index(layer) for layer in layers)]:
+        if pooling == "average" and isinstance(layer, keras.layers.MaxPooling2D):
+            layer = keras.layers.AveragePooling2D(2, name=layer.name)
+        tensor = layer(tensor)
+        outputs[layer.name] = tensor
+    model = keras.Model(image, [outputs[layer] for layer in layers])
+    return FeatureExtractor(f"{network} ({origin})", model, layers, preprocessing=preprocessing)
+
+
+def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:
+    """Load or draw the weights, and return a word for where they come from."""
+    if weights is None:
+        _draw_weights(model)
+        return "random"
+    path = imagenet_weights(network) if weights == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise ValueError(f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights.")
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"{str(path)!r} does not hold the weights of {network.upper()} without its top ({error})."
+        ) from error
+    return "imagenet" if weights == "imagenet" else path.name
+
+
+def _draw_weights(model: keras.Model) -> None:
+    """Draw He-normal kernels from a fixed seed, without touching Keras's global one."""
+    generator = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.weights:
+            kernel_shape, bias_shape = (weight.shape for weight in layer.weights)
+            deviation = np.sqrt(2 / np.prod(kernel_shape[:-1]))
+            kernel = generator.normal(0, deviation, kernel_shape).astype(np.float32)
+            layer.set_weights([kernel, np.zeros(bias_shape, np.float32)])
+
+
+def _check_layers(layers: tuple[str, ...], known: list[str], network: str) -> None:
+    if not layers:
+        raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
+    for layer in layers:
+        if layer not in known:
+            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
+
+
+def _check_choice(value: str, known: tuple[str, ...], what: str) -> None:
+    if value not in known:
+        raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")
