@@ -192,7 +192,9 @@ def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | 
         return "random"
     path = imagenet_weights(network) if weights == "imagenet" else Path(weights)
     if not path.is_file():
-        raise ValueError(f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights.")
+        raise ValueError(
+            f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
+        )
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

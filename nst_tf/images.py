@@ -220,7 +220,9 @@ def _read_file(path: Path) -> bytes:
             raise ValueError(f"{_shown(path)} is not a file. Give the path of one picture.")
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(f"Cannot read {_shown(path)}: {error.strerror}. Check the path and its permissions.") from error
+        raise ValueError(
+            f"Cannot read {_shown(path)}: {error.strerror}. Check the path and its permissions."
+        ) from error
 
 
 def _fetch(url: str) -> bytes:
@@ -245,7 +247,9 @@ def _read_response(response: Any, url: str, deadline: float) -> bytes:
         if len(received) > DOWNLOAD_LIMIT_BYTES:
             raise ValueError(f"{url!r} is larger than {DOWNLOAD_LIMIT_BYTES // 2**20} MiB. Give a smaller picture.")
         if time.monotonic() > deadline:
-            raise ValueError(f"{url!r} took longer than {DOWNLOAD_LIMIT_SECONDS} s. Download it by hand, give its path.")
+            raise ValueError(
+                f"{url!r} took longer than {DOWNLOAD_LIMIT_SECONDS} s. Download it by hand, give its path."
+            )
     return bytes(received)
 
 
@@ -350,7 +354,9 @@ def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         height, width = size
         # One channel at a time, since Pillow resizes floating-point pictures only in grey.
         channels = [
-            Image.fromarray(np.ascontiguousarray(pixels[..., channel])).resize((width, height), Image.Resampling.LANCZOS)
+            Image.fromarray(np.ascontiguousarray(pixels[..., channel])).resize(
+                (width, height), Image.Resampling.LANCZOS
+            )
             for channel in range(3)
         ]
         pixels = np.stack([np.asarray(channel) for channel in channels], axis=-1)

@@ -192,7 +192,9 @@ def _roughness(image: tf.Tensor, form: str) -> tf.Tensor:
     if form == "keras":
         squared = tf.square(down[:, :, :-1, :]) + tf.square(across[:, :-1, :, :])
         return tf.reduce_sum(tf.pow(squared, 1.25))
-    raise ValueError(f"Unknown form of the total variation {form!r}; expected one of {', '.join(TOTAL_VARIATION_FORMS)}.")
+    raise ValueError(
+        f"Unknown form of the total variation {form!r}; expected one of {', '.join(TOTAL_VARIATION_FORMS)}."
+    )
 
 
 def _lifted(tensor: tf.Tensor) -> tf.Tensor:

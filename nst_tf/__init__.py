@@ -1,0 +1,39 @@
+"""Neural style transfer by image optimisation, with Keras and TensorFlow.
+
+    import nst_tf
+
+    content_image = nst_tf.load_image("content.jpg", max_side=512)
+    style_image = nst_tf.load_image("style.jpg", max_side=512)
+    nst_tf.stylize(content_image, style_image).save("stylized.png")
+
+Names are loaded when they are first used, so that importing the package takes no time.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "images": ("load_image", "save_image"),
+    "losses": ("gram_matrix", "content_loss", "style_loss", "total_variation_loss"),
+    "features": ("FeatureExtractor", "vgg19_features", "vgg16_features", "keras_features", "preprocess"),
+    "offline": ("offline_features",),
+    "recipes": ("Recipe", "Optimizer", "Objective", "Losses", "RECIPES"),
+    "transfer": ("stylize", "Result", "Step"),
+    "display": ("show_images", "plot_history", "timelapse"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,143 @@
+"""The command line: python -m nst_tf stylize CONTENT STYLE -o OUT."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nst_tf.transfer import Result, Step
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DEFAULT_SIZE = 512
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 2 bad input, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"nst_tf: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("nst_tf: interrupted before there was a picture to keep.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nst_tf", description="Neural style transfer by image optimisation.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    command = commands.add_parser("stylize", help="repaint one picture in the style of another")
+    command.add_argument("content", metavar="CONTENT", help="path or URL of the picture to repaint")
+    command.add_argument("style", metavar="STYLE", help="path or URL of the picture whose style it gets")
+    command.add_argument("-o", "--output", required=True, metavar="OUT", help="where to save: .png, .jpg or .webp")
+    command.add_argument("--recipe", default="studio", metavar="NAME", help="a named recipe (default: %(default)s)")
+    command.add_argument(
+        "--features",
+        default="auto",
+        metavar="NAME",
+        help="auto, vgg19, vgg16 or offline; offline needs no download (default: %(default)s)",
+    )
+    command.add_argument(
+        "--solver",
+        default="fast",
+        metavar="NAME",
+        help="fast, or published for the recipe's own (default: %(default)s)",
+    )
+    command.add_argument(
+        "--size",
+        type=_positive,
+        default=DEFAULT_SIZE,
+        metavar="N",
+        help="longest side of the result in pixels (default: %(default)s)",
+    )
+    command.add_argument("--steps", type=_positive, metavar="N", help="how many steps (default: the recipe's)")
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="for all that is random (default: %(default)s)"
+    )
+    command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
+    command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
+    command.set_defaults(run=_stylize)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _stylize(options: argparse.Namespace) -> int:
+    begun = time.monotonic()
+    # All that can be wrong with the input is found before TensorFlow is imported, which takes seconds.
+    from nst_tf.images import read_pixels, save_options
+
+    save_options(options.output)
+    content, style = (read_pixels(path, max_side=options.size) for path in (options.content, options.style))
+
+    from nst_tf.engine.quiet import start_tensorflow
+
+    print("Starting TensorFlow ...", flush=True)
+    start_tensorflow()
+    import tensorflow as tf
+
+    from nst_tf.transfer import stylize
+
+    watcher = _Watcher(keeps_images=bool(options.timelapse))
+    result = stylize(
+        tf.constant(content[None]),
+        tf.constant(style[None]),
+        recipe=options.recipe,
+        features=options.features,
+        solver=options.solver,
+        steps=options.steps,
+        seed=options.seed,
+        callback=watcher,
+    )
+    _save_all(result, watcher, options)
+    height, width = result.image.shape[1:3]
+    print(
+        f"{options.output}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
+        f"with {result.features} features{'; interrupted, best picture kept' if result.status != 'done' else ''}."
+    )
+    return DONE if result.status == "done" else INTERRUPTED
+
+
+def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) -> None:
+    result.save(options.output)
+    if options.plot:
+        from nst_tf.display import plot_history
+
+        plot_history(result.history).savefig(options.plot, dpi=120)
+    if options.timelapse:
+        from nst_tf.display import timelapse
+
+        timelapse([*watcher.images, result.image], options.timelapse)
+
+
+class _Watcher:
+    """A callback that draws a progress bar, and keeps pictures for a time-lapse if asked to."""
+
+    def __init__(self, *, keeps_images: bool):
+        self.images = []
+        self._keeps_images = keeps_images
+        self._bar = None
+
+    def __call__(self, step: Step) -> None:
+        if self._bar is None:
+            import keras
+
+            self._bar = keras.utils.Progbar(step.steps, stateful_metrics=["loss", "content", "style"], unit_name="step")
+        values = [("loss", step.losses.total), ("content", step.losses.content), ("style", step.losses.style)]
+        self._bar.update(step.step, values)
+        if self._keeps_images:
+            self.images.append(step.image())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""A feature extractor learned from the two pictures themselves, in seconds, with nothing to download.
+
+The network has the outline of VGG19: five blocks, halved in size after each, but one narrow convolution a block.  Its
+filters come from spherical k-means on whitened 3 × 3 patches, block after block, so that each filter answers to one
+kind of patch that these two pictures hold.  Whitening throws away the flat colour of a patch, so every block has a
+second output beside its features: the picture itself, averaged down to the block's size.
+
+A name of VGG19 maps onto this network by its block: `block4_conv1` to `block4_conv4` are all block 4's one
+convolution, and `block4_pool` is what block 5 is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy import sparse
+
+from nst_tf.features import FeatureExtractor
+
+WIDTHS = (32, 64, 128, 128, 128)
+CONVOLUTIONS = (2, 2, 4, 4, 4)  # of VGG19's blocks, whose names are understood
+KERNEL = 3
+PATCHES = 20_000
+ROUNDS = 10
+# Directions with less than this fraction of the largest variance are not amplified to full strength by whitening.
+WHITENING_FLOOR = 0.03
+KEPT_DIRECTIONS = 256
+
+
+def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed: int = 0) -> FeatureExtractor:
+    """Learn a small VGG-shaped network from the pictures given, and freeze it.
+
+    Args:
+        images: The pictures to learn from, as a rule the content and the style image: each float32
+            (1, height, width, 3), RGB in [0, 1].
+        layers: Names of VGG19's layers; see the module's text for how they map onto this network.
+        seed: Which patches are drawn and where k-means starts.  The same seed and pictures give the same network.
+
+    Returns:
+        An extractor whose features have 32, 64, 128, 128 and 128 channels in blocks 1 to 5.  Each layer that is not a
+        pooling layer has a companion (`extractor.companions`), the colours at its scale with a constant channel, whose
+        Gram matrix holds the mean and covariance of the colours.
+
+    Raises:
+        ValueError: If a layer is not one of VGG19's.
+
+    Reference:
+        Learning filters by k-means on whitened patches: Coates, Ng, "Learning Feature Representations with K-means",
+        2012.  Scaling each unit to unit variance on the data: Krähenbühl et al., "Data-dependent Initializations of
+        Convolutional Neural Networks", ICLR 2016.  That Gram matrices of untrained or random filters suffice for
+        style and texture: He, Wang, Hopcroft, "A Powerful Generative Model Using Random Weights for the Deep Image
+        Representation", NeurIPS 2016; Ustyuzhaninov et al., "What does it take to generate natural textures?",
+        ICLR 2017.  Joining them for style transfer, and the low-pass colour term, are this project's.
+    """
+    layers = tuple(layers)
+    depth = max(_block_of(layer) for layer in layers)
+    kernels = _learn_kernels([np.asarray(image) for image in images], depth, seed)
+    return _extractor(kernels, layers)
+
+
+def _block_of(layer: str) -> int:
+    """Return 1 to 5 for a name of VGG19."""
+    match = re.fullmatch(r"block([1-5])_(?:conv([1-4])|pool)", layer)
+    if not match or (match[2] and int(match[2]) > CONVOLUTIONS[int(match[1]) - 1]):
+        raise ValueError(
+            f"The offline network has no layer {layer!r}; it takes VGG19's names, block1_conv1 to block5_conv4 and "
+            "block1_pool to block5_pool."
+        )
+    return int(match[1])
+
+
+def _learn_kernels(inputs: list[np.ndarray], depth: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Learn one kernel (3, 3, channels in, width) and bias (width,) a block, each on what the one before gives."""
+    generator = np.random.default_rng(seed)
+    learned = []
+    for width in WIDTHS[:depth]:
+        share = PATCHES // len(inputs)
+        patches = np.concatenate([_random_patches(block_input, share, generator) for block_input in inputs])
+        filters, bias = _learn_filters(patches, width, generator)
+        kernel = filters.reshape(KERNEL, KERNEL, -1, width)
+        learned.append((kernel, bias))
+        inputs = [_block(block_input, kernel, bias) for block_input in inputs]
+    return learned
+
+
+def _random_patches(block_input: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Return (count, 3 · 3 · channels) patches from random places of (1, height, width, channels)."""
+    windows = np.lib.stride_tricks.sliding_window_view(block_input[0], (KERNEL, KERNEL), axis=(0, 1))
+    rows, columns = (generator.integers(0, side, count) for side in windows.shape[:2])
+    return windows[rows, columns].transpose(0, 2, 3, 1).reshape(count, -1)
+
+
+def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return filters (patch size, width) and bias (width,) whose answers to the patches have mean 0 and variance 1."""
+    mean = patches.mean(axis=0)
+    centred = patches - mean
+    whitening = _whitening(centred)  # (patch size, directions)
+    centroids = _spherical_kmeans(_unit_rows(centred @ whitening), width, generator)
+    filters = whitening @ centroids.T
+    filters /= (centred @ filters).std(axis=0) + 1e-8
+    return filters.astype(np.float32), (-mean @ filters).astype(np.float32)
+
+
+def _whitening(centred: np.ndarray) -> np.ndarray:
+    """Return the map onto the strongest principal directions, each scaled towards unit variance."""
+    variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    strongest = slice(-KEPT_DIRECTIONS, None)
+    floor = WHITENING_FLOOR * variances[-1] + 1e-12
+    return directions[:, strongest] / np.sqrt(np.maximum(variances[strongest], 0) + floor)
+
+
+def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Generator) -> np.ndarray:
+    """Cluster unit vectors by their cosine; return unit centroids (clusters, dimensions)."""
+    centroids = points[generator.choice(len(points), clusters, replace=False)]
+    for _ in range(ROUNDS):
+        cosines = points @ centroids.T
+        nearest = cosines.argmax(axis=1)
+        # A point counts by its cosine, so that one between two centroids pulls less on either.
+        weights = cosines[np.arange(len(points)), nearest]
+        membership = sparse.csr_array((weights, (nearest, np.arange(len(points)))), shape=(clusters, len(points)))
+        sums = membership @ points
+        empty = np.bincount(nearest, minlength=clusters) == 0
+        sums[empty] = points[generator.integers(0, len(points), empty.sum())]
+        centroids = _unit_rows(sums)
+    return centroids
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    return rows / (np.linalg.norm(rows, axis=1, keepdims=True) + 1e-8)
+
+
+def _block(block_input: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return what a block hands to the next: convolution, ReLU, 2 × 2 average pooling."""
+    features = tf.nn.relu(tf.nn.conv2d(block_input, kernel, 1, "SAME") + bias)
+    return tf.nn.avg_pool2d(features, 2, 2, "VALID").numpy()
+
+
+def _extractor(kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, ...]) -> FeatureExtractor:
+    """Build the Keras model of the learned kernels, with the colours of each block beside its features."""
+    image = keras.Input((None, None, 3))
+    outputs: dict[str, tf.Tensor] = {}
+    features = colours = image
+    for block, (kernel, bias) in enumerate(kernels, start=1):
+        convolution = keras.layers.Conv2D(
+            kernel.shape[-1], KERNEL, padding="same", activation="relu", trainable=False, name=f"block{block}_conv1"
+        )
+        features = convolution(features)
+        convolution.set_weights([kernel, bias])
+        for number in range(1, CONVOLUTIONS[block - 1] + 1):
+            outputs[f"block{block}_conv{number}"] = features
+        constant = keras.ops.ones_like(colours[..., :1])
+        outputs[f"block{block}_colours"] = keras.ops.concatenate([colours, constant], axis=-1)
+        features = keras.layers.AveragePooling2D(2, name=f"block{block}_pool")(features)
+        outputs[f"block{block}_pool"] = features
+        colours = keras.layers.AveragePooling2D(2)(colours)
+
+    companions = {layer: f"block{_block_of(layer)}_colours" for layer in layers if not layer.endswith("_pool")}
+    names = tuple(dict.fromkeys((*layers, *companions.values())))
+    model = keras.Model(image, [outputs[name] for name in names])
+    return FeatureExtractor("offline", model, names, companions=companions)

@@ -1,0 +1,259 @@
+"""stylize(): the one loop that repaints the content image in the style of the style image."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.engine.solver import Solver
+from nst_tf.engine.weights import WeightsUnavailableError
+from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
+from nst_tf.images import MIN_SIDE, check_image, save_image
+from nst_tf.offline import offline_features
+from nst_tf.recipes import Losses, Recipe, find_recipe
+
+FEATURES = ("auto", "vgg19", "vgg16", "offline")
+SOLVERS = ("fast", "published")
+LEARNING_RATE = 0.012
+# An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
+SECONDS_PER_CALL = 0.25
+REPORTS_PER_RUN = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback is told: how far the run is, and how to look at it.
+
+    Args:
+        step: How many steps are done.
+        steps: How many there will be.
+        losses: Of the last step, as floats.
+        seconds: Since the run began.
+    """
+
+    step: int
+    steps: int
+    losses: Losses
+    seconds: float
+    _image: tf.Variable = field(repr=False)
+
+    def image(self) -> tf.Tensor:
+        """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
+        return tf.identity(self._image)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `stylize` returns.
+
+    Args:
+        image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].
+        history: By part ("total", "content", "style", "total_variation"), the weighted loss at each step and, last,
+            of the final picture.
+        features: Which network it was made with.
+        status: "done" or "interrupted".
+        recipe: The recipe that was followed.
+        steps: How many steps were taken.
+        seconds: How long it took.
+    """
+
+    image: tf.Tensor = field(repr=False)
+    history: dict[str, np.ndarray] = field(repr=False)
+    features: str
+    status: str
+    recipe: Recipe = field(repr=False)
+    steps: int
+    seconds: float
+
+    def save(self, path: str | PathLike) -> Path:
+        """Save the picture; see `nst_tf.save_image`."""
+        return save_image(self.image, path)
+
+
+def stylize(
+    content_image: tf.Tensor,
+    style_image: tf.Tensor,
+    *,
+    recipe: str | Recipe = "studio",
+    features: str | FeatureExtractor = "auto",
+    solver: str = "fast",
+    steps: int | None = None,
+    seed: int = 0,
+    callback: Callable[[Step], None] | None = None,
+) -> Result:
+    """Repaint the content image in the style of the style image.
+
+    Args:
+        content_image: float32 (1, height, width, 3), RGB in [0, 1]; what `load_image` returns.
+        style_image: The same, of any size.
+        recipe: Name of a recipe, or a `Recipe`.
+        features: "auto" (VGG19 with ImageNet weights from the cache, else downloaded, else offline with a warning),
+            "vgg19", "vgg16", "offline" (learned from the two pictures in seconds), or a `FeatureExtractor`.
+        solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
+        steps: How many; the recipe's own number if not given.
+        seed: For everything that is drawn at random.
+        callback: Called about four times a second with a `Step`.
+
+    Returns:
+        The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
+        returns the best picture until then, with `status="interrupted"`.
+
+    Raises:
+        ValueError: If a picture breaks the pixel contract, or a name or number is not one that can be meant.
+
+    Reference:
+        Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
+
+    Example:
+        >>> result = stylize(content_image, style_image, features="offline")
+        >>> result.save("stylized.png")
+    """
+    begun = time.monotonic()
+    recipe = find_recipe(recipe)
+    check_image(content_image, "content image")
+    check_image(style_image, "style image")
+    if solver not in SOLVERS:
+        raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
+    steps = recipe.steps if steps is None else steps
+    if steps < recipe.levels:
+        raise ValueError(f"steps is {steps}; expected at least {recipe.levels}.")
+    if recipe.style_size == "content":
+        style_image = _resized(style_image, content_image.shape[1:3])
+    extractor = find_features(features, recipe, content_image, style_image, seed=seed)
+
+    progress = _Progress(steps, callback, begun)
+    image = _start_image(recipe.start, content_image, style_image, seed)
+    status = "done"
+    try:
+        for share, scale in _coarse_to_fine(steps, recipe.levels):
+            content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
+            objective = recipe.objective(extractor, content_level, style_level)
+            run = Solver(objective.losses, content_level.shape, clip=recipe.clip)
+            run.start(_resized(image, content_level.shape[1:3]))
+            try:
+                _descend(run, objective.targets, share, progress)
+            finally:
+                image = tf.identity(run.best_image)
+    except KeyboardInterrupt:
+        status = "interrupted"
+    return Result(
+        image=tf.clip_by_value(_resized(image, content_image.shape[1:3]), 0.0, 1.0),
+        history=progress.history(),
+        features=extractor.name,
+        status=status,
+        recipe=recipe,
+        steps=progress.step,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def find_features(
+    features: str | FeatureExtractor,
+    recipe: Recipe,
+    content_image: tf.Tensor,
+    style_image: tf.Tensor,
+    *,
+    seed: int = 0,
+) -> FeatureExtractor:
+    """Return the extractor that a word stands for; see `stylize`.
+
+    Raises:
+        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
+    """
+    if isinstance(features, FeatureExtractor):
+        missing = [layer for layer in recipe.layers if layer not in features.layers]
+        if missing:
+            raise ValueError(
+                f"The recipe {recipe.name!r} needs {', '.join(missing)}, which {features.name} does not give; "
+                f"make the extractor with layers={list(recipe.layers)}."
+            )
+        return features
+    if features == "offline":
+        return offline_features([content_image, style_image], recipe.layers, seed=seed)
+    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing}
+    if features == "vgg19":
+        return vgg19_features(recipe.layers, **options)
+    if features == "vgg16":
+        return vgg16_features(recipe.layers, **options)
+    if features == "auto":
+        try:
+            return vgg19_features(recipe.layers, **options)
+        except WeightsUnavailableError as error:
+            warnings.warn(f"Going on with the offline features. {error}", stacklevel=3)
+            return offline_features([content_image, style_image], recipe.layers, seed=seed)
+    raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, or a FeatureExtractor.")
+
+
+class _Progress:
+    """Counts the steps of a run over all its sizes, keeps their losses, and tells the callback."""
+
+    def __init__(self, steps: int, callback: Callable[[Step], None] | None, begun: float):
+        self._steps = steps
+        self._callback = callback
+        self._begun = begun
+        self._losses: list[np.ndarray] = []
+        self.step = 0
+
+    def add(self, losses: np.ndarray, image: tf.Variable) -> None:
+        self._losses.append(losses)
+        self.step += len(losses)
+        if self._callback:
+            latest = Losses(*(float(loss) for loss in losses[-1]))
+            self._callback(Step(self.step, self._steps, latest, time.monotonic() - self._begun, image))
+
+    def add_final(self, losses: np.ndarray) -> None:
+        self._losses.append(losses[np.newaxis])
+
+    def history(self) -> dict[str, np.ndarray]:
+        losses = np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self._losses])
+        return dict(zip(Losses._fields, losses.T, strict=True))
+
+
+def _descend(run: Solver, targets: object, steps: int, progress: _Progress) -> None:
+    """Take all the steps of one size, a quarter of a second's worth at a time."""
+    done, count = 0, 1
+    while done < steps:
+        begun = time.monotonic()
+        losses = run.advance(targets, tf.constant(count), tf.constant(float(steps)), tf.constant(LEARNING_RATE))
+        progress.add(losses.numpy(), run.image)
+        # The first call also traces, and so does not tell how long a step takes.
+        affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.monotonic() - begun))
+        done += count
+        count = max(1, min(affordable, 2 * count, -(-steps // REPORTS_PER_RUN), steps - done))
+    progress.add_final(run.finish(targets).numpy())
+
+
+def _coarse_to_fine(steps: int, levels: int) -> Iterator[tuple[int, float]]:
+    """Share the steps out among sizes, each twice the one before; yield (steps, scale)."""
+    for level in range(levels):
+        share = steps // levels + (level < steps % levels)
+        yield share, 0.5 ** (levels - 1 - level)
+
+
+def _start_image(start: str, content_image: tf.Tensor, style_image: tf.Tensor, seed: int) -> tf.Tensor:
+    if start == "content":
+        return content_image
+    if start == "style":
+        return _resized(style_image, content_image.shape[1:3])
+    noise = np.random.default_rng(seed).uniform(size=content_image.shape).astype(np.float32)
+    if start == "noise":
+        return tf.constant(noise)
+    return tf.clip_by_value(content_image + (noise - 0.5) / 2, 0.0, 1.0)
+
+
+def _scaled(image: tf.Tensor, scale: float) -> tf.Tensor:
+    height, width = image.shape[1:3]
+    return _resized(image, (max(MIN_SIDE, round(height * scale)), max(MIN_SIDE, round(width * scale))))
+
+
+def _resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    if tuple(image.shape[1:3]) == tuple(size):
+        return image
+    return tf.clip_by_value(tf.image.resize(image, size, "bicubic", antialias=True), 0.0, 1.0)
