@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint format images clean
+.PHONY: help demo test lab lint format notebooks links images clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -52,6 +52,18 @@ lint: $(VENV)/.lint  ## check style and formatting
 format: $(VENV)/.lint  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (about ten minutes)
+	@for notebook in notebooks/[0-9]*.ipynb; do \
+		echo "$$notebook"; \
+		$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
+			--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 "$$notebook" || exit 1; \
+	done
+
+links:  ## point badges and set-up cells at REPO=owner/name
+	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }
+	@old=$$(sed -n 's#^Repository = "https://github.com/\(.*\)"#\1#p' pyproject.toml); \
+	sed -i "s#$$old#$(REPO)#g" pyproject.toml README.md notebooks/[0-9]*.ipynb && echo "$$old is now $(REPO)"
 
 images: $(VENV)/.core  ## make the bundled pictures again (minutes)
 	@$(BIN)/python images/make_images.py

@@ -135,9 +135,7 @@ def smooth_curve(points: Sequence[Point], count: int = 120) -> Array:
 def downsample(picture: Array) -> Array:
     """Average blocks of pixels: from the large canvas to the final picture."""
     height, width = picture.shape[0] // SUPERSAMPLE, picture.shape[1] // SUPERSAMPLE
-    blocks = picture[: height * SUPERSAMPLE, : width * SUPERSAMPLE].reshape(
-        height, SUPERSAMPLE, width, SUPERSAMPLE, -1
-    )
+    blocks = picture[: height * SUPERSAMPLE, : width * SUPERSAMPLE].reshape(height, SUPERSAMPLE, width, SUPERSAMPLE, -1)
     return np.clip(blocks.mean(axis=(1, 3)), 0, 1).astype(np.float64)
 
 
@@ -208,7 +206,7 @@ def paint_stroke(
     """Drag a loaded brush along the ``spine`` (points as x, y) and leave colour and height behind."""
     steps = np.diff(spine, axis=0)
     travelled = np.concatenate([[0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
-    along_count = int(min(max(travelled[-1] / SAMPLE_STEP, 4), canvas.bristles.shape[1] - 1))
+    along_count = int(max(travelled[-1] / SAMPLE_STEP, 4))
     across_count = int(min(max(width / SAMPLE_STEP, 3), canvas.bristles.shape[0] - 1))
     distance = np.linspace(0, travelled[-1], along_count)
     x, y = np.interp(distance, travelled, spine[:, 0]), np.interp(distance, travelled, spine[:, 1])
@@ -223,12 +221,15 @@ def paint_stroke(
     rows = (y + tangent_x / norm * half_width * across).astype(np.int32)
 
     top = int(generator.integers(canvas.bristles.shape[0] - across_count))
-    left = int(generator.integers(canvas.bristles.shape[1] - along_count))
-    bristle = canvas.bristles[top : top + across_count, left : left + along_count]
+    left = int(generator.integers(canvas.bristles.shape[1]))
+    sheet_columns = (left + np.arange(along_count)) % canvas.bristles.shape[1]
+    bristle = canvas.bristles[top : top + across_count][:, sheet_columns]
     progress = np.linspace(0, 1, along_count)
     running_out = brush.dryness * np.clip((progress - 0.45) / 0.55, 0, 1) ** 1.5 + 0.25 * brush.dryness * across**8
     height, canvas_width = canvas.shape
-    wet = (bristle > running_out) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < canvas_width)
+    # Each bristle lets go of the canvas at a place of its own, which leaves a torn end.
+    torn = travelled[-1] - distance > 1.1 * brush.dryness * width * (0.75 - bristle)
+    wet = torn & (bristle > running_out) & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < canvas_width)
 
     # The brush pushes paint to its sides and to the end of the stroke, where it stands up as a ridge.
     ridge = 0.55 * np.abs(across) ** 3 + 0.35 * progress**6

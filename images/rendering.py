@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -178,7 +181,8 @@ def develop(
     exposure: float = 1.0,
     bloom: float = 0.06,
     vignette: float = 0.18,
-    grain: float = 0.012,
+    grain: float = 0.006,
+    contrast: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
     """Turn a linear picture into a photograph: bloom, falling-off corners, film curve, sRGB and a little grain."""
@@ -190,6 +194,215 @@ def develop(
     radius = ((row / height - 0.5) ** 2 + (column / width - 0.5) ** 2) / 0.5
     light = light * (1 - vignette * radius[..., None])
     encoded = encode_srgb(film_curve(light))
+    encoded = encoded + contrast * (smoothstep(0.0, 1.0, encoded) - encoded)
     noise = np.random.default_rng(seed).normal(0.0, grain, (height, width, 1))
     # Film shows its grain most in the middle tones.
     return np.clip(encoded + noise * (1.2 - np.abs(encoded - 0.45)), 0.0, 1.0)
+
+
+# ----------------------------------------------------------------------------------------------------------------
+# Tracing rays through a small scene of solids.
+# ----------------------------------------------------------------------------------------------------------------
+
+DistanceFunction = Callable[[np.ndarray], np.ndarray]
+ColourFunction = Callable[[np.ndarray, np.ndarray], np.ndarray]
+HIT_DISTANCE = 0.0015
+SHORTEST_STEP = 0.004
+FAR_AWAY = 1e6
+
+
+@dataclass
+class Solid:
+    """A thing in a scene: a signed distance within a bounding ball, and how its surface takes light."""
+
+    distance: DistanceFunction
+    centre: np.ndarray
+    radius: float
+    colour: ColourFunction
+    gloss: float = 0.0
+    roughness: float = 0.05
+    glow_through: float = 0.0
+    metal: bool = False
+    caution: float = 0.95
+    steps: int = 120
+
+
+def ball_span(solid: Solid, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where rays enter and leave the bounding ball of a solid; the exit lies before the entry for a miss."""
+    to_centre = solid.centre - origins
+    along = np.einsum("ij,ij->i", to_centre, directions)
+    nearest = np.einsum("ij,ij->i", to_centre, to_centre) - along * along
+    half = np.sqrt(np.maximum(solid.radius**2 - nearest, 0.0))
+    leave = np.where(nearest < solid.radius**2, along + half, -1.0)
+    return np.maximum(along - half, 0.0), leave
+
+
+def march(solid: Solid, origins: np.ndarray, directions: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Walk along rays by the distance to the solid's surface until they touch it; FAR_AWAY for those that miss."""
+    travelled = start.copy()
+    found = np.full(start.shape, FAR_AWAY, np.float32)
+    active = np.arange(start.size)
+    for _ in range(solid.steps):
+        here = travelled[active]
+        gap = solid.distance(origins[active] + directions[active] * here[:, None])
+        close = gap < HIT_DISTANCE
+        found[active[close]] = here[close]
+        here = here + np.maximum(gap * solid.caution, SHORTEST_STEP)
+        travelled[active] = here
+        active = active[~close & (here < end[active])]
+        if active.size == 0:
+            break
+    return found
+
+
+def trace(scene: list[Solid], origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each ray the distance to the first solid and that solid's place in the scene (-1 for none)."""
+    nearest = np.full(len(origins), FAR_AWAY, np.float32)
+    which = np.full(len(origins), -1, np.int16)
+    for index, solid in enumerate(scene):
+        enter, leave = ball_span(solid, origins, directions)
+        candidates = np.flatnonzero((leave > 0.0) & (enter < nearest))
+        if candidates.size == 0:
+            continue
+        end = np.minimum(leave[candidates], nearest[candidates])
+        distance = march(solid, origins[candidates], directions[candidates], enter[candidates], end)
+        closer = distance < nearest[candidates]
+        nearest[candidates[closer]] = distance[closer]
+        which[candidates[closer]] = index
+    return nearest, which
+
+
+def blocked(scene: list[Solid], origins: np.ndarray, directions: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Say for each ray whether any solid stands in its way before `reach`."""
+    shadow = np.zeros(len(origins), bool)
+    for solid in scene:
+        enter, leave = ball_span(solid, origins, directions)
+        candidates = np.flatnonzero(~shadow & (leave > 0.0) & (enter < reach))
+        if candidates.size == 0:
+            continue
+        end = np.minimum(leave[candidates], reach[candidates])
+        distance = march(solid, origins[candidates], directions[candidates], enter[candidates], end)
+        shadow[candidates] = distance < end
+    return shadow
+
+
+def surface_normals(solid: Solid, points: np.ndarray) -> np.ndarray:
+    """Return the outward directions of a solid's surface from four distances about each point."""
+    total = np.zeros_like(points)
+    for corner in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
+        offset = np.array(corner, np.float32) * 0.004
+        total += np.array(corner, np.float32) * solid.distance(points + offset)[:, None]
+    return normalize(total)
+
+
+def scatter(normals: np.ndarray, first_chance: np.ndarray, second_chance: np.ndarray) -> np.ndarray:
+    """Turn two chances into directions as a matt surface sends its light (more straight up, less along it)."""
+    return normalize(normals * 1.0005 + directions_from(first_chance, second_chance))
+
+
+def directions_from(first_chance: np.ndarray, second_chance: np.ndarray) -> np.ndarray:
+    """Turn two chances between 0 and 1 into directions spread evenly over the sphere."""
+    up = 2.0 * first_chance - 1.0
+    turn = 2.0 * np.pi * second_chance
+    level = np.sqrt(1.0 - up * up)
+    return np.stack([level * np.cos(turn), up, level * np.sin(turn)], axis=-1).astype(np.float32)
+
+
+def average_alike(arriving: np.ndarray, colours: np.ndarray, normals: np.ndarray, rounds: int) -> np.ndarray:
+    """Average light over neighbours that face the same way, have the same colour and are about as bright.
+
+    Each round looks twice as far as the one before (the "à trous" filter).
+    """
+    for round_index in range(rounds):
+        step = 2**round_index
+        brightness = np.log1p(blur(arriving.mean(axis=-1), 2 * step))
+        guides = np.concatenate([5.5 * normals, 6.3 * colours, 7.7 * brightness[..., None]], axis=-1)
+        total, weights = arriving * 0.25, np.full(arriving.shape[:2], 0.25, np.float32)
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                if down == 0 and right == 0:
+                    continue
+                shift = (down * step, right * step)
+                difference = np.roll(guides, shift, axis=(0, 1)) - guides
+                unlike = np.einsum("ijk,ijk->ij", difference, difference) + 0.12 * (down * down + right * right)
+                weight = np.exp(-unlike)
+                total += np.roll(arriving, shift, axis=(0, 1)) * weight[..., None]
+                weights += weight
+        arriving = total / weights[..., None]
+    return arriving
+
+
+def smooth_light(
+    light: np.ndarray, colours: np.ndarray, normals: np.ndarray, edges: np.ndarray, rounds: int
+) -> np.ndarray:
+    """Take the noise out of light that leaves surfaces, without blurring their colours or touching their edges."""
+    base = colours + 0.03
+    smooth = average_alike(light / base, colours, normals, rounds) * base
+    # Pixels on an edge mix two surfaces; they keep the average of their own samples.
+    return mix(smooth, light, edges[..., None])
+
+
+def random_directions(count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw directions evenly over the sphere."""
+    return directions_from(generator.random(count), generator.random(count))
+
+
+def lathe_distance(profile: list[tuple[float, float]], cells: int = 220) -> DistanceFunction:
+    """Return the signed distance to the solid that a profile (radius, height) sweeps when it turns about the y axis.
+
+    The distances are worked out once on a grid of radii and heights, from which the function then reads.
+    """
+    corners = np.array(profile, np.float32)
+    margin = 0.3
+    lowest, highest = corners[:, 1].min() - margin, corners[:, 1].max() + margin
+    widest = corners[:, 0].max() + margin
+    heights, radii = np.meshgrid(np.linspace(lowest, highest, cells), np.linspace(0, widest, cells), indexing="ij")
+    nearest, inside = np.full(heights.shape, 1e9), np.zeros(heights.shape, bool)
+    for (radius_a, height_a), (radius_b, height_b) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        along_radius, along_height = radius_b - radius_a, height_b - height_a
+        length = max(along_radius**2 + along_height**2, 1e-12)
+        # The edge along the axis closes the outline but is no surface.
+        if radius_a > 0.0 or radius_b > 0.0:
+            part = ((radii - radius_a) * along_radius + (heights - height_a) * along_height) / length
+            part = np.clip(part, 0.0, 1.0)
+            away = np.hypot(radii - radius_a - part * along_radius, heights - height_a - part * along_height)
+            nearest = np.minimum(nearest, away)
+        if height_a != height_b:
+            crosses = (height_a > heights) != (height_b > heights)
+            inside ^= crosses & (radii < radius_a + (heights - height_a) / along_height * along_radius)
+    grid = np.where(inside, -nearest, nearest).astype(np.float32)
+
+    def distance(points: np.ndarray) -> np.ndarray:
+        radius = np.hypot(points[:, 0], points[:, 2])
+        row = (points[:, 1] - lowest) / (highest - lowest) * (cells - 1)
+        return sample_grid(grid, row, radius / widest * (cells - 1))
+
+    return distance
+
+
+def smooth_profile(points: list[tuple[float, float]], pieces: int = 10) -> list[tuple[float, float]]:
+    """Round a profile off: a curve (Catmull and Rom's) through all of its points."""
+    corners = np.array([points[0], *points, points[-1]], np.float64)
+    curve = []
+    for index in range(1, len(corners) - 2):
+        before, start, end, after = corners[index - 1 : index + 3]
+        for position in np.arange(pieces) / pieces:
+            curve.append(
+                0.5
+                * (
+                    2 * start
+                    + (end - before) * position
+                    + (2 * before - 5 * start + 4 * end - after) * position**2
+                    + (3 * start - before - 3 * end + after) * position**3
+                )
+            )
+    return [(max(float(radius), 0.0), float(height)) for radius, height in [*curve, corners[-1]]]
+
+
+def rotation(turn: float, tilt: float, roll: float) -> np.ndarray:
+    """Return the matrix that rolls about z, tilts about x and then turns about y (angles in degrees)."""
+    cosines, sines = np.cos(np.radians([turn, tilt, roll])), np.sin(np.radians([turn, tilt, roll]))
+    about_y = np.array([[cosines[0], 0, sines[0]], [0, 1, 0], [-sines[0], 0, cosines[0]]])
+    about_x = np.array([[1, 0, 0], [0, cosines[1], -sines[1]], [0, sines[1], cosines[1]]])
+    about_z = np.array([[cosines[2], -sines[2], 0], [sines[2], cosines[2], 0], [0, 0, 1]])
+    return (about_y @ about_x @ about_z).astype(np.float32)

@@ -19,7 +19,8 @@ _HOMES = {
     "features": ("FeatureExtractor", "vgg19_features", "vgg16_features", "keras_features", "preprocess"),
     "offline": ("offline_features",),
     "recipes": ("Recipe", "Optimizer", "Objective", "Losses", "RECIPES"),
-    "transfer": ("stylize", "Result", "Step"),
+    "transfer": ("stylize", "find_features", "Result", "Step"),
+    "notebook": ("set_up_notebook", "in_colab"),
     "display": ("show_images", "plot_history", "timelapse"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

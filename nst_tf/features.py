@@ -7,6 +7,7 @@ always RGB in [0, 1] outside of it.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -30,10 +31,9 @@ class FeatureExtractor:
 
     Args:
         name: What to call it in reports, such as "vgg19 (imagenet)".
-        model: Keras model from preprocessed pictures to a list of features, one for each of `layers`.
-        layers: The layers' names, in the order of the model's outputs.
+        model: Keras model from preprocessed pictures to a dictionary of features by layer name.
         preprocessing: One of "caffe", "torch", "tf", "none".
-        companions: For some style layers, another of `layers` whose Gram matrix belongs to the same style term.  The
+        companions: For some style layers, another of its layers whose Gram matrix belongs to the same style term.  The
             offline network pairs each layer with the colours at its scale.
 
     Example:
@@ -46,7 +46,6 @@ class FeatureExtractor:
         self,
         name: str,
         model: keras.Model,
-        layers: Iterable[str],
         *,
         preprocessing: str = "none",
         companions: Mapping[str, str] | None = None,
@@ -54,7 +53,7 @@ class FeatureExtractor:
         _check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.name = name
         self.model = model
-        self.layers = tuple(layers)
+        self.layers = tuple(model.output)
         self.preprocessing = preprocessing
         self.companions = dict(companions or {})
 
@@ -67,8 +66,7 @@ class FeatureExtractor:
         Returns:
             By layer name, (batch, height, width, channels).
         """
-        features = self.model(preprocess(image, self.preprocessing), training=False)
-        return dict(zip(self.layers, features, strict=True))
+        return self.model(preprocess(image, self.preprocessing), training=False)
 
     def __repr__(self) -> str:
         return f"FeatureExtractor({self.name!r}, layers={list(self.layers)})"
@@ -153,8 +151,8 @@ def keras_features(
     """
     layers = tuple(layers)
     _check_layers(layers, [layer.name for layer in model.layers], model.name)
-    truncated = keras.Model(model.inputs, [model.get_layer(layer).output for layer in layers])
-    return FeatureExtractor(name or model.name, truncated, layers, preprocessing=preprocessing)
+    truncated = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
+    return FeatureExtractor(name or model.name, truncated, preprocessing=preprocessing)
 
 
 def _vgg_features(
@@ -181,8 +179,8 @@ def _vgg_features(
             layer = keras.layers.AveragePooling2D(2, name=layer.name)
         tensor = layer(tensor)
         outputs[layer.name] = tensor
-    model = keras.Model(image, [outputs[layer] for layer in layers])
-    return FeatureExtractor(f"{network} ({origin})", model, layers, preprocessing=preprocessing)
+    model = keras.Model(image, {layer: outputs[layer] for layer in layers})
+    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing)
 
 
 def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:
@@ -195,13 +193,24 @@ def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | 
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
         )
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(
-            f"{str(path)!r} does not hold the weights of {network.upper()} without its top ({error})."
-        ) from error
+    _load_weights(model, path, network)
     return "imagenet" if weights == "imagenet" else path.name
+
+
+def _load_weights(model: keras.Model, path: Path, network: str) -> None:
+    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
+    for layer in model.layers:
+        layer.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in layer.weights])
+    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{refusal} ({error}).") from error
+    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
+    if missing:
+        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
 
 
 def _draw_weights(model: keras.Model) -> None:

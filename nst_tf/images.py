@@ -256,28 +256,32 @@ def _read_response(response: Any, url: str, deadline: float) -> bytes:
 def _decode(data: bytes, name: str) -> np.ndarray:
     if not data:
         raise ValueError(f"{name} is empty. Copy or download it again.")
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns between its limit and twice its limit; such a picture would exhaust the memory.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with warnings.catch_warnings():
+        # Pillow only warns between its limit and twice its limit; such a picture would exhaust the memory.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
             with Image.open(io.BytesIO(data)) as picture:
-                return _picture_to_pixels(picture, name)
-    except UnidentifiedImageError:
-        raise ValueError(f"{name} is not a picture that Pillow can read. Give a JPEG, PNG, WebP or TIFF.") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ValueError(
-            f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit. Make it smaller first."
-        ) from None
+                picture.load()
+        except UnidentifiedImageError:
+            raise ValueError(f"{name} is not a picture that Pillow can read. Give a JPEG, PNG, WebP or TIFF.") from None
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise ValueError(
+                f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit. Make it smaller first."
+            ) from None
+        except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+            raise _damaged(name, error) from error
+    return _picture_to_pixels(picture, name)
+
+
+def _damaged(name: str, error: Exception) -> ValueError:
+    return ValueError(f"{name} is damaged or cut off ({error}). Copy or download it again.")
 
 
 def _picture_to_pixels(picture: Image.Image, name: str) -> np.ndarray:
     try:
-        picture.load()
         picture = ImageOps.exif_transpose(picture)
-    except ValueError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        raise ValueError(f"{name} is damaged or cut off ({error}). Copy or download it again.") from error
+    except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
+        raise _damaged(name, error) from error
     if picture.mode.startswith("I") or picture.mode == "F":
         return _array_to_pixels(_deep_grey(picture, name))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:

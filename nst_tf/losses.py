@@ -151,7 +151,7 @@ def total_variation_loss(
         image: (batch, height, width, channels), any range; the loss is in that range's units.
         form: Which differences, and how they are added:
 
-            - `"absolute"`: Σ(\\|down\\| + \\|across\\|)
+            - `"absolute"`: sum of the absolute differences down and across
             - `"squared"`: Σ(down² + across²)
             - `"nine_point"`: Σ(⅔ down² + ⅔ across² + ⅙ of both diagonals²), whose gradient is the nine-point
               Laplacian; a slanted line costs about what an upright one does

@@ -24,10 +24,12 @@ from nst_tf.features import FeatureExtractor
 WIDTHS = (32, 64, 128, 128, 128)
 CONVOLUTIONS = (2, 2, 4, 4, 4)  # of VGG19's blocks, whose names are understood
 KERNEL = 3
+# One pixel more on every side, repeating the outermost: zeros would draw a dark frame around the picture.
+BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
 PATCHES = 20_000
 ROUNDS = 10
 # Directions with less than this fraction of the largest variance are not amplified to full strength by whitening.
-WHITENING_FLOOR = 0.03
+WHITENING_FLOOR = 0.01
 KEPT_DIRECTIONS = 256
 
 
@@ -57,6 +59,8 @@ def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed
         ICLR 2017.  Joining them for style transfer, and the low-pass colour term, are this project's.
     """
     layers = tuple(layers)
+    if not layers:
+        raise ValueError("Name at least one layer of VGG19, such as block4_conv2.")
     depth = max(_block_of(layer) for layer in layers)
     kernels = _learn_kernels([np.asarray(image) for image in images], depth, seed)
     return _extractor(kernels, layers)
@@ -89,7 +93,8 @@ def _learn_kernels(inputs: list[np.ndarray], depth: int, seed: int) -> list[tupl
 
 def _random_patches(block_input: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Return (count, 3 · 3 · channels) patches from random places of (1, height, width, channels)."""
-    windows = np.lib.stride_tricks.sliding_window_view(block_input[0], (KERNEL, KERNEL), axis=(0, 1))
+    padded = np.pad(block_input[0], ((1, 1), (1, 1), (0, 0)), "symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), axis=(0, 1))
     rows, columns = (generator.integers(0, side, count) for side in windows.shape[:2])
     return windows[rows, columns].transpose(0, 2, 3, 1).reshape(count, -1)
 
@@ -135,7 +140,8 @@ def _unit_rows(rows: np.ndarray) -> np.ndarray:
 
 def _block(block_input: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return what a block hands to the next: convolution, ReLU, 2 × 2 average pooling."""
-    features = tf.nn.relu(tf.nn.conv2d(block_input, kernel, 1, "SAME") + bias)
+    padded = np.pad(block_input, BORDER, "symmetric")
+    features = tf.nn.relu(tf.nn.conv2d(padded, kernel, 1, "VALID") + bias)
     return tf.nn.avg_pool2d(features, 2, 2, "VALID").numpy()
 
 
@@ -146,9 +152,9 @@ def _extractor(kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, 
     features = colours = image
     for block, (kernel, bias) in enumerate(kernels, start=1):
         convolution = keras.layers.Conv2D(
-            kernel.shape[-1], KERNEL, padding="same", activation="relu", trainable=False, name=f"block{block}_conv1"
+            kernel.shape[-1], KERNEL, activation="relu", trainable=False, name=f"block{block}_conv1"
         )
-        features = convolution(features)
+        features = convolution(keras.ops.pad(features, BORDER, "symmetric"))
         convolution.set_weights([kernel, bias])
         for number in range(1, CONVOLUTIONS[block - 1] + 1):
             outputs[f"block{block}_conv{number}"] = features
@@ -159,6 +165,5 @@ def _extractor(kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, 
         colours = keras.layers.AveragePooling2D(2)(colours)
 
     companions = {layer: f"block{_block_of(layer)}_colours" for layer in layers if not layer.endswith("_pool")}
-    names = tuple(dict.fromkeys((*layers, *companions.values())))
-    model = keras.Model(image, [outputs[name] for name in names])
-    return FeatureExtractor("offline", model, names, companions=companions)
+    model = keras.Model(image, {name: outputs[name] for name in (*layers, *companions.values())})
+    return FeatureExtractor("offline", model, companions=companions)

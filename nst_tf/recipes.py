@@ -103,7 +103,7 @@ class Recipe:
     total_variation_form: str = "nine_point"
     total_variation_per_pixel: bool = True
     start: str = "content"
-    steps: int = 150
+    steps: int = 120
     levels: int = 1
     optimizer: Optimizer | None = None
     published_steps: int | None = None
@@ -157,7 +157,7 @@ class Recipe:
 
 
 class Targets(NamedTuple):
-    """What the generated image is compared with: P by content layer and a, the normalised Gram matrix, by style layer."""
+    """What the generated image is compared with: P by content layer; a, a normalised Gram matrix, by style layer."""
 
     content: dict[str, tf.Tensor]
     style: dict[str, tf.Tensor]

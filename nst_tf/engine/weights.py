@@ -68,9 +68,15 @@ def imagenet_weights(network: str) -> Path:
         raise WeightsUnavailableError(
             f"The ImageNet weights of {network.upper()} are not in the cache and could not be downloaded "
             f"({getattr(error, 'reason', error)}). Download {wanted.url} by hand (md5 {wanted.md5}) and put it at "
-            f"{path}, or use features='offline', which needs no weights."
+            f"{_shown(path)}, or use features='offline', which needs no weights."
         ) from error
     return path
+
+
+def _shown(path: Path) -> str:
+    """Return the path with ~ for the home folder, as people write it."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
 
 
 def md5_of(path: Path) -> str:

@@ -1,0 +1,62 @@
+"""What every notebook does first: quiet start, sharp small figures, and a line on where it runs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import warnings
+
+from nst_tf.engine.quiet import start_tensorflow
+
+JPEG_QUALITY = 82
+FIGURE_DPI = 80
+PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "pillow")
+
+
+def set_up_notebook() -> str:
+    """Set up figures and warnings for a notebook, start TensorFlow quietly, and say where it runs.
+
+    Figures become JPEG, which keeps notebooks full of pictures small.  Warnings of this package are printed as one
+    line among the output, without the source line that raised them.
+
+    Returns:
+        Versions and device, for printing; where there is no GPU, how to get one in Colab.
+
+    Raises:
+        ImportError: Outside of IPython and Jupyter.
+    """
+    import matplotlib
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    start_tensorflow()
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
+    matplotlib.rcParams.update({"figure.dpi": FIGURE_DPI, "savefig.dpi": FIGURE_DPI, "font.size": 9})
+    warnings.showwarning = _print_warning
+    return f"{_versions()}\n{_device()}"
+
+
+def _versions() -> str:
+    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+
+
+def _device() -> str:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        return f"Running on the GPU {details.get('device_name', gpus[0].name)}."
+    advice = "For a GPU: Runtime > Change runtime type > T4 GPU." if in_colab() else "All of it runs on a CPU."
+    return f"There is no GPU here. {advice}"
+
+
+def in_colab() -> bool:
+    """Return whether this is Google Colab."""
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except ModuleNotFoundError:  # there is no package "google" at all
+        return False
+
+
+def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"Note: {message}")

@@ -1,0 +1,51 @@
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REAL_WEIGHTS = REPOSITORY.parent / "shared" / "data" / "vgg19_imagenet_blocks1to3.npz"
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def pair():
+    """A smooth content picture and a striped style picture, of different sizes."""
+    return tf.constant(smooth_picture(48, 64)), tf.constant(striped_picture(56, 48))
+
+
+@pytest.fixture(scope="session")
+def real_weights():
+    """The ImageNet kernels and biases of VGG19's blocks 1 to 3, by "layer/kernel" and "layer/bias"."""
+    if not REAL_WEIGHTS.exists():
+        pytest.skip("the real VGG19 weights of blocks 1 to 3 are not beside this checkout")
+    return dict(np.load(REAL_WEIGHTS))
+
+
+def smooth_picture(height, width):
+    rows, columns = np.mgrid[0:height, 0:width] / 16
+    picture = np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=-1)
+    return (picture[np.newaxis] * 0.4 + 0.5).astype(np.float32)
+
+
+def striped_picture(height, width):
+    rows, columns = np.mgrid[0:height, 0:width]
+    stripes = ((rows + 2 * columns) % 9 < 4)[..., np.newaxis]
+    picture = np.where(stripes, [0.9, 0.7, 0.1], [0.1, 0.2, 0.6])
+    return picture[np.newaxis].astype(np.float32)
+
+
+def finite_difference(function, array, index, step=1e-5):
+    """The central difference of a scalar function with respect to one entry, in float64."""
+    above, below = array.copy(), array.copy()
+    above[index] += step
+    below[index] -= step
+    return (function(above) - function(below)) / (2 * step)

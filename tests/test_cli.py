@@ -1,0 +1,93 @@
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_tf.images import save_image
+
+
+@pytest.fixture
+def files(pair, tmp_path):
+    return save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.jpg")
+
+
+def nst_tf(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "nst_tf", *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_stylize_writes_picture_curve_and_timelapse_and_says_so(files, tmp_path):
+    out = tmp_path / "new" / "x.png"
+    curve, animation = tmp_path / "new" / "curve.png", tmp_path / "new" / "x.gif"
+    done = nst_tf(
+        "stylize", *files, "-o", out, "--features", "offline", "--steps", 8, "--plot", curve, "--timelapse", animation
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    last = done.stdout.strip().splitlines()[-1]
+    for part in (str(out), "64 × 48", "8 steps", "offline"):
+        assert part in last
+    assert Image.open(out).size == (64, 48)
+    assert Image.open(animation).n_frames > 1
+    assert Image.open(curve).size[0] > 300
+
+
+def test_bad_input_is_one_line_and_status_2(files, tmp_path):
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "cut.jpg").write_bytes(files[1].read_bytes()[:300])
+    Image.fromarray(np.zeros((10, 10, 3), np.uint8)).save(tmp_path / "tiny.png")
+    for name in ("missing.jpg", "text.jpg", "cut.jpg", "tiny.png"):
+        refused = nst_tf("stylize", tmp_path / name, files[1], "-o", tmp_path / "x.png")
+        assert refused.returncode == 2
+        assert refused.stdout == ""
+        assert len(refused.stderr.strip().splitlines()) == 1
+        assert name in refused.stderr
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.tiff")
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
+
+
+def test_unknown_recipe_is_one_line_and_status_2(files, tmp_path):
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--recipe", "mystery")
+    assert refused.returncode == 2
+    assert "studio" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
+    out = tmp_path / "x.png"
+    arguments = ["stylize", *map(str, files), "-o", str(out), "--features", "offline", "--steps", "100000"]
+    process = subprocess.Popen([sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, text=True)
+    seen = ""
+    while "100000" not in seen:  # the progress bar: optimisation has begun
+        seen += process.stdout.read(1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted, best picture kept" in rest
+    assert Image.open(out).size == (64, 48)
+
+
+def test_help_and_import_do_not_load_tensorflow_or_matplotlib():
+    check = (
+        "import sys, nst_tf, nst_tf.__main__ as m\n"
+        "try: m.main(['stylize', '--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--features" in done.stdout
+
+
+def test_every_public_name_is_there():
+    import nst_tf as package
+
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        package.nonsense  # noqa: B018

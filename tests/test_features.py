@@ -1,0 +1,123 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nst_tf.features import keras_features, preprocess, vgg16_features, vgg19_features
+
+LAYERS = ["block1_conv1", "block2_pool", "block3_conv2"]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Keras's own VGG19 with weights of its own, and the file they are in."""
+    keras.utils.set_random_seed(3)
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    path = tmp_path_factory.mktemp("weights") / "vgg19.weights.h5"
+    model.save_weights(path)
+    return model, path
+
+
+def test_features_equal_those_of_keras_own_model_on_the_same_weights(published, pair):
+    model, path = published
+    content, _ = pair
+    features = vgg19_features(LAYERS, weights=path)(content)
+    whole = keras.Model(model.input, [model.get_layer(layer).output for layer in LAYERS])
+    expected = whole(keras.applications.vgg19.preprocess_input(content.numpy() * 255))
+    assert list(features) == LAYERS
+    for layer, values in zip(LAYERS, expected, strict=True):
+        np.testing.assert_allclose(features[layer], values, rtol=1e-4, atol=1e-4)
+
+
+def test_real_blocks_1_to_3_give_the_same_features_as_a_chain_written_out(real_weights, pair, tmp_path):
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    for layer in model.layers:
+        if f"{layer.name}/kernel" in real_weights:
+            layer.set_weights([real_weights[f"{layer.name}/kernel"], real_weights[f"{layer.name}/bias"]])
+    model.save_weights(tmp_path / "real.weights.h5")
+    content, _ = pair
+    features = vgg19_features(["block2_conv1", "block3_conv4"], weights=tmp_path / "real.weights.h5")(content)
+
+    tensor = content[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)
+    for name in sorted({key.split("/")[0] for key in real_weights}):
+        if name in ("block2_conv1", "block3_conv1"):
+            tensor = tf.nn.max_pool2d(tensor, 2, 2, "VALID")
+        tensor = tf.nn.conv2d(tensor, real_weights[f"{name}/kernel"], 1, "SAME") + real_weights[f"{name}/bias"]
+        tensor = tf.nn.relu(tensor)
+        if name in features:
+            np.testing.assert_allclose(features[name], tensor, rtol=1e-4, atol=1e-2)
+
+
+def test_average_pooling_is_the_plain_mean(pair):
+    content, _ = pair
+    features = vgg19_features(["block1_conv2", "block1_pool"], weights=None, pooling="average")(content)
+    before = features["block1_conv2"].numpy()
+    blocks = before.reshape(1, 24, 2, 32, 2, 64)
+    np.testing.assert_allclose(features["block1_pool"], blocks.mean(axis=(2, 4)), rtol=1e-5, atol=1e-6)
+
+
+def test_network_ends_at_the_deepest_layer_asked_for():
+    extractor = vgg19_features(["block2_conv1"], weights=None)
+    assert extractor.model.layers[-1].name == "block2_conv1"
+    assert not extractor.model.trainable_weights
+
+
+def test_random_weights_are_the_same_each_time_and_leave_the_global_seed_alone(pair):
+    keras.utils.set_random_seed(5)
+    expected = np.random.uniform()
+    keras.utils.set_random_seed(5)
+    first, second = (vgg19_features(LAYERS, weights=None)(pair[0]) for _ in range(2))
+    assert np.random.uniform() == expected
+    np.testing.assert_array_equal(first["block3_conv2"], second["block3_conv2"])
+    assert first["block3_conv2"].numpy().std() > 0.01
+
+
+def test_vgg16_has_its_own_layers(pair):
+    assert vgg16_features(["block3_conv3"], weights=None)(pair[0])["block3_conv3"].shape == (1, 12, 16, 256)
+    with pytest.raises(ValueError, match="block3_conv3, block3_pool"):
+        vgg16_features(["block3_conv4"], weights=None)
+
+
+@pytest.mark.parametrize(("word", "module"), [("caffe", "vgg19"), ("tf", "mobilenet_v2"), ("torch", "densenet")])
+def test_preprocessing_equals_keras_own_of_that_name(pair, word, module):
+    content, _ = pair
+    expected = getattr(keras.applications, module).preprocess_input(content.numpy() * 255)
+    np.testing.assert_allclose(preprocess(content, word), expected, atol=2e-4)
+
+
+def test_preprocessing_none_changes_nothing(pair):
+    np.testing.assert_array_equal(preprocess(pair[0], "none"), pair[0])
+
+
+def test_any_keras_model_serves_and_is_not_changed(pair):
+    image = keras.Input((None, None, 3))
+    halved = keras.layers.AveragePooling2D(2, name="halved")(image)
+    model = keras.Model(image, keras.layers.Conv2D(4, 1, name="mixed")(halved))
+    extractor = keras_features(model, ["halved"], preprocessing="none")
+    expected = pair[0].numpy().reshape(1, 24, 2, 32, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(extractor(pair[0])["halved"], expected, rtol=1e-5)
+    assert model.trainable
+    with pytest.raises(ValueError, match="halved, mixed"):
+        keras_features(model, ["block1_conv1"], preprocessing="none")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"layers": []},
+        {"layers": ["block9_conv1"]},
+        {"pooling": "medium"},
+        {"preprocessing": "photoshop"},
+        {"weights": "no-such-file.h5"},
+    ],
+)
+def test_unknown_options_are_refused(options):
+    with pytest.raises(ValueError):
+        vgg19_features(**{"layers": ["block1_conv1"], "weights": None, **options})
+
+
+def test_a_file_without_the_weights_is_refused_by_name(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
+    with pytest.raises(ValueError, match=r"other\.weights\.h5.*VGG19"):
+        vgg19_features(["block1_conv1"], weights=path)

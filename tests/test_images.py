@@ -1,0 +1,240 @@
+import io
+import os
+import stat
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageCms
+
+from nst_tf.images import check_image, load_image, save_image
+
+
+def picture_bytes(picture, format="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def grey_ramp(dtype, largest):
+    ramp = np.linspace(0, largest, 64).astype(dtype)
+    return np.tile(ramp, (48, 1))
+
+
+@pytest.fixture
+def photo(generator):
+    return Image.fromarray(generator.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+
+
+def test_every_kind_of_source_gives_the_same_picture(photo, tmp_path):
+    path = tmp_path / "a photo with spaces, 'quotes' and ünïcödé.png"
+    photo.save(path)
+    expected = np.asarray(photo, np.float32)[np.newaxis] / 255
+    for source in (path, str(path), path.read_bytes(), photo, np.asarray(photo), expected, tf.constant(expected)):
+        image = load_image(source)
+        assert image.dtype == tf.float32
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_max_side_keeps_the_aspect_and_enlarges_only_when_asked(photo):
+    assert load_image(photo, max_side=48).shape == (1, 36, 48, 3)
+    assert load_image(photo, max_side=640).shape == (1, 48, 64, 3)
+    assert load_image(photo, max_side=128, upscale=True).shape == (1, 96, 128, 3)
+
+
+def test_size_squashes_to_height_and_width(photo):
+    assert load_image(photo, size=(40, 50)).shape == (1, 40, 50, 3)
+
+
+def test_reduction_is_antialiased():
+    checkerboard = (np.indices((128, 128)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    reduced = load_image(Image.fromarray(checkerboard), size=(32, 32)).numpy()
+    np.testing.assert_allclose(reduced[:, 4:-4, 4:-4], 0.5, atol=0.02)
+
+
+def test_a_turned_phone_photo_is_put_upright(photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise to show
+    image = load_image(picture_bytes(photo, exif=exif))
+    np.testing.assert_allclose(image[0], np.rot90(np.asarray(photo), k=-1) / 255, atol=1e-6)
+
+
+def test_transparency_is_laid_on_white_and_hides_the_colours_under_it(generator):
+    pixels = generator.integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    pixels[:20, :, 3] = 0
+    pixels[20:, :, 3] = 128
+    image = load_image(picture_bytes(Image.fromarray(pixels)))[0].numpy()
+    np.testing.assert_array_equal(image[:20], 1)
+    alpha = 128 / 255
+    np.testing.assert_allclose(image[20:], pixels[20:, :, :3] / 255 * alpha + 1 - alpha, atol=1e-6)
+
+
+def test_sixteen_bit_grey_is_rescaled_and_not_saturated():
+    deep = grey_ramp(np.uint16, 65535)
+    image = load_image(picture_bytes(Image.fromarray(deep)))
+    np.testing.assert_allclose(image[0, :, :, 0], deep / 65535, atol=1e-4)
+    np.testing.assert_allclose(load_image(deep)[0, :, :, 1], deep / 65535, atol=1e-6)
+
+
+def test_float_tiff_in_unit_range_is_read_and_any_other_refused():
+    ramp = grey_ramp(np.float32, 1)
+    image = load_image(picture_bytes(Image.fromarray(ramp), "TIFF"))
+    np.testing.assert_allclose(image[0, :, :, 2], ramp, atol=1e-6)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        load_image(picture_bytes(Image.fromarray(ramp * 255), "TIFF"))
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
+def test_other_colour_modes_keep_their_look(mode):
+    smooth = Image.fromarray(np.dstack([grey_ramp(np.uint8, 255)] * 3))
+    converted = smooth.quantize(64) if mode == "P" else smooth.convert(mode)
+    image = load_image(converted)[0].numpy()
+    if mode == "1":  # dithered: only averages keep the look
+        image = image.reshape(6, 8, 8, 8, 3).mean(axis=(0, 1, 3))
+        np.testing.assert_allclose(image[:, 0], np.linspace(0.05, 0.95, 8), atol=0.05)
+        return
+    np.testing.assert_allclose(image, np.asarray(smooth) / 255, atol=0.03)
+
+
+def test_palette_with_a_transparent_entry_shows_white_there():
+    picture = Image.fromarray(np.zeros((40, 40), np.uint8)).convert("P")
+    picture.putpalette([255, 0, 0] * 256)
+    data = picture_bytes(picture, transparency=0)
+    np.testing.assert_array_equal(load_image(data), 1)
+
+
+def test_a_profile_other_than_srgb_is_converted():
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    colours = Image.new("RGB", (40, 40), (200, 100, 50))
+    np.testing.assert_allclose(
+        load_image(picture_bytes(colours, icc_profile=srgb.tobytes())), load_image(colours), atol=1 / 255
+    )
+    # A profile that does not fit the picture's mode is ignored, as viewers do.
+    np.testing.assert_allclose(load_image(picture_bytes(colours, icc_profile=lab.tobytes())), load_image(colours))
+
+
+def test_first_frame_of_an_animation_is_taken(photo):
+    data = picture_bytes(photo.convert("P"), "GIF", save_all=True, append_images=[Image.new("P", photo.size)])
+    assert load_image(data).numpy().std() > 0.1
+
+
+def bad_files(folder, photo):
+    jpeg = picture_bytes(photo, "JPEG")
+    contents = {
+        "empty.jpg": b"",
+        "text.jpg": b"this is not a picture at all" * 10,
+        "truncated.jpg": jpeg[: len(jpeg) // 2],
+        "truncated.png": picture_bytes(photo)[:2000],
+        "tiny.png": picture_bytes(photo.resize((10, 10))),
+    }
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    return [folder / name for name in contents] + [folder / "missing.jpg", folder]
+
+
+def test_bad_files_are_refused_with_their_name_and_what_to_do(photo, tmp_path):
+    for path in bad_files(tmp_path, photo):
+        with pytest.raises(ValueError) as refusal:
+            load_image(path)
+        assert str(path) in str(refusal.value)
+        assert any(word in str(refusal.value) for word in ("Copy", "Check", "Give", "Choose")), path
+
+
+def test_a_picture_beyond_pillows_limit_is_refused(photo, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"1,000 pixels"):
+        load_image(picture_bytes(photo))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)  # 3072 pixels: Pillow itself would only warn
+    with pytest.raises(ValueError, match=r"2,000 pixels"):
+        load_image(picture_bytes(photo))
+
+
+def test_addresses_other_than_http_are_refused(tmp_path):
+    for address in ("file:///etc/hostname", "ftp://127.0.0.1/x.png"):
+        with pytest.raises(ValueError, match="only http and https"):
+            load_image(address)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((40, 40, 2), np.uint8),
+        np.zeros((2, 40, 40, 3), np.uint8),
+        np.zeros((40, 40, 3), np.int64),
+        np.full((40, 40, 3), 200.0),
+        np.full((40, 40, 3), np.nan),
+    ],
+)
+def test_arrays_that_are_no_picture_are_refused(array):
+    with pytest.raises(ValueError):
+        load_image(array)
+
+
+def test_both_sizes_at_once_are_refused(photo):
+    with pytest.raises(ValueError, match="not both"):
+        load_image(photo, max_side=40, size=(40, 40))
+
+
+def test_saving_rounds_and_clips(tmp_path):
+    image = np.full((1, 32, 32, 3), 0.999 / 255 * 7.6)
+    image[0, 0, 0] = (-0.2, 1.7, 0.5)
+    saved = np.asarray(Image.open(save_image(image, tmp_path / "new" / "x.png")))
+    assert saved[5, 5, 0] == 8
+    assert tuple(saved[0, 0]) == (0, 255, 128)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp"])
+def test_saved_picture_is_loaded_again(pair, tmp_path, suffix):
+    content, _ = pair
+    path = save_image(content, tmp_path / f"x{suffix}")
+    np.testing.assert_allclose(load_image(path), content, atol=0.51 / 255 if suffix == ".png" else 0.1)
+
+
+def test_saving_refuses_unknown_suffixes_and_what_is_not_a_picture(pair, tmp_path):
+    with pytest.raises(ValueError, match=r"\.png"):
+        save_image(pair[0], tmp_path / "x.tiff")
+    with pytest.raises(ValueError, match="NaN"):
+        save_image(np.full((1, 40, 40, 3), np.nan), tmp_path / "x.png")
+    with pytest.raises(ValueError, match="shape"):
+        save_image(np.zeros((40, 40)), tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_save_that_fails_leaves_the_file_before_it_and_nothing_else(pair, tmp_path, monkeypatch):
+    path = save_image(pair[0], tmp_path / "x.png")
+    before = path.read_bytes()
+
+    def fail_half_way(self, target, **options):
+        with open(target, "wb") as file:
+            file.write(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail_half_way)
+    with pytest.raises(OSError, match="No space"):
+        save_image(pair[1], path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saved_file_has_the_permissions_any_new_file_gets(pair, tmp_path):
+    mask = os.umask(0o022)
+    os.umask(mask)
+    mode = stat.S_IMODE(save_image(pair[0], tmp_path / "x.png").stat().st_mode)
+    assert mode == 0o666 & ~mask
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((40, 40, 3), np.float32),
+        np.zeros((1, 40, 40, 3), np.float64),
+        np.zeros((1, 20, 40, 3), np.float32),
+        np.full((1, 40, 40, 3), 128, np.float32),
+        np.full((1, 40, 40, 3), np.nan, np.float32),
+        "a path",
+    ],
+)
+def test_pixel_contract_is_enforced_by_name(image):
+    with pytest.raises(ValueError, match="content image"):
+        check_image(image, "content image")

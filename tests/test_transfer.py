@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import nst_tf
+from nst_tf.engine.weights import WeightsUnavailableError
+from nst_tf.features import vgg19_features
+from nst_tf.recipes import RECIPES
+from nst_tf.transfer import find_features, stylize
+
+STUDIO = RECIPES["studio"]
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return vgg19_features(STUDIO.layers, weights=None)
+
+
+def test_offline_transfer_lowers_the_style_loss_and_the_total(pair):
+    result = stylize(*pair, features="offline", steps=25)
+    assert result.image.shape == pair[0].shape
+    assert result.image.dtype == tf.float32
+    assert 0 <= result.image.numpy().min() and result.image.numpy().max() <= 1
+    history = result.history
+    assert history["style"][-1] < 0.5 * history["style"][0]
+    assert history["total"][-1] < 0.6 * history["total"][0]
+    assert (result.status, result.steps, result.features) == ("done", 25, "offline")
+    assert all(len(values) == 26 for values in history.values())
+
+
+@pytest.mark.parametrize("part", ["content", "style", "total_variation"])
+def test_each_term_is_lowered_when_it_stands_alone(pair, vgg, part):
+    weights = {f"{name}_weight": 0.0 for name in ("content", "style", "total_variation")}
+    recipe = replace(STUDIO, **{**weights, f"{part}_weight": 1.0, "start": "noise"})
+    history = stylize(*pair, recipe=recipe, features=vgg, steps=20).history
+    assert history[part][-1] < 0.7 * history[part][0]
+    np.testing.assert_allclose(history["total"], history[part])
+
+
+def test_parts_add_up_to_the_total(pair, vgg):
+    recipe = replace(STUDIO, total_variation_weight=3.0)
+    history = stylize(*pair, recipe=recipe, features=vgg, steps=4).history
+    parts = history["content"] + history["style"] + history["total_variation"]
+    np.testing.assert_allclose(history["total"], parts, rtol=1e-5)
+    assert history["total_variation"][0] > 0
+
+
+def test_the_best_picture_is_kept_and_not_the_last(pair, vgg):
+    result = stylize(*pair, features=vgg, steps=12)
+    objective = STUDIO.objective(vgg, *pair)
+    assert float(objective(result.image).total) == pytest.approx(result.history["total"].min(), rel=1e-4)
+
+
+def test_two_runs_give_the_same_picture_bit_for_bit(pair):
+    first, second = (stylize(*pair, features="offline", steps=6, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.image, second.image)
+
+
+def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, vgg):
+    noise, style = (replace(STUDIO, start=start) for start in ("noise", "style"))
+    first, second = (stylize(*pair, recipe=noise, features=vgg, steps=1, seed=seed).image for seed in (1, 2))
+    assert np.abs(first - second).max() > 0.3
+    from_content, from_style = (
+        stylize(*pair, recipe=recipe, features=vgg, steps=1).history for recipe in (STUDIO, style)
+    )
+    assert from_style["style"][0] < 0.5 * from_content["style"][0]
+    assert from_style["content"][0] > from_content["content"][0] == 0
+
+
+def test_coarse_to_fine_ends_at_the_content_images_size(pair, vgg):
+    sizes = []
+    recipe = replace(STUDIO, levels=2)
+    small = tf.image.resize(pair[0], (72, 90)), tf.image.resize(pair[1], (70, 64))
+    result = stylize(
+        *small, recipe=recipe, features=vgg, steps=7, callback=lambda step: sizes.append(step.image().shape[1:3])
+    )
+    assert result.image.shape == (1, 72, 90, 3)
+    assert (sizes[0], sizes[-1]) == ((36, 45), (72, 90))
+    assert result.steps == 7
+
+
+def test_callback_is_told_of_the_whole_run_and_sees_the_picture_change(pair, vgg):
+    steps, pictures = [], []
+    stylize(*pair, features=vgg, steps=10, callback=lambda step: (steps.append(step), pictures.append(step.image())))
+    assert steps[-1].step == steps[-1].steps == 10
+    assert [step.step for step in steps] == sorted({step.step for step in steps})
+    assert steps[-1].losses.total < steps[0].losses.total
+    assert np.abs(pictures[-1] - pictures[0]).max() > 0.01
+
+
+def test_an_interrupt_returns_the_best_picture_until_then(pair, vgg):
+    def interrupt(step):
+        if step.step >= 3:
+            raise KeyboardInterrupt
+
+    result = stylize(*pair, features=vgg, steps=30, callback=interrupt)
+    assert result.status == "interrupted"
+    assert 3 <= result.steps < 30
+    assert np.abs(result.image - pair[0]).max() > 0
+
+
+def test_auto_goes_on_offline_with_a_warning_that_says_why(pair, tmp_path, monkeypatch):
+    def unavailable(network):
+        raise WeightsUnavailableError("no network here")
+
+    monkeypatch.setattr("nst_tf.features.imagenet_weights", unavailable)
+    with pytest.warns(UserWarning, match="offline features. no network here"):
+        extractor = find_features("auto", STUDIO, *pair)
+    assert extractor.name == "offline"
+    with pytest.raises(ValueError, match="no network here"):
+        find_features("vgg19", STUDIO, *pair)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "mystery"}, "studio"),
+        ({"features": "resnet"}, "offline"),
+        ({"solver": "magic"}, "published"),
+        ({"steps": 0}, "at least 1"),
+    ],
+)
+def test_unknown_words_are_refused_with_those_that_exist(pair, options, message):
+    with pytest.raises(ValueError, match=message):
+        stylize(*pair, **{"features": "offline", **options})
+
+
+def test_an_extractor_that_lacks_a_layer_is_refused(pair):
+    with pytest.raises(ValueError, match="block4_conv2"):
+        stylize(*pair, features=vgg19_features(["block1_conv1"], weights=None))
+
+
+def test_pictures_that_break_the_contract_are_refused_by_name(pair):
+    with pytest.raises(ValueError, match="style image"):
+        stylize(pair[0], pair[1] * 255)
+
+
+def test_result_saves_itself(pair, vgg, tmp_path):
+    result = stylize(*pair, features=vgg, steps=1)
+    saved = nst_tf.load_image(result.save(tmp_path / "x.png"))
+    np.testing.assert_allclose(saved, result.image, atol=0.51 / 255)
