@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint format notebooks links images clean
+.PHONY: help demo test lab lint format notebooks links images strip clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -67,6 +67,9 @@ links:  ## point badges and set-up cells at REPO=owner/name
 
 images: $(VENV)/.core  ## make the bundled pictures again (minutes)
 	@$(BIN)/python images/make_images.py
+
+strip: $(VENV)/.core  ## make the README's pictures before and after again
+	@$(BIN)/python images/make_strip.py
 
 clean:  ## remove .venv and outputs
 	rm -rf $(VENV) outputs

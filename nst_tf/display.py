@@ -48,7 +48,7 @@ def show_images(
     rows = -(-len(pixels) // columns)
     aspect = np.mean([picture.shape[1] / picture.shape[0] for picture in pixels])
     figure = Figure(figsize=(columns * height * aspect, rows * (height + 0.3)), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
     for axis, (caption, _), picture in zip(axes, captioned.items(), pixels, strict=False):

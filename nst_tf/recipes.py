@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor
+from nst_tf.features import POOLING, PREPROCESSING, TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
+from nst_tf.images import load_image
 from nst_tf.losses import (
     CONTENT_FORMS,
     STYLE_FORMS,
@@ -21,8 +22,21 @@ from nst_tf.losses import (
 
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
-# How many of a picture's units the span from black to white has, for constants given in the units of the source.
-UNITS = {"unit": 1.0, "caffe": 255.0}
+SIZINGS = ("longest side", "rows", "square", "shorter side")
+OPTIMIZERS = ("adam", "sgd", "lbfgs")
+# What the span from black to white is in the units that a source's constants are given in, by channel.
+UNITS = {
+    "unit": (1.0, 1.0, 1.0),
+    "caffe": (255.0, 255.0, 255.0),
+    "torch": tuple(1 / deviation for deviation in TORCH_STANDARD_DEVIATION_RGB),
+}
+VGG_CHANNELS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
+
+
+def _check_words(*fields_and_words: tuple[str, str, tuple[str, ...]]) -> None:
+    for what, word, known in fields_and_words:
+        if word not in known:
+            raise ValueError(f"Unknown {what} {word!r}; expected one of {', '.join(known)}.")
 
 
 class Losses(NamedTuple):
@@ -58,6 +72,10 @@ class Optimizer:
     decay_steps: int = 1
     units: str = "unit"
 
+    def __post_init__(self):
+        """Refuse unknown words."""
+        _check_words(("name", self.name, OPTIMIZERS), ("units", self.units, tuple(UNITS)))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -75,17 +93,23 @@ class Recipe:
         total_variation_weight: What the total variation is multiplied by; 0 leaves it out.
         total_variation_form: A form of `nst_tf.total_variation_loss`.
         total_variation_per_pixel: Divide the total variation by height × width, so that one weight suits all sizes.
+        total_variation_units: "unit" takes it of the picture in [0, 1], "caffe" of the picture in [0, 255].
         start: "content", "noise" (uniform, white), "style", or "content_with_noise" (uniform noise of ±0.25 added).
         steps: How many steps `solver="fast"` takes when not told.
         levels: Coarse-to-fine: how many sizes, each half the next, are optimised one after the other.
         optimizer: What `solver="published"` uses; None where nothing was published.
         published_steps: How many steps it takes.
         clip: Whether the picture is kept in [0, 1] after each step.
-        network: "vgg19" or "vgg16".
         pooling: "max" or "average".
         preprocessing: "caffe", "torch" or "none".
-        style_size: "own" keeps the style image's size, "content" squashes it to the content image's.
-        reference: Where the recipe is from.
+        sizing: What `size` measures of the content image: "longest side", "rows", "square" (both sides, the aspect is
+            lost), or "shorter side" (at most).
+        size: In pixels.
+        upscale: Whether a smaller content image is enlarged to it.
+        style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
+        source: Where the recipe is from.
+        url: Where to read it.
+        quirks: What surprises in it, one sentence each.
 
     Raises:
         ValueError: If a weight is negative, or a word is not one of those listed.
@@ -102,30 +126,36 @@ class Recipe:
     total_variation_weight: float = 0.0
     total_variation_form: str = "nine_point"
     total_variation_per_pixel: bool = True
+    total_variation_units: str = "unit"
     start: str = "content"
     steps: int = 120
     levels: int = 1
     optimizer: Optimizer | None = None
     published_steps: int | None = None
     clip: bool = True
-    network: str = "vgg19"
     pooling: str = "max"
     preprocessing: str = "caffe"
+    sizing: str = "longest side"
+    size: int = 512
+    upscale: bool = False
     style_size: str = "own"
-    reference: str = ""
-    quirks: tuple[str, ...] = field(default=())
+    source: str = ""
+    url: str = ""
+    quirks: tuple[str, ...] = ()
 
     def __post_init__(self):
         """Refuse what cannot be meant."""
-        for what, value, known in (
+        _check_words(
             ("content_form", self.content_form, CONTENT_FORMS),
             ("style_form", self.style_form, STYLE_FORMS),
             ("total_variation_form", self.total_variation_form, TOTAL_VARIATION_FORMS),
+            ("total_variation_units", self.total_variation_units, ("unit", "caffe")),
             ("start", self.start, STARTS),
+            ("pooling", self.pooling, POOLING),
+            ("preprocessing", self.preprocessing, PREPROCESSING),
+            ("sizing", self.sizing, SIZINGS),
             ("style_size", self.style_size, STYLE_SIZES),
-        ):
-            if value not in known:
-                raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")
+        )
         weights = {
             "content_weight": self.content_weight,
             "style_weight": self.style_weight,
@@ -134,9 +164,9 @@ class Recipe:
             **{f"style_layers[{layer!r}]": weight for layer, weight in self.style_layers.items()},
         }
         for what, weight in weights.items():
-            if not weight >= 0 or weight == float("inf"):
+            if not 0 <= weight < float("inf"):
                 raise ValueError(f"{what} is {weight}; a weight must be a finite number of at least 0.")
-        for what, count in (("steps", self.steps), ("levels", self.levels)):
+        for what, count in (("steps", self.steps), ("levels", self.levels), ("size", self.size)):
             if count < 1:
                 raise ValueError(f"{what} is {count}; expected at least 1.")
 
@@ -144,6 +174,47 @@ class Recipe:
     def layers(self) -> tuple[str, ...]:
         """Every layer the recipe needs, each once."""
         return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+    def changed(self, **changes: Any) -> Recipe:
+        """Return the recipe with some fields changed, such as `start="noise"` or `style_weight=3.0`.
+
+        Raises:
+            ValueError: If a field does not exist, or its value cannot be meant.
+        """
+        known = [recipe_field.name for recipe_field in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise ValueError(f"A recipe has no field {name!r}; it has {', '.join(known)}.")
+        return replace(self, **changes)
+
+    def load_images(self, content: Any, style: Any, *, size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """Load the two pictures at the sizes the recipe's source gives them.
+
+        Args:
+            content: Anything that `load_image` takes.
+            style: The same.
+            size: Instead of the recipe's own.
+
+        Returns:
+            The content and the style image, float32 (1, height, width, 3), RGB in [0, 1].
+
+        Raises:
+            ValueError: As `load_image`.
+        """
+        size = size or self.size
+        content_image = load_image(content)
+        height, width = content_image.shape[1:3]
+        if self.sizing == "square":
+            wanted = (size, size)
+        elif self.sizing == "longest side":
+            wanted = _scaled_size(height, width, size / max(height, width), upscale=self.upscale)
+        else:
+            side = height if self.sizing == "rows" else min(height, width)
+            wanted = _scaled_size(height, width, size / side, upscale=self.upscale)
+        content_image = load_image(content_image, size=wanted)
+        if self.style_size == "content":
+            return content_image, load_image(style, size=wanted)
+        return content_image, load_image(style, max_side=max(wanted), upscale=self.upscale)
 
     def objective(self, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: tf.Tensor) -> Objective:
         """Return what is to be minimised: a function from a picture to its `Losses`.
@@ -198,7 +269,8 @@ class Objective:
                 image_pixels=height * width,
             )
         if recipe.total_variation_weight:
-            total_variation = total_variation_loss(image, form=recipe.total_variation_form)
+            in_units = image * UNITS[recipe.total_variation_units][0]
+            total_variation = total_variation_loss(in_units, form=recipe.total_variation_form)
             if recipe.total_variation_per_pixel:
                 total_variation /= height * width
         content *= recipe.content_weight
@@ -216,16 +288,164 @@ class Objective:
         return weighted
 
 
+FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
+
 STUDIO = Recipe(
     name="studio",
     title="This project's own: relative losses, one setting for every network and size",
     content_layers={"block4_conv2": 1.0},
-    style_layers={f"block{block}_conv1": 1 / 5 for block in range(1, 6)},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
     content_weight=1.0,
     style_weight=10.0,
+    source="this project",
+    quirks=(
+        "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
+        "one pair of weights suits every network, layer and size.",
+    ),
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (STUDIO,)}
+GATYS = Recipe(
+    name="gatys",
+    title="The paper that began it",
+    content_layers={"block4_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=1e-3,
+    style_weight=1.0,
+    content_form="half_sum",
+    style_form="quarter_mean",
+    start="noise",
+    optimizer=Optimizer("lbfgs", units="caffe"),
+    published_steps=500,
+    clip=False,
+    pooling="average",
+    upscale=True,
+    style_size="content",
+    source="Gatys, Ecker, Bethge, CVPR 2016; number of iterations from the authors' own notebook",
+    url="https://arxiv.org/abs/1508.06576",
+    quirks=(
+        "α/β is 10⁻³, as in the paper's Figure 3.",
+        "Max pooling is replaced by the mean of the four values, which the authors found to look better.",
+        "The picture is never clipped while it is optimised, only when it is saved.",
+    ),
+)
+
+KERAS_IO = Recipe(
+    name="keras_io",
+    title="The example on keras.io",
+    content_layers={"block5_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=2.5e-8,
+    style_weight=1e-6,
+    content_form="sum",
+    style_form="keras",
+    total_variation_weight=1e-6,
+    total_variation_form="keras",
+    total_variation_per_pixel=False,
+    total_variation_units="caffe",
+    optimizer=Optimizer("sgd", learning_rate=100.0, decay_rate=0.96, decay_steps=100, units="caffe"),
+    published_steps=4000,
+    clip=False,
+    sizing="rows",
+    size=400,
+    upscale=True,
+    style_size="content",
+    source="keras.io, example Neural style transfer",
+    url="https://keras.io/examples/generative/neural_style_transfer/",
+    quirks=(
+        "The style loss divides by the pixels and colours of the image where the paper divides by the positions and "
+        "channels of the layer, so deep layers count far less.",
+        "All three pictures go through the network at every step there; the loss is the same when the targets are "
+        "computed once, as here.",
+        "A learning rate of 100 is in the network's caffe units, where white is 255.",
+    ),
+)
+
+KERAS_200 = replace(
+    KERAS_IO,
+    name="keras_200",
+    title="The keras.io example as often re-used: 200 steps, no total variation",
+    total_variation_weight=0.0,
+    published_steps=200,
+    source="Fernández's walk-through of the keras.io example",
+    quirks=(*KERAS_IO.quirks, "The total variation is left out, and 200 steps leave the picture close to its start."),
+)
+
+TF_TUTORIAL = Recipe(
+    name="tf_tutorial",
+    title="The tutorial on tensorflow.org, its first run",
+    content_layers={"block5_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=1e4,
+    style_weight=1e-2,
+    content_form="mean",
+    style_form="mean",
+    total_variation_form="absolute",
+    total_variation_per_pixel=False,
+    optimizer=Optimizer("adam", learning_rate=0.02, beta_1=0.99, epsilon=0.1),
+    published_steps=1000,
+    upscale=True,
+    source="tensorflow.org, tutorial Neural style transfer",
+    url="https://www.tensorflow.org/tutorials/generative/style_transfer",
+    quirks=(
+        "Its second run adds total_variation_weight=30.",
+        "The text there calls the total variation a sum of squares; the code sums absolute values, and so does this.",
+        "With beta_1 = 0.99 the loss first climbs to several times its start and needs hundreds of steps to return.",
+    ),
+)
+
+COURSERA = Recipe(
+    name="coursera",
+    title="The assignment of a well-known course on convolutional networks",
+    content_layers={"block5_conv4": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 0.2),
+    content_weight=10.0,
+    style_weight=40.0,
+    content_form="quarter_mean",
+    style_form="quarter_mean",
+    start="content_with_noise",
+    optimizer=Optimizer("adam", learning_rate=0.01),
+    published_steps=2501,
+    preprocessing="none",
+    sizing="square",
+    size=400,
+    upscale=True,
+    style_size="content",
+    source="deeplearning.ai, Convolutional Neural Networks, week 4 (TensorFlow 2 edition)",
+    url="https://www.coursera.org/learn/convolutional-neural-networks",
+    quirks=(
+        "The network is given RGB in [0, 1] without the preprocessing it was trained with.",
+        "Both pictures are squashed to a square.",
+    ),
+)
+
+UDACITY = Recipe(
+    name="udacity",
+    title="The style transfer of a deep-learning nanodegree",
+    content_layers={"block4_conv2": 1.0},
+    style_layers=dict(zip(FIRST_CONVOLUTIONS, (1.0, 0.75, 0.2, 0.2, 0.2), strict=True)),
+    content_weight=1.0,
+    style_weight=1e6,
+    content_form="mean",
+    style_form="udacity",
+    optimizer=Optimizer("adam", learning_rate=0.003, epsilon=1e-8, units="torch"),
+    published_steps=2000,
+    clip=False,
+    preprocessing="torch",
+    sizing="shorter side",
+    size=400,
+    style_size="content",
+    source="Udacity, Deep Learning nanodegree, style transfer",
+    url="https://github.com/udacity/deep-learning-v2-pytorch",
+    quirks=(
+        "It was tuned on torchvision's VGG19, whose input is normalised; Keras's ImageNet weights expect the caffe "
+        "range, which is about 57 times larger.",
+        "The learning rate is in the normalised units too.",
+    ),
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (STUDIO, GATYS, KERAS_IO, KERAS_200, TF_TUTORIAL, COURSERA, UDACITY)
+}
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:
@@ -239,3 +459,90 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     if recipe not in RECIPES:
         raise ValueError(f"There is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}.")
     return RECIPES[recipe]
+
+
+def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> Recipe:
+    """Express a recipe's weights in the forms of another, so that the objective stays the same.
+
+    Writing S = Σ(G − A)² for a layer with C channels at M positions, every fixed style form is S times a number that
+    depends on C, M and the picture's size, and every fixed content form is Σ(F − P)² times one.  The weights take up
+    the quotients, layer by layer.
+
+    Args:
+        recipe: Whose objective is kept, with its layers, network, total variation and start.
+        to: Whose `content_form` and `style_form` it is written in.
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+
+    Returns:
+        The recipe in the other's forms.  Its `content_weight` and `style_weight` are `to`'s; its layers' weights take
+        up the rest.
+
+    Raises:
+        ValueError: If a form is relative, for which no fixed weight exists; if a layer is not one of VGG's, whose
+            channels and positions are known; or if the recipe has a total variation of another form than `to`.
+    """
+    for what in (recipe, to):
+        if "relative" in (what.content_form, what.style_form):
+            raise ValueError(
+                f"{what.name!r} divides each loss by the energy of its target, which differs from picture to picture; "
+                "no fixed weights say the same."
+            )
+    if recipe.total_variation_weight and recipe.total_variation_form != to.total_variation_form:
+        raise ValueError(
+            f"{recipe.name!r} has a total variation of the form {recipe.total_variation_form!r}, and {to.name!r} one "
+            f"of the form {to.total_variation_form!r}; these are different functions, which no weight makes equal. "
+            "Convert recipe.changed(total_variation_weight=0.0) instead."
+        )
+    content_layers, style_layers = {}, {}
+    for layer, weight in recipe.content_layers.items():
+        channels, positions = _vgg_layer_size(layer, height, width)
+        quotient = _content_factor(recipe, channels, positions) / _content_factor(to, channels, positions)
+        content_layers[layer] = recipe.content_weight * weight * quotient / to.content_weight
+    for layer, weight in recipe.style_layers.items():
+        channels, positions = _vgg_layer_size(layer, height, width)
+        pixels = height * width
+        quotient = _style_factor(recipe, channels, positions, pixels) / _style_factor(to, channels, positions, pixels)
+        style_layers[layer] = recipe.style_weight * weight * quotient
+    return replace(
+        recipe,
+        name=f"{recipe.name} in the forms of {to.name}",
+        content_layers=content_layers,
+        content_weight=to.content_weight,
+        content_form=to.content_form,
+        style_layers={layer: weight / to.style_weight for layer, weight in style_layers.items()},
+        style_weight=to.style_weight,
+        style_form=to.style_form,
+    )
+
+
+def _content_factor(recipe: Recipe, channels: int, positions: int) -> float:
+    """Return what Σ(F − P)² is multiplied by in a recipe's content form."""
+    entries = channels * positions
+    return {"sum": 1.0, "half_sum": 1 / 2, "mean": 1 / entries, "quarter_mean": 1 / (4 * entries)}[recipe.content_form]
+
+
+def _style_factor(recipe: Recipe, channels: int, positions: int, pixels: int) -> float:
+    """Return what Σ(G − A)² is multiplied by in a recipe's style form."""
+    return {
+        "mean": 1 / (channels**2 * positions**2),
+        "quarter_mean": 1 / (4 * channels**2 * positions**2),
+        "udacity": 1 / (channels**3 * positions),
+        "keras": 1 / (36 * pixels**2),
+    }[recipe.style_form]
+
+
+def _vgg_layer_size(layer: str, height: int, width: int) -> tuple[int, int]:
+    """Return channels and positions of one of VGG's convolutions for a picture of this size."""
+    block = layer.split("_")[0]
+    if block not in VGG_CHANNELS or "_conv" not in layer:
+        raise ValueError(
+            f"The channels and positions of {layer!r} are not known; weights convert for VGG's convolutions only."
+        )
+    halvings = int(block[-1]) - 1
+    return VGG_CHANNELS[block], (height >> halvings) * (width >> halvings)
+
+
+def _scaled_size(height: int, width: int, scale: float, *, upscale: bool) -> tuple[int, int]:
+    scale = scale if upscale else min(scale, 1.0)
+    return round(height * scale), round(width * scale)

@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.solver import Solver
+from nst_tf.engine.published import KerasSolver, LBFGSSolver, keras_optimizer
+from nst_tf.engine.solver import FastSolver, Solver
 from nst_tf.engine.weights import WeightsUnavailableError
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
 from nst_tf.offline import offline_features
-from nst_tf.recipes import Losses, Recipe, find_recipe
+from nst_tf.recipes import UNITS, Losses, Objective, Recipe, find_recipe
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
-LEARNING_RATE = 0.012
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
@@ -87,6 +88,7 @@ def stylize(
     steps: int | None = None,
     seed: int = 0,
     callback: Callable[[Step], None] | None = None,
+    **changes: Any,
 ) -> Result:
     """Repaint the content image in the style of the style image.
 
@@ -100,6 +102,7 @@ def stylize(
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
         callback: Called about four times a second with a `Step`.
+        **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
     Returns:
         The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
@@ -116,14 +119,18 @@ def stylize(
         >>> result.save("stylized.png")
     """
     begun = time.monotonic()
-    recipe = find_recipe(recipe)
+    recipe = find_recipe(recipe).changed(**changes)
     check_image(content_image, "content image")
     check_image(style_image, "style image")
     if solver not in SOLVERS:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
-    steps = recipe.steps if steps is None else steps
-    if steps < recipe.levels:
-        raise ValueError(f"steps is {steps}; expected at least {recipe.levels}.")
+    if solver == "published" and recipe.optimizer is None:
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    if steps is None:
+        steps = recipe.published_steps if solver == "published" else recipe.steps
+    levels = recipe.levels if solver == "fast" else 1
+    if steps < levels:
+        raise ValueError(f"steps is {steps}; expected at least {levels}.")
     if recipe.style_size == "content":
         style_image = _resized(style_image, content_image.shape[1:3])
     extractor = find_features(features, recipe, content_image, style_image, seed=seed)
@@ -132,13 +139,13 @@ def stylize(
     image = _start_image(recipe.start, content_image, style_image, seed)
     status = "done"
     try:
-        for share, scale in _coarse_to_fine(steps, recipe.levels):
+        for share, scale in _coarse_to_fine(steps, levels):
             content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
             objective = recipe.objective(extractor, content_level, style_level)
-            run = Solver(objective.losses, content_level.shape, clip=recipe.clip)
-            run.start(_resized(image, content_level.shape[1:3]))
+            run = _make_solver(solver, recipe, objective, content_level.shape)
+            run.start(_resized(image, content_level.shape[1:3]), share)
             try:
-                _descend(run, objective.targets, share, progress)
+                _descend(run, objective, share, progress)
             finally:
                 image = tf.identity(run.best_image)
     except KeyboardInterrupt:
@@ -216,18 +223,39 @@ class _Progress:
         return dict(zip(Losses._fields, losses.T, strict=True))
 
 
-def _descend(run: Solver, targets: object, steps: int, progress: _Progress) -> None:
+def _make_solver(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:
+    if solver == "fast":
+        return FastSolver(objective.losses, shape, clip=recipe.clip)
+    published = recipe.optimizer
+    if published.name == "lbfgs":
+        return LBFGSSolver(objective.losses, shape, clip=recipe.clip)
+    optimizer = keras_optimizer(
+        published.name,
+        published.learning_rate,
+        beta_1=published.beta_1,
+        beta_2=published.beta_2,
+        epsilon=published.epsilon,
+        decay_rate=published.decay_rate,
+        decay_steps=published.decay_steps,
+    )
+    return KerasSolver(objective.losses, shape, clip=recipe.clip, optimizer=optimizer, scale=UNITS[published.units])
+
+
+def _descend(run: Solver, objective: Objective, steps: int, progress: _Progress) -> None:
     """Take all the steps of one size, a quarter of a second's worth at a time."""
+    if isinstance(run, LBFGSSolver):
+        run.run(objective.targets, steps, UNITS[objective.recipe.optimizer.units], progress.add)
+        return
     done, count = 0, 1
     while done < steps:
         begun = time.monotonic()
-        losses = run.advance(targets, tf.constant(count), tf.constant(float(steps)), tf.constant(LEARNING_RATE))
+        losses = run.advance(objective.targets, tf.constant(count))
         progress.add(losses.numpy(), run.image)
         # The first call also traces, and so does not tell how long a step takes.
         affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.monotonic() - begun))
         done += count
         count = max(1, min(affordable, 2 * count, -(-steps // REPORTS_PER_RUN), steps - done))
-    progress.add_final(run.finish(targets).numpy())
+    progress.add_final(run.finish(objective.targets).numpy())
 
 
 def _coarse_to_fine(steps: int, levels: int) -> Iterator[tuple[int, float]]:

@@ -22,7 +22,7 @@ def test_offline_transfer_lowers_the_style_loss_and_the_total(pair):
     result = stylize(*pair, features="offline", steps=25)
     assert result.image.shape == pair[0].shape
     assert result.image.dtype == tf.float32
-    assert 0 <= result.image.numpy().min() and result.image.numpy().max() <= 1
+    assert result.image.numpy().min() >= 0 and result.image.numpy().max() <= 1
     history = result.history
     assert history["style"][-1] < 0.5 * history["style"][0]
     assert history["total"][-1] < 0.6 * history["total"][0]

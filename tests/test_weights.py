@@ -22,7 +22,7 @@ def server(monkeypatch):
     """A local server of one file, which stands in for the published VGG19 file; counts what is asked of it."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802, the base class's name
+        def do_GET(self):
             server.asked += 1
             self.send_response(200)
             self.end_headers()

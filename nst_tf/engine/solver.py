@@ -1,11 +1,4 @@
-"""The fast solver: Adam on the picture at several resolutions at once, many steps in one traced call.
-
-Adam moves every pixel by about its learning rate, whatever the gradient's size.  That makes it indifferent to a
-loss's scale, but a broad change of tone then needs as many steps as fine grain does, and the grain gets there first
-and stays.  So the gradient is also averaged over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels, each size has an Adam of its
-own, and the picture takes the sum of their steps: tones and shapes move at once, and the learning rate can be small
-enough for the grain to settle.
-"""
+"""Solvers: what moves the picture downhill, many steps in one traced call."""
 
 from __future__ import annotations
 
@@ -19,12 +12,15 @@ BETA_1 = 0.9
 BETA_2 = 0.99
 # Only there to forbid 0 / 0: a loss may be scaled to any order of magnitude.
 EPSILON = 1e-30
+LEARNING_RATE = 0.012
 FINAL_FRACTION = 0.05
 RESOLUTIONS = 4
 
 
 class Solver:
-    """Minimises a loss over a picture of one size; made once and used for any number of runs.
+    """Minimises a loss over a picture of one size, and keeps the best picture; made once, used for any number of runs.
+
+    A subclass says in `_move` how the picture changes at a step.
 
     Args:
         losses: From a picture (1, height, width, 3) and the targets to a tuple of scalars, of which the first is to be
@@ -40,78 +36,96 @@ class Solver:
         self.best_image = tf.Variable(tf.zeros(shape), trainable=False)
         self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
-        self._first_moments = [tf.Variable(blurred, trainable=False) for blurred in _at_resolutions(tf.zeros(shape))]
-        self._second_moments = [tf.Variable(blurred, trainable=False) for blurred in _at_resolutions(tf.zeros(shape))]
+        self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
 
-    def start(self, image: tf.Tensor) -> None:
-        """Forget the run before and begin at a picture."""
+    def start(self, image: tf.Tensor, steps: int) -> None:
+        """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
         self.image.assign(image)
         self.best_image.assign(image)
         self.best_loss.assign(np.inf)
         self.step.assign(0)
-        for moment in (*self._first_moments, *self._second_moments):
-            moment.assign(tf.zeros_like(moment))
+        self.steps.assign(steps)
 
     @tf.function(reduce_retracing=True)
-    def advance(self, targets: Any, count: tf.Tensor, steps: tf.Tensor, learning_rate: tf.Tensor) -> tf.Tensor:
-        """Take some steps of a run.
-
-        Args:
-            targets: Handed to the losses.
-            count: int32, how many steps to take now.
-            steps: float32, how many the whole run takes; the learning rate falls over it as a cosine.
-            learning_rate: float32, at the run's beginning, in the picture's unit.
-
-        Returns:
-            float32 (count, parts), the losses before each step.
-        """
+    def advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
+        """Take `count` steps (int32); return the losses before each, float32 (count, parts)."""
         history = tf.TensorArray(tf.float32, size=count)
         for index in tf.range(count):
-            with tf.GradientTape() as tape:
-                tape.watch(self.image)
-                losses = self._losses(self.image, targets)
-            gradient = tape.gradient(losses[0], self.image)
+            losses, gradient = self.losses_and_gradient(self.image, targets)
             history = history.write(index, tf.stack(losses))
-            self._keep_best(losses[0])
+            self.keep_best(losses[0], self.image)
             self.step.assign_add(1)
-            progress = tf.cast(self.step - 1, tf.float32) / steps
-            falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * 0.5 * (1 + tf.cos(np.pi * progress))
-            moved = self.image - learning_rate * falling * self._direction(gradient)
-            self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+            self._move(gradient)
         return history.stack()
 
     @tf.function(reduce_retracing=True)
     def finish(self, targets: Any) -> tf.Tensor:
-        """Return the losses of the picture after the last step, and keep it if it is the best."""
+        """Return the losses of the picture after the last step, float32 (parts,), and keep it if it is the best."""
         losses = self._losses(self.image, targets)
-        self._keep_best(losses[0])
+        self.keep_best(losses[0], self.image)
         return tf.stack(losses)
 
-    def _keep_best(self, loss: tf.Tensor) -> None:
-        better = loss < self.best_loss  # false for NaN
-        self.best_image.assign(tf.where(better, self.image, self.best_image))
+    def losses_and_gradient(self, image: tf.Tensor, targets: Any) -> tuple[tuple, tf.Tensor]:
+        """Return the losses of a picture, and the gradient of the first with respect to it."""
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = self._losses(image, targets)
+        return losses, tape.gradient(losses[0], image)
+
+    def keep_best(self, loss: tf.Tensor, image: tf.Tensor) -> None:
+        """Remember a picture if its loss is the lowest so far; NaN never is."""
+        better = loss < self.best_loss
+        self.best_image.assign(tf.where(better, image, self.best_image))
         self.best_loss.assign(tf.where(better, loss, self.best_loss))
 
-    def _direction(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return the sum over all resolutions of Adam's step, before the learning rate.
+    def _move(self, gradient: tf.Tensor) -> None:
+        raise NotImplementedError
 
-        Reference:
-            Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
-        """
+
+class FastSolver(Solver):
+    """Adam on the picture at several resolutions at once.
+
+    Adam moves every pixel by about its learning rate, whatever the gradient's size.  That makes it indifferent to a
+    loss's scale, but a broad change of tone then needs as many steps as fine grain does, and the grain gets there
+    first and stays.  So the gradient is also averaged over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels, each size has an
+    Adam of its own, and the picture takes the sum of their steps: tones and shapes move at once, and the learning rate
+    can be small enough for the grain to settle.  It falls over the run as half a cosine.
+
+    Reference:
+        Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
+    """
+
+    def __init__(self, losses: Callable[[tf.Tensor, Any], tuple], shape: tuple[int, ...], *, clip: bool = True):
+        super().__init__(losses, shape, clip=clip)
+        self._first_moments = [tf.Variable(level, trainable=False) for level in _at_resolutions(tf.zeros(shape))]
+        self._second_moments = [tf.Variable(level, trainable=False) for level in _at_resolutions(tf.zeros(shape))]
+
+    def start(self, image: tf.Tensor, steps: int) -> None:
+        """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
+        super().start(image, steps)
+        for moment in (*self._first_moments, *self._second_moments):
+            moment.assign(tf.zeros_like(moment))
+
+    def _move(self, gradient: tf.Tensor) -> None:
+        progress = tf.cast(self.step - 1, tf.float32) / tf.cast(self.steps, tf.float32)
+        falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + tf.cos(np.pi * progress)) / 2
+        moved = self.image - LEARNING_RATE * falling * self._direction(gradient)
+        self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+
+    def _direction(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Return the sum over all resolutions of Adam's step, before the learning rate."""
         # Without this, squares of the gradients of some published losses leave float32's range.
         gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient)), EPSILON)
         time = tf.cast(self.step, tf.float32)
         direction = tf.zeros_like(gradient)
-        for blurred, first, second in zip(
-            _at_resolutions(gradient), self._first_moments, self._second_moments, strict=True
-        ):
-            first.assign(BETA_1 * first + (1 - BETA_1) * blurred)
-            second.assign(BETA_2 * second + (1 - BETA_2) * tf.square(blurred))
+        levels = zip(_at_resolutions(gradient), self._first_moments, self._second_moments, strict=True)
+        for level, first, second in levels:
+            first.assign(BETA_1 * first + (1 - BETA_1) * level)
+            second.assign(BETA_2 * second + (1 - BETA_2) * tf.square(level))
             first_unbiased = first / (1 - BETA_1**time)
             second_unbiased = second / (1 - BETA_2**time)
-            direction += tf.image.resize(
-                first_unbiased / (tf.sqrt(second_unbiased) + EPSILON), gradient.shape[1:3], "bilinear"
-            )
+            step = first_unbiased / (tf.sqrt(second_unbiased) + EPSILON)
+            direction += tf.image.resize(step, gradient.shape[1:3], "bilinear")
         return direction
 
 

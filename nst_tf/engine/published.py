@@ -1,0 +1,125 @@
+"""The optimisers that the recipes were published with, in the units that their constants are given in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from scipy.optimize import minimize
+
+from nst_tf.engine.solver import Solver
+
+# How many pairs of steps and gradients L-BFGS remembers.
+CORRECTIONS = 20
+
+
+class KerasSolver(Solver):
+    """Lets a Keras optimiser move the picture, in the units of a recipe's source.
+
+    The variable it moves is the picture in those units, as in the source, so that the learning rate and Adam's epsilon
+    mean what they meant there.
+
+    Args:
+        losses: As for `Solver`.
+        shape: As for `Solver`.
+        clip: As for `Solver`.
+        optimizer: Made for this solver alone, since it remembers what it did before.
+        scale: What the span from black to white is in the source's units, by channel.
+    """
+
+    def __init__(
+        self,
+        losses: Callable[[tf.Tensor, Any], tuple],
+        shape: tuple[int, ...],
+        *,
+        clip: bool,
+        optimizer: keras.optimizers.Optimizer,
+        scale: tuple[float, float, float],
+    ):
+        super().__init__(losses, shape, clip=clip)
+        self._optimizer = optimizer
+        self._scale = tf.constant(scale)
+        self._scaled_image = tf.Variable(tf.zeros(shape))
+        optimizer.build([self._scaled_image])
+
+    def start(self, image: tf.Tensor, steps: int) -> None:
+        """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
+        super().start(image, steps)
+        self._scaled_image.assign(image * self._scale)
+        for variable in self._optimizer.variables:
+            if variable is not self._optimizer.learning_rate:
+                variable.assign(tf.zeros_like(variable.value))
+
+    def _move(self, gradient: tf.Tensor) -> None:
+        self._optimizer.apply([gradient / self._scale], [self._scaled_image])
+        if self._clip:
+            self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
+        self.image.assign(self._scaled_image / self._scale)
+
+
+class LBFGSSolver(Solver):
+    """SciPy's L-BFGS-B without bounds, which calls the losses when it likes, so it runs as a whole."""
+
+    def run(
+        self,
+        targets: Any,
+        steps: int,
+        scale: tuple[float, float, float],
+        report: Callable[[np.ndarray, tf.Variable], None],
+    ) -> None:
+        """Take up to so many iterations from the start picture.
+
+        Args:
+            targets: Handed to the losses.
+            steps: At most; L-BFGS stops sooner where it cannot lower the loss any further.
+            scale: What the span from black to white is in the source's units, by channel.
+            report: Called after each iteration with the losses, float32 (1, parts), and the picture.
+        """
+        latest: dict[str, np.ndarray] = {}
+
+        def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            image = tf.constant((flat.reshape(self.image.shape) / scale).astype(np.float32))
+            losses, gradient = self._evaluate(image, targets)
+            self.keep_best(losses[0], image)
+            latest["losses"] = losses.numpy()
+            latest["image"] = image
+            return float(losses[0]), (gradient.numpy() / scale).astype(np.float64).ravel()
+
+        def after_iteration(flat: np.ndarray) -> None:
+            self.image.assign(latest["image"])
+            report(latest["losses"][np.newaxis], self.image)
+
+        minimize(
+            loss_and_gradient,
+            (self.image.numpy() * scale).astype(np.float64).ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=after_iteration,
+            options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
+        )
+
+    @tf.function(reduce_retracing=True)
+    def _evaluate(self, image: tf.Tensor, targets: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        losses, gradient = self.losses_and_gradient(image, targets)
+        return tf.stack(losses), gradient
+
+
+def keras_optimizer(
+    name: str,
+    learning_rate: float,
+    *,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    decay_rate: float,
+    decay_steps: int,
+) -> keras.optimizers.Optimizer:
+    """Return Keras's "adam" or "sgd"; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
+    if decay_rate != 1:
+        learning_rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps, decay_rate)
+    if name == "sgd":
+        return keras.optimizers.SGD(learning_rate)
+    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
