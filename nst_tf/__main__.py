@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from nst_tf.transfer import Result, Step
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
-DEFAULT_SIZE = 512
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "--features",
         default="auto",
         metavar="NAME",
-        help="auto, vgg19, vgg16 or offline; offline needs no download (default: %(default)s)",
+        help="auto, vgg19, vgg16, offline (needs no download) or a weights file of VGG19, .h5 (default: %(default)s)",
     )
     command.add_argument(
         "--solver",
@@ -51,9 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--size",
         type=_positive,
-        default=DEFAULT_SIZE,
         metavar="N",
-        help="longest side of the result in pixels (default: %(default)s)",
+        help="size of the result in pixels; for most recipes its longest side (default: the recipe's)",
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="how many steps (default: the recipe's)")
     command.add_argument(
@@ -62,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
     command.set_defaults(run=_stylize)
+    command = commands.add_parser("recipes", help="list the named recipes, or explain one")
+    command.add_argument("name", nargs="?", metavar="NAME", help="which to explain")
+    command.set_defaults(run=_recipes)
     return parser
 
 
@@ -78,21 +79,20 @@ def _stylize(options: argparse.Namespace) -> int:
     from nst_tf.images import read_pixels, save_options
 
     save_options(options.output)
-    content, style = (read_pixels(path, max_side=options.size) for path in (options.content, options.style))
+    content, style = (read_pixels(path) for path in (options.content, options.style))
 
     from nst_tf.engine.quiet import start_tensorflow
 
     print("Starting TensorFlow ...", flush=True)
     start_tensorflow()
-    import tensorflow as tf
-
+    from nst_tf.recipes import find_recipe
     from nst_tf.transfer import stylize
 
+    recipe = find_recipe(options.recipe)
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     result = stylize(
-        tf.constant(content[None]),
-        tf.constant(style[None]),
-        recipe=options.recipe,
+        *recipe.load_images(content, style, size=options.size),
+        recipe=recipe,
         features=options.features,
         solver=options.solver,
         steps=options.steps,
@@ -106,6 +106,20 @@ def _stylize(options: argparse.Namespace) -> int:
         f"with {result.features} features{'; interrupted, best picture kept' if result.status != 'done' else ''}."
     )
     return DONE if result.status == "done" else INTERRUPTED
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from nst_tf.engine.quiet import start_tensorflow
+
+    start_tensorflow()
+    from nst_tf.explain import overview
+    from nst_tf.recipes import RECIPES, find_recipe
+
+    if options.name is None:
+        print(overview(list(RECIPES.values())))
+    else:
+        print(find_recipe(options.name).explain(plain=True), end="")
+    return DONE
 
 
 def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) -> None:

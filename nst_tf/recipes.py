@@ -187,6 +187,12 @@ class Recipe:
                 raise ValueError(f"A recipe has no field {name!r}; it has {', '.join(known)}.")
         return replace(self, **changes)
 
+    def explain(self, *, plain: bool = False) -> str:
+        """Describe the recipe in Markdown, with its formulas in LaTeX, or in plain text for a terminal."""
+        from nst_tf.explain import explain
+
+        return explain(self, plain=plain)
+
     def load_images(self, content: Any, style: Any, *, size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Load the two pictures at the sizes the recipe's source gives them.
 
@@ -257,7 +263,7 @@ class Objective:
         """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
         recipe, features = self.recipe, self.extractor(image)
         height, width = image.shape[1:3]
-        content = style = total_variation = tf.constant(0.0)
+        content = style = total_variation = tf.zeros((), image.dtype)
         for layer, weight in recipe.content_layers.items():
             content += weight * content_loss(features[layer], targets.content[layer], form=recipe.content_form)
         for layer, weight in self.weighted_style_layers():

@@ -97,7 +97,8 @@ def stylize(
         style_image: The same, of any size.
         recipe: Name of a recipe, or a `Recipe`.
         features: "auto" (VGG19 with ImageNet weights from the cache, else downloaded, else offline with a warning),
-            "vgg19", "vgg16", "offline" (learned from the two pictures in seconds), or a `FeatureExtractor`.
+            "vgg19", "vgg16", "offline" (learned from the two pictures in seconds), the path of a Keras weights file of
+            VGG19 without its top (.h5), or a `FeatureExtractor`.
         solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
@@ -187,6 +188,8 @@ def find_features(
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing}
     if features == "vgg19":
         return vgg19_features(recipe.layers, **options)
+    if features.endswith(".h5"):
+        return vgg19_features(recipe.layers, weights=features, **options)
     if features == "vgg16":
         return vgg16_features(recipe.layers, **options)
     if features == "auto":
@@ -195,7 +198,10 @@ def find_features(
         except WeightsUnavailableError as error:
             warnings.warn(f"Going on with the offline features. {error}", stacklevel=3)
             return offline_features([content_image, style_image], recipe.layers, seed=seed)
-    raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, or a FeatureExtractor.")
+    raise ValueError(
+        f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file ending in .h5, "
+        "or a FeatureExtractor."
+    )
 
 
 class _Progress:

@@ -91,3 +91,12 @@ def test_every_public_name_is_there():
     assert all(getattr(package, name) is not None for name in package.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         package.nonsense  # noqa: B018
+
+
+def test_recipes_are_listed_and_explained():
+    listed = nst_tf("recipes")
+    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 7)
+    explained = nst_tf("recipes", "coursera")
+    assert explained.returncode == 0
+    assert "block5_conv4" in explained.stdout
+    assert nst_tf("recipes", "mystery").returncode == 2

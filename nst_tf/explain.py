@@ -1,0 +1,194 @@
+"""Recipes in words and formulas: Markdown with LaTeX for notebooks, plain text for terminals."""
+
+from __future__ import annotations
+
+from nst_tf.recipes import Recipe
+
+CONTENT_FORMULAS = {
+    "sum": (r"\sum (F - P)^2", "Σ(F − P)²"),
+    "half_sum": (r"\tfrac{1}{2} \sum (F - P)^2", "½ Σ(F − P)²"),
+    "mean": (r"\frac{1}{M C} \sum (F - P)^2", "Σ(F − P)² / (M·C)"),
+    "quarter_mean": (r"\frac{1}{4 M C} \sum (F - P)^2", "Σ(F − P)² / (4·M·C)"),
+    "relative": (r"\frac{\sum (F - P)^2}{\sum P^2}", "Σ(F − P)² / ΣP²"),
+}
+STYLE_FORMULAS = {
+    "mean": (r"\frac{1}{C^2} \sum \left(\frac{G}{M} - \frac{A}{M}\right)^2", "Σ(G/M − A/M)² / C²"),
+    "quarter_mean": (r"\frac{1}{4 C^2 M^2} \sum (G - A)^2", "Σ(G − A)² / (4·C²·M²)"),
+    "udacity": (r"\frac{1}{C^3 M} \sum (G - A)^2", "Σ(G − A)² / (C³·M)"),
+    "keras": (
+        r"\frac{1}{4 \cdot 3^2 \, (\text{height} \cdot \text{width})^2} \sum (G - A)^2",
+        "Σ(G − A)² / (4·3²·(height·width)²)",
+    ),
+    "relative": (r"\frac{\sum (G/M - A/M)^2}{\sum (A/M)^2}", "Σ(G/M − A/M)² / Σ(A/M)²"),
+}
+VARIATION_FORMULAS = {
+    "absolute": (r"\sum |\text{down}| + |\text{across}|", "Σ(|down| + |across|)"),
+    "squared": (r"\sum \text{down}^2 + \text{across}^2", "Σ(down² + across²)"),
+    "nine_point": (
+        r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
+        "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
+    ),
+    "keras": (r"\sum (\text{down}^2 + \text{across}^2)^{1.25}", "Σ(down² + across²)^1.25"),
+}
+STARTS = {
+    "content": "the content image",
+    "noise": "uniform white noise",
+    "style": "the style image",
+    "content_with_noise": "the content image plus uniform noise of ±0.25, clipped to [0, 1]",
+}
+UNIT_WORDS = {
+    "unit": "for pictures in [0, 1]",
+    "caffe": "in caffe units, where white is 255",
+    "torch": "in ImageNet's standard deviations",
+}
+
+
+def explain(recipe: Recipe, *, plain: bool = False) -> str:
+    """Describe a recipe: its loss with all constants, layers, start, optimiser, steps, sizes, quirks and source.
+
+    Args:
+        recipe: To be described.
+        plain: Formulas in plain text, for a terminal, instead of LaTeX.
+
+    Returns:
+        Markdown, which Jupyter, Colab and GitHub render.
+    """
+    source = f"[{recipe.source}]({recipe.url})" if recipe.url else recipe.source
+    parts = [
+        f"## {recipe.name}: {recipe.title}",
+        _total(recipe, plain),
+        _content(recipe, plain),
+        _style(recipe, plain),
+        _total_variation(recipe, plain),
+        _symbols(plain),
+        "\n".join(f"- **{what}:** {words}" for what, words in _settings(recipe)),
+        "\n".join(f"- {quirk}" for quirk in recipe.quirks),
+        f"Source: {source}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def overview(recipes: list[Recipe]) -> str:
+    """Return one line for each recipe: its name and title."""
+    width = max(len(recipe.name) for recipe in recipes)
+    return "\n".join(f"{recipe.name:{width}}  {recipe.title}" for recipe in recipes)
+
+
+def constants_table(recipes: list[Recipe]) -> str:
+    """Return a Markdown table of what the recipes differ in, one column a recipe."""
+    rows = [dict(_settings(recipe)) | _weights(recipe) for recipe in recipes]
+    lines = ["| | " + " | ".join(f"`{recipe.name}`" for recipe in recipes) + " |", "| --- " * (len(recipes) + 1) + "|"]
+    lines += [f"| {what} | " + " | ".join(row[what] for row in rows) + " |" for what in rows[0]]
+    return "\n".join(lines)
+
+
+def _total(recipe: Recipe, plain: bool) -> str:
+    terms = [(r"L_\text{content}", "content"), (r"L_\text{style}", "style")]
+    weights = [recipe.content_weight, recipe.style_weight]
+    if recipe.total_variation_weight:
+        terms.append((r"L_\text{variation}", "variation"))
+        weights.append(recipe.total_variation_weight)
+    written = [
+        f"{_number(weight, plain)} {'·' if plain else chr(92) + 'cdot'} {term[plain]}"
+        for weight, term in zip(weights, terms, strict=True)
+    ]
+    return _formula(f"{'total' if plain else 'L'} = {' + '.join(written)}", plain)
+
+
+def _content(recipe: Recipe, plain: bool) -> str:
+    formula = CONTENT_FORMULAS[recipe.content_form][plain]
+    return f"Content loss, {_layers(recipe.content_layers, plain)}:\n\n{_formula(formula, plain)}"
+
+
+def _style(recipe: Recipe, plain: bool) -> str:
+    formula = STYLE_FORMULAS[recipe.style_form][plain]
+    return f"Style loss, {_layers(recipe.style_layers, plain)}:\n\n{_formula(formula, plain)}"
+
+
+def _total_variation(recipe: Recipe, plain: bool) -> str:
+    if not recipe.total_variation_weight:
+        return "There is no total variation."
+    formula = VARIATION_FORMULAS[recipe.total_variation_form][plain]
+    per_pixel = ", divided by height × width" if recipe.total_variation_per_pixel else ""
+    return f"Total variation, {UNIT_WORDS[recipe.total_variation_units]}{per_pixel}:\n\n{_formula(formula, plain)}"
+
+
+def _symbols(plain: bool) -> str:
+    words = (
+        "Here {F}, {P} are the features of the generated and the content image, {C} channels at {M} positions; "
+        "{G}, {A} the Gram matrices of the generated and the style image, summed over positions."
+    )
+    return words.format(**{symbol: symbol if plain else f"${symbol}$" for symbol in "FPCMGA"})
+
+
+def _layers(layers: dict[str, float], plain: bool) -> str:
+    written = (f"`{layer}` × {_number(weight, True)}" for layer, weight in layers.items())
+    text = ", ".join(written)
+    return text.replace("`", "") if plain else text
+
+
+def _weights(recipe: Recipe) -> dict[str, str]:
+    """Return weights, layers and forms for the table of constants."""
+    variation = "none"
+    if recipe.total_variation_weight:
+        variation = f"{_number(recipe.total_variation_weight, False, dollars=True)} · {recipe.total_variation_form}"
+    return {
+        "content layers": ", ".join(recipe.content_layers),
+        "content weight": _number(recipe.content_weight, False, dollars=True),
+        "content form": recipe.content_form,
+        "style layers": ", ".join(f"{layer} × {weight:g}" for layer, weight in recipe.style_layers.items()),
+        "style weight": _number(recipe.style_weight, False, dollars=True),
+        "style form": recipe.style_form,
+        "total variation": variation,
+    }
+
+
+def _settings(recipe: Recipe) -> list[tuple[str, str]]:
+    return [
+        ("start", STARTS[recipe.start]),
+        ("optimiser as published", _optimizer(recipe)),
+        ("steps as published", str(recipe.published_steps or "none published")),
+        ("clipped to the pixel range", "at each step" if recipe.clip else "only when saved"),
+        ("network", f"VGG19, {recipe.pooling} pooling, preprocessing {recipe.preprocessing}"),
+        ("sizes", _sizes(recipe)),
+    ]
+
+
+def _optimizer(recipe: Recipe) -> str:
+    optimizer = recipe.optimizer
+    if optimizer is None:
+        return "none published"
+    if optimizer.name == "lbfgs":
+        return "L-BFGS"
+    words = f"learning rate {optimizer.learning_rate:g} {UNIT_WORDS[optimizer.units]}"
+    if optimizer.name == "sgd":
+        return f"SGD, {words}, times {optimizer.decay_rate:g} every {optimizer.decay_steps} steps"
+    return f"Adam, {words}, beta_1 {optimizer.beta_1:g}, beta_2 {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}"
+
+
+def _sizes(recipe: Recipe) -> str:
+    measured = {
+        "square": f"both pictures squashed to {recipe.size} × {recipe.size}",
+        "longest side": f"longest side {recipe.size}",
+        "rows": f"{recipe.size} rows",
+        "shorter side": f"shorter side at most {recipe.size}",
+    }[recipe.sizing]
+    style = (
+        "the style image keeps its aspect" if recipe.style_size == "own" else "the style image is squashed to the same"
+    )
+    return measured if recipe.sizing == "square" else f"{measured}; {style}"
+
+
+def _number(value: float, plain: bool, *, dollars: bool = False) -> str:
+    """Write 2.5e-08 as 2.5e-08 in plain text, and as 2.5 × 10⁻⁸ in LaTeX."""
+    text = f"{value:.6g}"
+    if plain or "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    power = f"10^{{{int(exponent)}}}"
+    written = power if mantissa == "1" else rf"{mantissa} \cdot {power}"
+    return f"${written}$" if dollars else written
+
+
+def _formula(text: str, plain: bool) -> str:
+    return f"    {text}" if plain else f"$${text}$$"
