@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,6 +57,7 @@ class FeatureExtractor:
         self.layers = tuple(model.output)
         self.preprocessing = preprocessing
         self.companions = dict(companions or {})
+        self.traced: dict[str, Any] = {}  # what was traced for it, so that a second run of one kind need not be
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the features of a picture.

@@ -24,6 +24,16 @@ from nst_tf.features import FeatureExtractor
 WIDTHS = (32, 64, 128, 128, 128)
 CONVOLUTIONS = (2, 2, 4, 4, 4)  # of VGG19's blocks, whose names are understood
 KERNEL = 3
+# The order of magnitude of trained VGG19's activations (root mean square on photographs, caffe preprocessing).
+ACTIVATION_SIZES = (
+    (50, 200),
+    (250, 300),
+    (350, 350, 600, 1000),
+    (700, 350, 200, 150),
+    (60, 30, 20, 8),
+)
+# What the features of a unit picture are of those of one in caffe's range.
+RANGES = {"caffe": 1.0, "torch": 1 / 57, "none": 1 / 255}
 # One pixel more on every side, repeating the outermost: zeros would draw a dark frame around the picture.
 BORDER = ((0, 0), (1, 1), (1, 1), (0, 0))
 PATCHES = 20_000
@@ -33,7 +43,9 @@ WHITENING_FLOOR = 0.01
 KEPT_DIRECTIONS = 256
 
 
-def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed: int = 0) -> FeatureExtractor:
+def offline_features(
+    images: Sequence[tf.Tensor], layers: Iterable[str], *, seed: int = 0, imitate: str | None = None
+) -> FeatureExtractor:
     """Learn a small VGG-shaped network from the pictures given, and freeze it.
 
     Args:
@@ -41,6 +53,9 @@ def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed
             (1, height, width, 3), RGB in [0, 1].
         layers: Names of VGG19's layers; see the module's text for how they map onto this network.
         seed: Which patches are drawn and where k-means starts.  The same seed and pictures give the same network.
+        imitate: "caffe", "torch" or "none" multiplies the features to about the size that trained VGG19's have under
+            this preprocessing, for recipes whose constants were tuned to that; by default they have variance 1 before
+            the ReLU.
 
     Returns:
         An extractor whose features have 32, 64, 128, 128 and 128 channels in blocks 1 to 5.  Each layer that is not a
@@ -48,7 +63,7 @@ def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed
         Gram matrix holds the mean and covariance of the colours.
 
     Raises:
-        ValueError: If a layer is not one of VGG19's.
+        ValueError: If a layer is not one of VGG19's, or `imitate` is unknown.
 
     Reference:
         Learning filters by k-means on whitened patches: Coates, Ng, "Learning Feature Representations with K-means",
@@ -63,7 +78,7 @@ def offline_features(images: Sequence[tf.Tensor], layers: Iterable[str], *, seed
         raise ValueError("Name at least one layer of VGG19, such as block4_conv2.")
     depth = max(_block_of(layer) for layer in layers)
     kernels = _learn_kernels([np.asarray(image) for image in images], depth, seed)
-    return _extractor(kernels, layers)
+    return _extractor(kernels, layers, imitate)
 
 
 def _block_of(layer: str) -> int:
@@ -145,7 +160,19 @@ def _block(block_input: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
     return tf.nn.avg_pool2d(features, 2, 2, "VALID").numpy()
 
 
-def _extractor(kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, ...]) -> FeatureExtractor:
+def _activation_size(layer: str, imitate: str | None) -> float:
+    """Return what a layer's features are multiplied by."""
+    if imitate is None:
+        return 1.0
+    if imitate not in RANGES:
+        raise ValueError(f"Cannot imitate {imitate!r}; expected one of {', '.join(RANGES)}.")
+    number = CONVOLUTIONS[_block_of(layer) - 1] if layer.endswith("_pool") else int(layer[-1])
+    return ACTIVATION_SIZES[_block_of(layer) - 1][number - 1] * RANGES[imitate]
+
+
+def _extractor(
+    kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, ...], imitate: str | None
+) -> FeatureExtractor:
     """Build the Keras model of the learned kernels, with the colours of each block beside its features."""
     image = keras.Input((None, None, 3))
     outputs: dict[str, tf.Tensor] = {}
@@ -164,6 +191,9 @@ def _extractor(kernels: list[tuple[np.ndarray, np.ndarray]], layers: tuple[str, 
         outputs[f"block{block}_pool"] = features
         colours = keras.layers.AveragePooling2D(2)(colours)
 
-    companions = {layer: f"block{_block_of(layer)}_colours" for layer in layers if not layer.endswith("_pool")}
-    model = keras.Model(image, {name: outputs[name] for name in (*layers, *companions.values())})
+    companions = {layer: f"{layer}_colours" for layer in layers if not layer.endswith("_pool")}
+    sized = {layer: outputs[layer] * _activation_size(layer, imitate) for layer in layers}
+    for layer, companion in companions.items():
+        sized[companion] = outputs[f"block{_block_of(layer)}_colours"] * _activation_size(layer, imitate)
+    model = keras.Model(image, sized)
     return FeatureExtractor("offline", model, companions=companions)

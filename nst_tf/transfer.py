@@ -26,6 +26,7 @@ SOLVERS = ("fast", "published")
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
+KEPT_SOLVERS = 4
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def stylize(
         for share, scale in _coarse_to_fine(steps, levels):
             content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
             objective = recipe.objective(extractor, content_level, style_level)
-            run = _make_solver(solver, recipe, objective, content_level.shape)
+            run = _solver_for(solver, recipe, objective, content_level.shape)
             run.start(_resized(image, content_level.shape[1:3]), share)
             try:
                 _descend(run, objective, share, progress)
@@ -184,7 +185,10 @@ def find_features(
             )
         return features
     if features == "offline":
-        return offline_features([content_image, style_image], recipe.layers, seed=seed)
+        # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
+        relative = recipe.content_form == recipe.style_form == "relative"
+        imitate = None if relative else recipe.preprocessing
+        return offline_features([content_image, style_image], recipe.layers, seed=seed, imitate=imitate)
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing}
     if features == "vgg19":
         return vgg19_features(recipe.layers, **options)
@@ -197,9 +201,9 @@ def find_features(
             return vgg19_features(recipe.layers, **options)
         except WeightsUnavailableError as error:
             warnings.warn(f"Going on with the offline features. {error}", stacklevel=3)
-            return offline_features([content_image, style_image], recipe.layers, seed=seed)
+            return find_features("offline", recipe, content_image, style_image, seed=seed)
     raise ValueError(
-        f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file ending in .h5, "
+        f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
         "or a FeatureExtractor."
     )
 
@@ -227,6 +231,18 @@ class _Progress:
     def history(self) -> dict[str, np.ndarray]:
         losses = np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self._losses])
         return dict(zip(Losses._fields, losses.T, strict=True))
+
+
+def _solver_for(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:
+    """Return a solver for pictures of a shape, the one of an earlier run of the same kind if there is one."""
+    loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
+    key = repr((solver, loss, tuple(shape)))
+    traced = objective.extractor.traced
+    if key not in traced:
+        while len(traced) >= KEPT_SOLVERS:
+            del traced[next(iter(traced))]
+        traced[key] = _make_solver(solver, recipe, objective, shape)
+    return traced[key]
 
 
 def _make_solver(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:

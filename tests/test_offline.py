@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import striped_picture
+from conftest import REPOSITORY, striped_picture
 
+import nst_tf
 from nst_tf.losses import gram_matrix
-from nst_tf.offline import WIDTHS, offline_features
+from nst_tf.offline import ACTIVATION_SIZES, WIDTHS, offline_features
 
 LAYERS = ["block1_conv1", "block2_conv2", "block3_conv4", "block4_conv2", "block5_conv1"]
 
@@ -85,3 +86,27 @@ def test_a_flat_picture_teaches_nothing_but_does_no_harm():
     flat = tf.fill((1, 32, 32, 3), 0.5)
     features = offline_features([flat, flat], LAYERS)(flat)
     assert all(np.isfinite(values).all() for values in features.values())
+
+
+def test_imitated_features_have_the_size_of_trained_vgg19s(pictures):
+    plain = offline_features(pictures, ["block3_conv4", "block5_conv4"])(pictures[0])
+    caffe, unit = (
+        offline_features(pictures, ["block3_conv4", "block5_conv4"], imitate=word)(pictures[0])
+        for word in ("caffe", "none")
+    )
+    np.testing.assert_allclose(caffe["block3_conv4"], plain["block3_conv4"] * 1000, rtol=1e-5)
+    np.testing.assert_allclose(caffe["block5_conv4"], unit["block5_conv4"] * 255, rtol=1e-4)
+    with pytest.raises(ValueError, match="caffe"):
+        offline_features(pictures, ["block1_conv1"], imitate="photoshop")
+
+
+def test_imitated_sizes_are_those_of_the_real_blocks(real_weights):
+    picture = nst_tf.load_image(REPOSITORY / "images" / "content" / "street.jpg", max_side=160)
+    tensor = picture[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)
+    for name in sorted({key.split("/")[0] for key in real_weights}):
+        if name in ("block2_conv1", "block3_conv1"):
+            tensor = tf.nn.max_pool2d(tensor, 2, 2, "VALID")
+        tensor = tf.nn.conv2d(tensor, real_weights[f"{name}/kernel"], 1, "SAME") + real_weights[f"{name}/bias"]
+        tensor = tf.nn.relu(tensor)
+        stated = ACTIVATION_SIZES[int(name[5]) - 1][int(name[-1]) - 1]
+        assert stated / 2 < float(tf.sqrt(tf.reduce_mean(tensor**2))) < stated * 2, name

@@ -141,3 +141,22 @@ def test_result_saves_itself(pair, vgg, tmp_path):
     result = stylize(*pair, features=vgg, steps=1)
     saved = nst_tf.load_image(result.save(tmp_path / "x.png"))
     np.testing.assert_allclose(saved, result.image, atol=0.51 / 255)
+
+
+def test_a_second_run_with_one_extractor_traces_nothing_and_starts_afresh(pair, vgg):
+    first = stylize(*pair, features=vgg, steps=5)
+    solvers = dict(vgg.traced)
+    second = stylize(*pair, features=vgg, steps=5)
+    assert dict(vgg.traced) == solvers
+    np.testing.assert_array_equal(first.image, second.image)
+    other_style = stylize(pair[0], pair[0][:, ::-1] * 0.5, features=vgg, steps=5)
+    assert dict(vgg.traced) == solvers
+    assert all(solver.advance.experimental_get_tracing_count() <= 2 for solver in solvers.values())
+    assert np.abs(other_style.image - first.image).max() > 0.01
+
+
+def test_many_runs_are_no_reason_for_a_warning_from_tensorflow(pair, caplog):
+    for width in range(48, 64, 2):
+        stylize(pair[0][:, :, :width], pair[1], features=vgg19_features(["block1_conv1"], weights=None), steps=1,
+                content_layers={"block1_conv1": 1.0}, style_layers={"block1_conv1": 1.0})  # fmt: skip
+    assert "retracing" not in caplog.text

@@ -78,13 +78,14 @@ class LBFGSSolver(Solver):
             scale: What the span from black to white is in the source's units, by channel.
             report: Called after each iteration with the losses, float32 (1, parts), and the picture.
         """
-        latest: dict[str, np.ndarray] = {}
+        latest: dict[str, Any] = {}
+        evaluate = tf.function(lambda image, targets: self.losses_and_gradient(image, targets), reduce_retracing=True)
 
         def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
             image = tf.constant((flat.reshape(self.image.shape) / scale).astype(np.float32))
-            losses, gradient = self._evaluate(image, targets)
+            losses, gradient = evaluate(image, targets)
             self.keep_best(losses[0], image)
-            latest["losses"] = losses.numpy()
+            latest["losses"] = np.stack([part.numpy() for part in losses])
             latest["image"] = image
             return float(losses[0]), (gradient.numpy() / scale).astype(np.float64).ravel()
 
@@ -100,11 +101,6 @@ class LBFGSSolver(Solver):
             callback=after_iteration,
             options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
         )
-
-    @tf.function(reduce_retracing=True)
-    def _evaluate(self, image: tf.Tensor, targets: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        losses, gradient = self.losses_and_gradient(image, targets)
-        return tf.stack(losses), gradient
 
 
 def keras_optimizer(

@@ -20,7 +20,8 @@ RESOLUTIONS = 4
 class Solver:
     """Minimises a loss over a picture of one size, and keeps the best picture; made once, used for any number of runs.
 
-    A subclass says in `_move` how the picture changes at a step.
+    A subclass says in `_move` how the picture changes at a step.  `advance(targets, count)` takes `count` steps and
+    returns the losses before each, float32 (count, parts); `finish(targets)` returns those of the last picture.
 
     Args:
         losses: From a picture (1, height, width, 3) and the targets to a tuple of scalars, of which the first is to be
@@ -37,6 +38,9 @@ class Solver:
         self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
+        # A function of its own for each solver: TensorFlow would take the traces of many for too many traces of one.
+        self.advance = tf.function(lambda targets, count: self._advance(targets, count), reduce_retracing=True)
+        self.finish = tf.function(lambda targets: self._finish(targets), reduce_retracing=True)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -46,9 +50,7 @@ class Solver:
         self.step.assign(0)
         self.steps.assign(steps)
 
-    @tf.function(reduce_retracing=True)
-    def advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
-        """Take `count` steps (int32); return the losses before each, float32 (count, parts)."""
+    def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
         history = tf.TensorArray(tf.float32, size=count)
         for index in tf.range(count):
             losses, gradient = self.losses_and_gradient(self.image, targets)
@@ -58,9 +60,7 @@ class Solver:
             self._move(gradient)
         return history.stack()
 
-    @tf.function(reduce_retracing=True)
-    def finish(self, targets: Any) -> tf.Tensor:
-        """Return the losses of the picture after the last step, float32 (parts,), and keep it if it is the best."""
+    def _finish(self, targets: Any) -> tf.Tensor:
         losses = self._losses(self.image, targets)
         self.keep_best(losses[0], self.image)
         return tf.stack(losses)
