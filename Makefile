@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lint format notebooks links images strip clean
+.PHONY: help demo test test-browser lab lint format notebooks links images strip clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -41,6 +41,13 @@ demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZ
 
 test: $(VENV)/.test  ## run the tests
 	@$(BIN)/python -m pytest -q
+
+$(VENV)/.browser: $(VENV)/.test
+	@$(PIP) -e '.[browser]'
+	@touch $@
+
+test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab in a real Chromium; screenshots in outputs/browser/
+	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py
 
 lab: $(VENV)/.lab  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.

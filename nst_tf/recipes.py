@@ -299,10 +299,10 @@ FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
 STUDIO = Recipe(
     name="studio",
     title="This project's own: relative losses, one setting for every network and size",
-    content_layers={"block4_conv2": 1.0},
+    content_layers={"block3_conv1": 1 / 2, "block4_conv2": 1 / 2},
     style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
     content_weight=1.0,
-    style_weight=10.0,
+    style_weight=5.0,
     source="this project",
     quirks=(
         "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "

@@ -1,0 +1,128 @@
+"""Opens notebooks in JupyterLab in a real browser, as a student does (make test-browser)."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+from conftest import REPOSITORY
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SCREENSHOTS = REPOSITORY / "outputs" / "browser"
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+LONGEST_RUN_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.fail("There is no Chromium here: install it (Debian and Ubuntu: apt-get install chromium).")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab of its own over copies of the notebooks, with small parameters; its address and folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in ("nst_tf", "images"):
+        (folder / name).symlink_to(REPOSITORY / name)
+    (folder / "notebooks").mkdir()
+    for name in ("00_start_here", "07_optimize"):
+        text = (REPOSITORY / "notebooks" / f"{name}.ipynb").read_text()
+        text = re.sub(r'"SIZE = \d+', '"SIZE = 128', text).replace('FEATURES = \\"auto\\"', 'FEATURES = \\"offline\\"')
+        (folder / "notebooks" / f"{name}.ipynb").write_text(text)
+    settings = folder / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # Every cell stays in the page, so that the test can see it.
+    (settings / "tracker.jupyterlab-settings").write_text(json.dumps({"windowingMode": "none"}))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ip=127.0.0.1",
+    ]
+    command += [f"--notebook-dir={folder}", "--IdentityProvider.token=", "--ServerApp.password="]
+    environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "PYTHONPATH": str(REPOSITORY)}
+    with open(folder / "lab.log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(address)
+            yield address, folder
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def wait_for(address):
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=2)
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError("JupyterLab did not start within a minute.")
+
+
+def run_all(browser, lab, name):
+    """Open a notebook, run all of it, and return it with the pictures seen in each output, again and again."""
+    address, folder = lab
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
+    page.click("text=Run >> nth=0")
+    page.click(".lm-Menu-itemLabel >> text='Restart Kernel and Run All Cells…'")
+    page.click(".jp-Dialog .jp-mod-accept")
+    time.sleep(1)
+    seen = []
+    deadline = time.monotonic() + LONGEST_RUN_SECONDS
+    while time.monotonic() < deadline:
+        seen.append(page.eval_on_selector_all(".jp-CodeCell", CELL_PICTURES))
+        if not page.query_selector(".jp-CodeCell.jp-mod-executing, .jp-CodeCell:has-text('[*]:')") and len(seen) > 3:
+            break
+        time.sleep(0.3)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    page.keyboard.press("Control+s")
+    time.sleep(3)
+    page.close()
+    return nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4), seen
+
+
+CELL_PICTURES = "cells => cells.map(cell => [...cell.querySelectorAll('.jp-OutputArea img')].map(i => i.src.length))"
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "07_optimize"])
+def test_notebook_runs_in_jupyterlab_and_its_live_picture_changes(browser, lab, name):
+    notebook, seen = run_all(browser, lab, name)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert errors == []
+    views = {}
+    for cells in seen:
+        for index, pictures in enumerate(cells):
+            if len(pictures) == 1:
+                views.setdefault(index, set()).add(pictures[0])
+    assert max(map(len, views.values())) >= 3, "no picture changed while its cell ran"
