@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -79,7 +80,7 @@ class LBFGSSolver(Solver):
             report: Called after each iteration with the losses, float32 (1, parts), and the picture.
         """
         latest: dict[str, Any] = {}
-        evaluate = tf.function(lambda image, targets: self.losses_and_gradient(image, targets), reduce_retracing=True)
+        evaluate = tf.function(functools.partial(self.losses_and_gradient), reduce_retracing=True)
 
         def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
             image = tf.constant((flat.reshape(self.image.shape) / scale).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,9 +39,10 @@ class Solver:
         self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
-        # A function of its own for each solver: TensorFlow would take the traces of many for too many traces of one.
-        self.advance = tf.function(lambda targets, count: self._advance(targets, count), reduce_retracing=True)
-        self.finish = tf.function(lambda targets: self._finish(targets), reduce_retracing=True)
+        # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
+        # partial it counts each by itself.
+        self.advance = tf.function(functools.partial(self._advance), reduce_retracing=True)
+        self.finish = tf.function(functools.partial(self._finish), reduce_retracing=True)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
