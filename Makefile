@@ -13,10 +13,12 @@ SIZE ?= 400
 .PHONY: help demo test test-browser lab lint format notebooks links images strip clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.core: pyproject.toml
-	@test -x $(BIN)/python || { echo "Making $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making $(VENV) ..."; rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { \
+		echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; }
 	@echo "Installing nst_tf and what it needs; the first time takes a minute or two ..."
 	@$(PIP) -e .
 	@touch $@
@@ -69,8 +71,7 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (abo
 
 links:  ## point badges and set-up cells at REPO=owner/name
 	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }
-	@old=$$(sed -n 's#^Repository = "https://github.com/\(.*\)"#\1#p' pyproject.toml); \
-	sed -i "s#$$old#$(REPO)#g" pyproject.toml README.md notebooks/[0-9]*.ipynb && echo "$$old is now $(REPO)"
+	@$(PYTHON) notebooks/set_links.py "$(REPO)"
 
 images: $(VENV)/.core  ## make the bundled pictures again (minutes)
 	@$(BIN)/python images/make_images.py

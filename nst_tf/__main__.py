@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from nst_tf.transfer import Result, Step
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+# Of a time-lapse, kept while the run goes on: a long one would otherwise fill the memory with pictures.
+MOST_FRAMES = 80
+FRAME_SIDE = 320
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,18 +71,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
 
 def _stylize(options: argparse.Namespace) -> int:
     begun = time.monotonic()
-    # All that can be wrong with the input is found before TensorFlow is imported, which takes seconds.
+    # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
+    from nst_tf.engine.files import check_writable
     from nst_tf.images import read_pixels, save_options
 
     save_options(options.output)
+    if options.timelapse and not options.timelapse.lower().endswith(".gif"):
+        raise ValueError(f"A time-lapse is written as GIF; {options.timelapse!r} does not end in .gif.")
+    for path in filter(None, (options.output, options.plot, options.timelapse)):
+        check_writable(path)
     content, style = (read_pixels(path) for path in (options.content, options.style))
 
     from nst_tf.engine.quiet import start_tensorflow
@@ -88,6 +96,7 @@ def _stylize(options: argparse.Namespace) -> int:
     from nst_tf.recipes import find_recipe
     from nst_tf.transfer import stylize
 
+    warnings.showwarning = lambda message, *_: print(f"Note: {message}", flush=True)
     recipe = find_recipe(options.recipe)
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     result = stylize(
@@ -99,6 +108,7 @@ def _stylize(options: argparse.Namespace) -> int:
         seed=options.seed,
         callback=watcher,
     )
+    watcher.end_line()
     _save_all(result, watcher, options)
     height, width = result.image.shape[1:3]
     print(
@@ -126,8 +136,10 @@ def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) ->
     result.save(options.output)
     if options.plot:
         from nst_tf.display import plot_history
+        from nst_tf.engine.files import written_whole
 
-        plot_history(result.history).savefig(options.plot, dpi=120)
+        with written_whole(options.plot) as temporary:
+            plot_history(result.history).savefig(temporary, dpi=120, format="png")
     if options.timelapse:
         from nst_tf.display import timelapse
 
@@ -141,6 +153,7 @@ class _Watcher:
         self.images = []
         self._keeps_images = keeps_images
         self._bar = None
+        self._line_is_open = False
 
     def __call__(self, step: Step) -> None:
         if self._bar is None:
@@ -149,8 +162,20 @@ class _Watcher:
             self._bar = keras.utils.Progbar(step.steps, stateful_metrics=["loss", "content", "style"], unit_name="step")
         values = [("loss", step.losses.total), ("content", step.losses.content), ("style", step.losses.style)]
         self._bar.update(step.step, values)
+        self._line_is_open = step.step < step.steps
         if self._keeps_images:
-            self.images.append(step.image())
+            import numpy as np
+
+            from nst_tf.images import read_pixels
+
+            self.images.append(read_pixels(np.clip(step.image(), 0, 1), max_side=FRAME_SIDE))
+            if len(self.images) > MOST_FRAMES:
+                del self.images[1::2]
+
+    def end_line(self) -> None:
+        """Go to a new line if the bar stopped before its end."""
+        if self._line_is_open:
+            print()
 
 
 if __name__ == "__main__":

@@ -76,13 +76,13 @@ def plot_history(history: Mapping[str, Sequence[float]], *, title: str = "Loss a
         values = np.asarray(values, float)
         if np.any(values > 0):
             axis.plot(
-                np.arange(1, len(values) + 1),
+                np.arange(len(values)),
                 np.where(values > 0, values, np.nan),
                 color=LOSS_COLORS.get(name),
                 label=LOSS_NAMES.get(name, name),
                 linewidth=2.2 if name == "total" else 1.4,
             )
-    axis.set(yscale="log", xlabel="step", ylabel="weighted loss", title=title)
+    axis.set(yscale="log", xlabel="steps taken", ylabel="weighted loss", title=title)
     axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.5)))
     axis.grid(alpha=0.3, which="both")
     axis.legend(frameon=False)

@@ -11,7 +11,6 @@ import io
 import os
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 import warnings
 from pathlib import Path
@@ -26,13 +25,15 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MIN_SIDE = 32
+# Resizing and arithmetic overshoot a little; a picture in 0 to 255 overshoots by far more.
+OVERSHOOT = 1e-3
 DOWNLOAD_LIMIT_BYTES = 64 * 2**20
 DOWNLOAD_LIMIT_SECONDS = 60
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"format": "PNG"},
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    ".webp": {"format": "WEBP", "quality": 95},
+    ".webp": {"format": "WEBP", "quality": 95, "use_sharp_yuv": True},
 }
 
 
@@ -42,6 +43,7 @@ def load_image(
     max_side: int | None = None,
     size: tuple[int, int] | None = None,
     upscale: bool = False,
+    name: str | None = None,
 ) -> tf.Tensor:
     """Load a picture from almost anywhere.
 
@@ -55,6 +57,7 @@ def load_image(
         max_side: The longest side of the result in pixels; the aspect is kept.  A smaller picture is left as it is.
         size: The exact (height, width) of the result; the aspect is not kept.
         upscale: Whether `max_side` may also enlarge.
+        name: What to call the picture in messages, where it has no file name.
 
     Returns:
         float32 tensor of shape (1, height, width, 3), RGB in [0, 1].
@@ -67,7 +70,7 @@ def load_image(
         >>> content_image = load_image("content.jpg", max_side=512)
     """
     # TensorFlow takes seconds to import; a wrong path is reported before that.
-    pixels = read_pixels(source, max_side=max_side, size=size, upscale=upscale)
+    pixels = read_pixels(source, max_side=max_side, size=size, upscale=upscale, name=name)
     import tensorflow as tf
 
     return tf.constant(pixels[np.newaxis])
@@ -107,10 +110,7 @@ def save_options(path: str | os.PathLike) -> dict[str, Any]:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SAVE_OPTIONS:
-        raise ValueError(
-            f"Cannot save {_shown(path)}: its name ends in {suffix or 'nothing'!r}, expected one of "
-            f"{', '.join(SAVE_OPTIONS)}."
-        )
+        raise ValueError(f"Cannot save {_shown(path)}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
     return SAVE_OPTIONS[suffix]
 
 
@@ -161,8 +161,7 @@ def check_image(image: Any, name: str) -> None:
         )
     if not np.isfinite(pixels).all():
         raise ValueError(f"The {name} holds NaN or infinite values. {remedy}")
-    # Lanczos and arithmetic may overshoot by a rounding error; a picture in 0 to 255 overshoots by far more.
-    if pixels.min() < -1e-3 or pixels.max() > 1 + 1e-3:
+    if pixels.min() < -OVERSHOOT or pixels.max() > 1 + OVERSHOOT:
         raise ValueError(
             f"Expected the {name} as {expected}; got values from {pixels.min():.3g} to {pixels.max():.3g}. "
             "Divide by 255 if they are bytes."
@@ -170,7 +169,12 @@ def check_image(image: Any, name: str) -> None:
 
 
 def read_pixels(
-    source: Any, *, max_side: int | None = None, size: tuple[int, int] | None = None, upscale: bool = False
+    source: Any,
+    *,
+    max_side: int | None = None,
+    size: tuple[int, int] | None = None,
+    upscale: bool = False,
+    name: str | None = None,
 ) -> np.ndarray:
     """Do the work of `load_image` without TensorFlow.
 
@@ -183,16 +187,17 @@ def read_pixels(
     if max_side is not None and size is not None:
         raise ValueError("Give max_side or size, not both.")
     if isinstance(source, (bytes, bytearray)):
-        pixels, name = _decode(bytes(source), "the bytes given"), "the bytes given"
+        name = name or "the picture given as bytes"
+        pixels = _decode(bytes(source), name)
     elif isinstance(source, Image.Image):
-        name = "the PIL image given"
+        name = name or "the PIL image given"
         pixels = _picture_to_pixels(source, name)
     elif isinstance(source, (str, os.PathLike)):
         name = _shown(source)
         data = _fetch(str(source)) if _is_url(source) else _read_file(Path(source))
         pixels = _decode(data, name)
     elif hasattr(source, "shape"):
-        name = "the array given"
+        name = name or "the array given"
         pixels = _array_to_pixels(np.asarray(source))
     else:
         raise ValueError(
@@ -200,7 +205,11 @@ def read_pixels(
         )
     _check_sides(pixels.shape[:2], name)
     wanted = _wanted_size(pixels.shape[:2], max_side, size, upscale)
-    _check_sides(wanted, f"{name}, at the size asked for,")
+    if min(wanted) < MIN_SIDE:
+        raise ValueError(
+            f"At the size asked for, {name} would be {wanted[1]} × {wanted[0]} pixels; each side must have at least "
+            f"{MIN_SIDE}. Ask for a larger size."
+        )
     return _resize(pixels, wanted)
 
 
@@ -226,17 +235,17 @@ def _read_file(path: Path) -> bytes:
 
 
 def _fetch(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
     deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
     advice = "Check the address and the connection, or download the picture by hand and give its path."
     try:
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        if not url.startswith(("http://", "https://")):
             raise ValueError(f"Cannot load {url!r}: only http and https addresses are fetched.")
+        request = urllib.request.Request(url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
         with urllib.request.urlopen(request, timeout=10) as response:
             return _read_response(response, url, deadline)
     except urllib.error.HTTPError as error:
         raise ValueError(f"{url!r} answered {error.code} {error.reason}. {advice}") from error
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise ValueError(f"Cannot load {url!r}: {getattr(error, 'reason', error)}. {advice}") from error
 
 
@@ -285,8 +294,11 @@ def _picture_to_pixels(picture: Image.Image, name: str) -> np.ndarray:
     if picture.mode.startswith("I") or picture.mode == "F":
         return _array_to_pixels(_deep_grey(picture, name))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
-        return _array_to_pixels(np.asarray(picture.convert("RGBA")))
-    return _array_to_pixels(np.asarray(_to_srgb(picture)))
+        transparent = picture.convert("RGBA")
+        colours = transparent.convert("RGB")
+        colours.info = dict(picture.info)
+        return _array_to_pixels(np.dstack([_to_srgb(colours), transparent.getchannel("A")]))
+    return _array_to_pixels(np.asarray(_to_srgb(picture.convert("RGB") if picture.mode == "P" else picture)))
 
 
 def _deep_grey(picture: Image.Image, name: str) -> np.ndarray:
@@ -325,8 +337,9 @@ def _array_to_pixels(array: np.ndarray) -> np.ndarray:
         pixels = array.astype(np.float32)
     else:
         raise ValueError(f"Expected an array of uint8, uint16 or float in [0, 1], got {array.dtype}.")
-    if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+    if not np.isfinite(pixels).all() or pixels.min() < -OVERSHOOT or pixels.max() > 1 + OVERSHOOT:
         raise ValueError("The array's float values must lie in [0, 1]. Divide by 255 if they are bytes.")
+    pixels = np.clip(pixels, 0.0, 1.0)
     if pixels.shape[-1] == 4:
         colour, alpha = pixels[..., :3], pixels[..., 3:]
         return colour * alpha + (1 - alpha)

@@ -16,14 +16,11 @@ PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "pillow")
 def set_up_notebook() -> str:
     """Set up figures and warnings for a notebook, start TensorFlow quietly, and say where it runs.
 
-    Figures become JPEG, which keeps notebooks full of pictures small.  Warnings of this package are printed as one
-    line among the output, without the source line that raised them.
+    Figures become JPEG, which keeps notebooks full of pictures small.  Warnings are printed as one line among the
+    output, without the source line that raised them.
 
     Returns:
         Versions and device, for printing; where there is no GPU, how to get one in Colab.
-
-    Raises:
-        ImportError: Outside of IPython and Jupyter.
     """
     import matplotlib
     from matplotlib_inline.backend_inline import set_matplotlib_formats

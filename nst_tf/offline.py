@@ -119,15 +119,15 @@ def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generat
     mean = patches.mean(axis=0)
     centred = patches - mean
     whitening = _whitening(centred)  # (patch size, directions)
-    centroids = _spherical_kmeans(_unit_rows(centred @ whitening), width, generator)
-    filters = whitening @ centroids.T
-    filters /= (centred @ filters).std(axis=0) + 1e-8
+    centroids = _spherical_kmeans(_unit_rows(_product(centred, whitening)), width, generator)
+    filters = _product(whitening, centroids.T)
+    filters /= _product(centred, filters).std(axis=0) + 1e-8
     return filters.astype(np.float32), (-mean @ filters).astype(np.float32)
 
 
 def _whitening(centred: np.ndarray) -> np.ndarray:
     """Return the map onto the strongest principal directions, each scaled towards unit variance."""
-    variances, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    variances, directions = np.linalg.eigh(_product(centred.T, centred) / len(centred))
     strongest = slice(-KEPT_DIRECTIONS, None)
     floor = WHITENING_FLOOR * variances[-1] + 1e-12
     return directions[:, strongest] / np.sqrt(np.maximum(variances[strongest], 0) + floor)
@@ -137,7 +137,7 @@ def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Ge
     """Cluster unit vectors by their cosine; return unit centroids (clusters, dimensions)."""
     centroids = points[generator.choice(len(points), clusters, replace=False)]
     for _ in range(ROUNDS):
-        cosines = points @ centroids.T
+        cosines = _product(points, centroids.T)
         nearest = cosines.argmax(axis=1)
         # A point counts by its cosine, so that one between two centroids pulls less on either.
         weights = cosines[np.arange(len(points)), nearest]
@@ -147,6 +147,12 @@ def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Ge
         sums[empty] = points[generator.integers(0, len(points), empty.sum())]
         centroids = _unit_rows(sums)
     return centroids
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Multiply two matrices."""
+    # By TensorFlow, whose idle threads sleep; NumPy's spin, which takes many times longer on a shared processor.
+    return tf.matmul(left, right).numpy()
 
 
 def _unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nst_tf.features import POOLING, PREPROCESSING, TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
+from nst_tf.features import POOLING, TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
 from nst_tf.images import load_image
 from nst_tf.losses import (
     CONTENT_FORMS,
@@ -23,6 +23,7 @@ from nst_tf.losses import (
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
 SIZINGS = ("longest side", "rows", "square", "shorter side")
+VGG_PREPROCESSING = ("caffe", "torch", "none")
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 # What the span from black to white is in the units that a source's constants are given in, by channel.
 UNITS = {
@@ -75,6 +76,8 @@ class Optimizer:
     def __post_init__(self):
         """Refuse unknown words."""
         _check_words(("name", self.name, OPTIMIZERS), ("units", self.units, tuple(UNITS)))
+        if self.name != "lbfgs" and self.learning_rate is None:
+            raise ValueError(f"The optimiser {self.name!r} needs a learning_rate.")
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class Recipe:
             ("total_variation_units", self.total_variation_units, ("unit", "caffe")),
             ("start", self.start, STARTS),
             ("pooling", self.pooling, POOLING),
-            ("preprocessing", self.preprocessing, PREPROCESSING),
+            ("preprocessing", self.preprocessing, VGG_PREPROCESSING),
             ("sizing", self.sizing, SIZINGS),
             ("style_size", self.style_size, STYLE_SIZES),
         )
@@ -217,10 +220,10 @@ class Recipe:
         else:
             side = height if self.sizing == "rows" else min(height, width)
             wanted = _scaled_size(height, width, size / side, upscale=self.upscale)
-        content_image = load_image(content_image, size=wanted)
+        content_image = load_image(content_image, size=wanted, name="the content image")
         if self.style_size == "content":
-            return content_image, load_image(style, size=wanted)
-        return content_image, load_image(style, max_side=max(wanted), upscale=self.upscale)
+            return content_image, load_image(style, size=wanted, name="the style image")
+        return content_image, load_image(style, max_side=max(wanted), upscale=self.upscale, name="the style image")
 
     def objective(self, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: tf.Tensor) -> Objective:
         """Return what is to be minimised: a function from a picture to its `Losses`.
@@ -494,6 +497,8 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
                 f"{what.name!r} divides each loss by the energy of its target, which differs from picture to picture; "
                 "no fixed weights say the same."
             )
+    if not to.content_weight or not to.style_weight:
+        raise ValueError(f"{to.name!r} has a weight of 0, in which no other can be expressed.")
     if recipe.total_variation_weight and recipe.total_variation_form != to.total_variation_form:
         raise ValueError(
             f"{recipe.name!r} has a total variation of the form {recipe.total_variation_form!r}, and {to.name!r} one "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Result:
     """What `stylize` returns.
 
     Args:
-        image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].
+        image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
+            that does not clip while it optimises has its picture clipped at the end, as when it is saved.
         history: By part ("total", "content", "style", "total_variation"), the weighted loss at each step and, last,
             of the final picture.
         features: Which network it was made with.
@@ -74,9 +76,9 @@ class Result:
     steps: int
     seconds: float
 
-    def save(self, path: str | PathLike) -> Path:
+    def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
         """Save the picture; see `nst_tf.save_image`."""
-        return save_image(self.image, path)
+        return save_image(self.image, path, png_text=png_text)
 
 
 def stylize(
@@ -84,7 +86,7 @@ def stylize(
     style_image: tf.Tensor,
     *,
     recipe: str | Recipe = "studio",
-    features: str | FeatureExtractor = "auto",
+    features: str | os.PathLike | FeatureExtractor = "auto",
     solver: str = "fast",
     steps: int | None = None,
     seed: int = 0,
@@ -103,7 +105,7 @@ def stylize(
         solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
-        callback: Called about four times a second with a `Step`.
+        callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
     Returns:
@@ -120,7 +122,7 @@ def stylize(
         >>> result = stylize(content_image, style_image, features="offline")
         >>> result.save("stylized.png")
     """
-    begun = time.monotonic()
+    begun = time.perf_counter()
     recipe = find_recipe(recipe).changed(**changes)
     check_image(content_image, "content image")
     check_image(style_image, "style image")
@@ -129,7 +131,7 @@ def stylize(
     if solver == "published" and recipe.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
     if steps is None:
-        steps = recipe.published_steps if solver == "published" else recipe.steps
+        steps = (recipe.published_steps if solver == "published" else None) or recipe.steps
     levels = recipe.levels if solver == "fast" else 1
     if steps < levels:
         raise ValueError(f"steps is {steps}; expected at least {levels}.")
@@ -144,14 +146,19 @@ def stylize(
         for share, scale in _coarse_to_fine(steps, levels):
             content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
             objective = recipe.objective(extractor, content_level, style_level)
-            run = _solver_for(solver, recipe, objective, content_level.shape)
-            run.start(_resized(image, content_level.shape[1:3]), share)
-            try:
-                _descend(run, objective, share, progress)
-            finally:
-                image = tf.identity(run.best_image)
+            with _solver_for(solver, recipe, objective, content_level.shape) as run:
+                run.start(_resized(image, content_level.shape[1:3]), share)
+                try:
+                    _descend(run, objective, share, progress)
+                    final = run.finish(objective.targets)
+                finally:
+                    image = tf.identity(run.best_image)
+        progress.add_final(final.numpy())
     except KeyboardInterrupt:
         status = "interrupted"
+    progress.check_finite(recipe)
+    if not isinstance(features, FeatureExtractor):
+        extractor.traced.clear()  # nobody else will use it, and it refers to itself through what was traced
     return Result(
         image=tf.clip_by_value(_resized(image, content_image.shape[1:3]), 0.0, 1.0),
         history=progress.history(),
@@ -159,12 +166,12 @@ def stylize(
         status=status,
         recipe=recipe,
         steps=progress.step,
-        seconds=time.monotonic() - begun,
+        seconds=time.perf_counter() - begun,
     )
 
 
 def find_features(
-    features: str | FeatureExtractor,
+    features: str | os.PathLike | FeatureExtractor,
     recipe: Recipe,
     content_image: tf.Tensor,
     style_image: tf.Tensor,
@@ -184,6 +191,7 @@ def find_features(
                 f"make the extractor with layers={list(recipe.layers)}."
             )
         return features
+    features = os.fspath(features) if isinstance(features, os.PathLike) else features
     if features == "offline":
         # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
         relative = recipe.content_form == recipe.style_form == "relative"
@@ -192,7 +200,7 @@ def find_features(
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing}
     if features == "vgg19":
         return vgg19_features(recipe.layers, **options)
-    if features.endswith(".h5"):
+    if isinstance(features, str) and features.endswith(".h5"):
         return vgg19_features(recipe.layers, weights=features, **options)
     if features == "vgg16":
         return vgg16_features(recipe.layers, **options)
@@ -223,26 +231,41 @@ class _Progress:
         self.step += len(losses)
         if self._callback:
             latest = Losses(*(float(loss) for loss in losses[-1]))
-            self._callback(Step(self.step, self._steps, latest, time.monotonic() - self._begun, image))
+            self._callback(Step(self.step, self._steps, latest, time.perf_counter() - self._begun, image))
 
     def add_final(self, losses: np.ndarray) -> None:
         self._losses.append(losses[np.newaxis])
+
+    def check_finite(self, recipe: Recipe) -> None:
+        """Raise ValueError if steps were taken and no loss was ever a number."""
+        totals = self.history()["total"]
+        if len(totals) and not np.isfinite(totals).any():
+            raise ValueError(
+                f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be "
+                f"too large: content_weight is {recipe.content_weight:g}, style_weight is {recipe.style_weight:g}."
+            )
 
     def history(self) -> dict[str, np.ndarray]:
         losses = np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self._losses])
         return dict(zip(Losses._fields, losses.T, strict=True))
 
 
-def _solver_for(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:
-    """Return a solver for pictures of a shape, the one of an earlier run of the same kind if there is one."""
+@contextlib.contextmanager
+def _solver_for(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Iterator[Solver]:
+    """Lend a solver for pictures of a shape, the one of an earlier run of the same kind if there is one.
+
+    While it is lent the extractor does not keep it, since a run inside a callback or another thread needs its own.
+    """
     loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
     key = repr((solver, loss, tuple(shape)))
     traced = objective.extractor.traced
-    if key not in traced:
-        while len(traced) >= KEPT_SOLVERS:
-            del traced[next(iter(traced))]
-        traced[key] = _make_solver(solver, recipe, objective, shape)
-    return traced[key]
+    lent = traced.pop(key, None) or _make_solver(solver, recipe, objective, shape)
+    try:
+        yield lent
+    finally:
+        traced[key] = lent
+        while len(traced) > KEPT_SOLVERS:
+            traced.pop(next(iter(traced)), None)
 
 
 def _make_solver(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:
@@ -270,14 +293,13 @@ def _descend(run: Solver, objective: Objective, steps: int, progress: _Progress)
         return
     done, count = 0, 1
     while done < steps:
-        begun = time.monotonic()
+        begun = time.perf_counter()
         losses = run.advance(objective.targets, tf.constant(count))
         progress.add(losses.numpy(), run.image)
         # The first call also traces, and so does not tell how long a step takes.
-        affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.monotonic() - begun))
+        affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.perf_counter() - begun))
         done += count
         count = max(1, min(affordable, 2 * count, -(-steps // REPORTS_PER_RUN), steps - done))
-    progress.add_final(run.finish(objective.targets).numpy())
 
 
 def _coarse_to_fine(steps: int, levels: int) -> Iterator[tuple[int, float]]:

@@ -51,6 +51,30 @@ def test_bad_input_is_one_line_and_status_2(files, tmp_path):
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "{folder}/style.jpg/x.png"],
+        ["-o", "{folder}"],
+        ["-o", "{folder}/x.png", "--timelapse", "{folder}/x.mp4"],
+        ["-o", "{folder}/x.png", "--steps", "many"],
+    ],
+)
+def test_what_could_not_be_saved_is_refused_before_the_run(files, tmp_path, arguments):
+    before = sorted(tmp_path.iterdir())
+    refused = nst_tf("stylize", *files, *(argument.format(folder=tmp_path) for argument in arguments))
+    assert refused.returncode == 2
+    assert "TensorFlow" not in refused.stdout
+    assert "Traceback" not in refused.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_size_too_small_is_refused_with_the_pictures_name(files, tmp_path):
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 10, "--features", "offline")
+    assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
+    assert "the content image would be 10 × 8" in refused.stderr
+
+
 def test_unknown_recipe_is_one_line_and_status_2(files, tmp_path):
     refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--recipe", "mystery")
     assert refused.returncode == 2
@@ -64,7 +88,9 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     process = subprocess.Popen([sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, text=True)
     seen = ""
     while "100000" not in seen:  # the progress bar: optimisation has begun
-        seen += process.stdout.read(1)
+        character = process.stdout.read(1)
+        assert character, "it ended before it began"
+        seen += character
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)

@@ -114,6 +114,23 @@ def test_a_profile_other_than_srgb_is_converted():
     np.testing.assert_allclose(load_image(picture_bytes(colours, icc_profile=lab.tobytes())), load_image(colours))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_profile_counts_in_every_colour_mode(mode):
+    # The simplest profile that cannot be overlooked: its red is sRGB's green.
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    swapped = bytes(profile).replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    red = Image.new("RGB", (40, 40), (255, 0, 0)).convert(mode)
+    image = load_image(picture_bytes(red, icc_profile=swapped)).numpy()
+    np.testing.assert_allclose(image[0, 5, 5], (0, 1, 0), atol=0.1)
+
+
+def test_a_small_overshoot_is_clipped_and_a_large_one_refused():
+    picture = np.full((40, 40, 3), 1.0 + 1e-6, np.float32)
+    assert load_image(picture).numpy().max() == 1
+    with pytest.raises(ValueError, match="255"):
+        load_image(picture * 2)
+
+
 def test_first_frame_of_an_animation_is_taken(photo):
     data = picture_bytes(photo.convert("P"), "GIF", save_all=True, append_images=[Image.new("P", photo.size)])
     assert load_image(data).numpy().std() > 0.1

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,9 +49,39 @@ def test_parts_add_up_to_the_total(pair, vgg):
 
 
 def test_the_best_picture_is_kept_and_not_the_last(pair, vgg):
-    result = stylize(*pair, features=vgg, steps=12)
-    objective = STUDIO.objective(vgg, *pair)
-    assert float(objective(result.image).total) == pytest.approx(result.history["total"].min(), rel=1e-4)
+    # Content and style agree at the start, so every step leads away from the best.
+    result = stylize(pair[0], pair[0], features=vgg, steps=6)
+    total = result.history["total"]
+    assert total.argmin() < len(total) - 1
+    objective = STUDIO.objective(vgg, pair[0], pair[0])
+    assert float(objective(result.image).total) == pytest.approx(total.min(), rel=1e-4, abs=1e-9)
+    np.testing.assert_array_equal(result.image, pair[0])
+
+
+def test_history_is_one_loss_before_each_step_and_one_at_the_end(pair, vgg):
+    small = tf.image.resize(pair[0], (72, 90)), pair[1]
+    for options in ({}, {"levels": 2}, {"recipe": "gatys", "solver": "published"}):
+        result = stylize(*small, features=vgg, steps=6, **options)
+        assert len(result.history["total"]) == result.steps + 1
+
+
+def test_a_run_inside_a_callback_does_not_disturb_the_outer_one(pair, vgg):
+    alone = stylize(*pair, features=vgg, steps=5)
+    inside = stylize(*pair, features=vgg, steps=5, callback=lambda step: stylize(*pair, features=vgg, steps=1))
+    np.testing.assert_array_equal(inside.image, alone.image)
+
+
+def test_a_loss_that_is_never_a_number_is_an_error_and_no_picture(pair, vgg):
+    with pytest.raises(ValueError, match="never finite"):
+        stylize(*pair, features=vgg, steps=2, style_weight=1e38, style_form="mean")
+
+
+def test_lbfgs_keeps_to_the_pixel_range_if_the_recipe_clips(pair, vgg):
+    pictures = []
+    stylize(*pair, recipe="gatys", features=vgg, solver="published", steps=4, clip=True,
+            callback=lambda step: pictures.append(step.image()))  # fmt: skip
+    assert min(picture.numpy().min() for picture in pictures) >= 0
+    assert max(picture.numpy().max() for picture in pictures) <= 1
 
 
 def test_two_runs_give_the_same_picture_bit_for_bit(pair):
@@ -118,6 +149,8 @@ def test_auto_goes_on_offline_with_a_warning_that_says_why(pair, tmp_path, monke
     [
         ({"recipe": "mystery"}, "studio"),
         ({"features": "resnet"}, "offline"),
+        ({"features": None}, "offline"),
+        ({"features": Path("no-such-file.h5")}, "no-such-file"),
         ({"solver": "magic"}, "published"),
         ({"steps": 0}, "at least 1"),
     ],

@@ -20,6 +20,7 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def server(monkeypatch):
     """A local server of one file, which stands in for the published VGG19 file; counts what is asked of it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -3,8 +3,25 @@
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Find out whether a file could be written, before the hour that would be lost if not.
+
+    Raises:
+        ValueError: If it could not; the message says why.
+    """
+    try:
+        if Path(path).is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 
 from nst_tf.engine.solver import Solver
 
@@ -62,7 +62,7 @@ class KerasSolver(Solver):
 
 
 class LBFGSSolver(Solver):
-    """SciPy's L-BFGS-B without bounds, which calls the losses when it likes, so it runs as a whole."""
+    """SciPy's L-BFGS-B, which calls the losses when it likes, so it runs as a whole."""
 
     def run(
         self,
@@ -77,9 +77,10 @@ class LBFGSSolver(Solver):
             targets: Handed to the losses.
             steps: At most; L-BFGS stops sooner where it cannot lower the loss any further.
             scale: What the span from black to white is in the source's units, by channel.
-            report: Called after each iteration with the losses, float32 (1, parts), and the picture.
+            report: Called after each iteration with the losses before it, float32 (1, parts), and the picture.
         """
         latest: dict[str, Any] = {}
+        accepted: list[np.ndarray] = []
         evaluate = tf.function(functools.partial(self.losses_and_gradient), reduce_retracing=True)
 
         def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
@@ -88,17 +89,24 @@ class LBFGSSolver(Solver):
             self.keep_best(losses[0], image)
             latest["losses"] = np.stack([part.numpy() for part in losses])
             latest["image"] = image
+            if not accepted:
+                accepted.append(latest["losses"])
             return float(losses[0]), (gradient.numpy() / scale).astype(np.float64).ravel()
+
+        white = np.broadcast_to(np.asarray(scale, np.float64), self.image.shape).ravel()
+        bounds = Bounds(np.zeros_like(white), white) if self._clip else None
 
         def after_iteration(flat: np.ndarray) -> None:
             self.image.assign(latest["image"])
-            report(latest["losses"][np.newaxis], self.image)
+            accepted.append(latest["losses"])
+            report(accepted[-2][np.newaxis], self.image)
 
         minimize(
             loss_and_gradient,
             (self.image.numpy() * scale).astype(np.float64).ravel(),
             jac=True,
             method="L-BFGS-B",
+            bounds=bounds,
             callback=after_iteration,
             options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
         )
