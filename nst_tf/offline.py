@@ -18,6 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 from scipy import sparse
+from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
 from nst_tf.features import FeatureExtractor
 
@@ -127,17 +129,21 @@ def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generat
 
 def _whitening(centred: np.ndarray) -> np.ndarray:
     """Return the map onto the strongest principal directions, each scaled towards unit variance."""
-    variances, directions = np.linalg.eigh(_product(centred.T, centred) / len(centred))
-    strongest = slice(-KEPT_DIRECTIONS, None)
+    covariance = tf.matmul(centred, centred, transpose_a=True).numpy() / len(centred)
+    size = len(covariance)
+    # On one thread: several spin while they wait for each other, which takes ten times longer on a shared processor.
+    with threadpool_limits(1):
+        variances, directions = eigh(covariance, subset_by_index=(max(0, size - KEPT_DIRECTIONS), size - 1))
     floor = WHITENING_FLOOR * variances[-1] + 1e-12
-    return directions[:, strongest] / np.sqrt(np.maximum(variances[strongest], 0) + floor)
+    return directions / np.sqrt(np.maximum(variances, 0) + floor)
 
 
 def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Generator) -> np.ndarray:
     """Cluster unit vectors by their cosine; return unit centroids (clusters, dimensions)."""
     centroids = points[generator.choice(len(points), clusters, replace=False)]
+    points_tensor = tf.constant(points)
     for _ in range(ROUNDS):
-        cosines = _product(points, centroids.T)
+        cosines = tf.matmul(points_tensor, centroids, transpose_b=True).numpy()
         nearest = cosines.argmax(axis=1)
         # A point counts by its cosine, so that one between two centroids pulls less on either.
         weights = cosines[np.arange(len(points)), nearest]
@@ -151,7 +157,7 @@ def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Ge
 
 def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Multiply two matrices."""
-    # By TensorFlow, whose idle threads sleep; NumPy's spin, which takes many times longer on a shared processor.
+    # By TensorFlow, whose idle threads sleep where NumPy's spin.
     return tf.matmul(left, right).numpy()
 
 
