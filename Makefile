@@ -42,7 +42,7 @@ demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZ
 		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
 
 test: $(VENV)/.test  ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 $(VENV)/.browser: $(VENV)/.test
 	@$(PIP) -e '.[browser]'

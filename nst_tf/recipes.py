@@ -398,7 +398,8 @@ TF_TUTORIAL = Recipe(
     quirks=(
         "Its second run adds total_variation_weight=30.",
         "The text there calls the total variation a sum of squares; the code sums absolute values, and so does this.",
-        "With beta_1 = 0.99 the loss first climbs to several times its start and needs hundreds of steps to return.",
+        "With beta_1 = 0.99 the optimiser remembers a hundred steps; on some pictures the loss first climbs to several "
+        "times its start and needs hundreds of steps to return.",
     ),
 )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nst_tf.__main__ import main
 from nst_tf.images import save_image
 
 
@@ -119,10 +120,10 @@ def test_every_public_name_is_there():
         package.nonsense  # noqa: B018
 
 
-def test_recipes_are_listed_and_explained():
-    listed = nst_tf("recipes")
-    assert (listed.returncode, len(listed.stdout.splitlines())) == (0, 7)
-    explained = nst_tf("recipes", "coursera")
-    assert explained.returncode == 0
-    assert "block5_conv4" in explained.stdout
-    assert nst_tf("recipes", "mystery").returncode == 2
+def test_recipes_are_listed_and_explained(capsys):
+    assert main(["recipes"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert main(["recipes", "coursera"]) == 0
+    assert "block5_conv4" in capsys.readouterr().out
+    assert main(["recipes", "mystery"]) == 2
+    assert "tf_tutorial" in capsys.readouterr().err
