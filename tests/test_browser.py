@@ -20,6 +20,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SCREENSHOTS = REPOSITORY / "outputs" / "browser"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 LONGEST_RUN_SECONDS = 300
+# Between two cells a kernel is idle too, but never for this many looks.
+RESTING_LOOKS = 25
 
 
 @pytest.fixture(scope="module")
@@ -88,29 +90,43 @@ def wait_for(address):
     raise TimeoutError("JupyterLab did not start within a minute.")
 
 
+def is_idle(address):
+    """Return whether no kernel of this JupyterLab is at work."""
+    with urllib.request.urlopen(f"{address}/api/kernels", timeout=10) as answer:
+        return all(kernel["execution_state"] == "idle" for kernel in json.load(answer))
+
+
 def run_all(browser, lab, name):
     """Open a notebook, run all of it, and return it with the pictures seen in each output, again and again."""
     address, folder = lab
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb")
+    page.goto(f"{address}/lab/workspaces/{name}/tree/notebooks/{name}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000)
     page.click("text=Run >> nth=0")
     page.click(".lm-Menu-itemLabel >> text='Restart Kernel and Run All Cells…'")
     page.click(".jp-Dialog .jp-mod-accept")
     time.sleep(1)
-    seen = []
+    seen, idle_looks, was_busy = [], 0, False
     deadline = time.monotonic() + LONGEST_RUN_SECONDS
     while time.monotonic() < deadline:
         seen.append(page.eval_on_selector_all(".jp-CodeCell", CELL_PICTURES))
-        prompts = page.eval_on_selector_all(".jp-CodeCell .jp-InputPrompt", "all => all.map(one => one.textContent)")
-        if all(re.fullmatch(r"\[\d+\]:", prompt) for prompt in prompts):
+        idle = is_idle(address)
+        idle_looks, was_busy = (idle_looks + 1 if idle else 0), was_busy or not idle
+        if was_busy and idle_looks > RESTING_LOOKS:
             break
         time.sleep(0.3)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
-    page.keyboard.press("Control+s")
-    time.sleep(3)
+    path = folder / "notebooks" / f"{name}.ipynb"
+    before = path.stat().st_mtime
+    page.click("text=File >> nth=0")
+    page.click(".lm-Menu-itemLabel >> text='Save Notebook'")
+    for _ in range(60):
+        if path.stat().st_mtime > before:
+            break
+        time.sleep(0.5)
+    time.sleep(1)
     page.close()
     return nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4), seen
 
