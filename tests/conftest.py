@@ -30,6 +30,17 @@ def real_weights():
     return dict(np.load(REAL_WEIGHTS))
 
 
+def features_written_out(image, real_weights):
+    """Yield name and features of each convolution of VGG19's blocks 1 to 3, computed without Keras."""
+    tensor = image[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)
+    for name in sorted({key.split("/")[0] for key in real_weights}):
+        if name in ("block2_conv1", "block3_conv1"):
+            tensor = tf.nn.max_pool2d(tensor, 2, 2, "VALID")
+        tensor = tf.nn.conv2d(tensor, real_weights[f"{name}/kernel"], 1, "SAME") + real_weights[f"{name}/bias"]
+        tensor = tf.nn.relu(tensor)
+        yield name, tensor
+
+
 def smooth_picture(height, width):
     rows, columns = np.mgrid[0:height, 0:width] / 16
     picture = np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=-1)
