@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -27,6 +27,18 @@ TORCH_MEAN_RGB = (0.485, 0.456, 0.406)
 TORCH_STANDARD_DEVIATION_RGB = (0.229, 0.224, 0.225)
 
 
+class Geometry(NamedTuple):
+    """How the positions of a layer lie on the picture.
+
+    Args:
+        stride: How many pixels from one position to the next.
+        reach: How many pixels a position sees beyond its own stride × stride pixels, on every side.
+    """
+
+    stride: int
+    reach: int
+
+
 class FeatureExtractor:
     """A frozen network that returns the features of chosen layers.
 
@@ -36,6 +48,7 @@ class FeatureExtractor:
         preprocessing: One of "caffe", "torch", "tf", "none".
         companions: For some style layers, another of its layers whose Gram matrix belongs to the same style term.  The
             offline network pairs each layer with the colours at its scale.
+        geometry: The `Geometry` of each layer.  Without it a picture cannot be computed in tiles.
 
     Example:
         >>> extractor = vgg19_features(["block1_conv1", "block4_conv2"])
@@ -50,6 +63,7 @@ class FeatureExtractor:
         *,
         preprocessing: str = "none",
         companions: Mapping[str, str] | None = None,
+        geometry: Mapping[str, Geometry] | None = None,
     ):
         _check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.name = name
@@ -57,6 +71,8 @@ class FeatureExtractor:
         self.layers = tuple(model.output)
         self.preprocessing = preprocessing
         self.companions = dict(companions or {})
+        self.geometry = dict(geometry or {})
+        self.kept: dict[str, Any] = {}  # copies in other precisions, by name
         self.traced: dict[str, Any] = {}  # what was traced for it, so that a second run of one kind need not be
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -176,13 +192,19 @@ def _vgg_features(
 
     image = keras.Input((None, None, 3))
     outputs, tensor = {}, image
+    geometry, stride, reach = {}, 1, 0
     for layer in published.layers[1 : 2 + max(names.index(layer) for layer in layers)]:
-        if pooling == "average" and isinstance(layer, keras.layers.MaxPooling2D):
-            layer = keras.layers.AveragePooling2D(2, name=layer.name)
+        if not isinstance(layer, keras.layers.MaxPooling2D):
+            reach += stride
+        else:
+            stride *= 2
+            if pooling == "average":
+                layer = keras.layers.AveragePooling2D(2, name=layer.name)
         tensor = layer(tensor)
         outputs[layer.name] = tensor
+        geometry[layer.name] = Geometry(stride, reach)
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
-    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing)
+    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)
 
 
 def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:

@@ -8,6 +8,8 @@ Half-precision tensors are lifted to float32 before anything is summed, since a 
 thousand positions; float64 stays float64.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 CONTENT_FORMS = ("sum", "half_sum", "mean", "quarter_mean", "relative")
@@ -46,9 +48,18 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
     if features.shape.rank != 4:
         raise ValueError(f"Expected features of shape (batch, height, width, channels), got {features.shape}.")
     batch, height, width, channels = tf.unstack(tf.shape(features))
-    flat = tf.reshape(features, (batch, height * width, channels))  # (batch, M, C)
-    gram = tf.matmul(flat, flat, transpose_a=True)  # (batch, C, C)
+    gram = _transposed_times_itself(tf.reshape(features, (batch, height * width, channels)))  # (batch, C, C)
     return gram / tf.cast(height * width, gram.dtype) if normalize else gram
+
+
+@tf.custom_gradient
+def _transposed_times_itself(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Return FᵀF of (batch, M, C), with its gradient as one product where TensorFlow's own would be two."""
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(flat, upstream + tf.linalg.matrix_transpose(upstream))
+
+    return tf.matmul(flat, flat, transpose_a=True), gradient
 
 
 def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
@@ -74,17 +85,34 @@ def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") 
     features, target = _lifted(features), _lifted(target)
     if not features.shape.is_compatible_with(target.shape):
         raise ValueError(f"Features of shape {features.shape} cannot be compared with a target of {target.shape}.")
-    squared = tf.math.squared_difference(features, target)
+    return content_scale(target, form=form) * tf.reduce_sum(tf.math.squared_difference(features, target))
+
+
+def content_scale(target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
+    """Return what Σ(F − P)² is multiplied by in a form of the content loss.
+
+    Args:
+        target: P, (batch, height, width, channels).
+        form: As for `content_loss`.
+
+    Returns:
+        Scalar, in float32 (float64 for a float64 target).
+
+    Raises:
+        ValueError: If the form is unknown.
+    """
+    target = _lifted(target)
+    entries = tf.cast(tf.size(target), target.dtype)
     if form == "sum":
-        return tf.reduce_sum(squared)
+        return tf.ones((), target.dtype)
     if form == "half_sum":
-        return tf.reduce_sum(squared) / 2
+        return tf.constant(1 / 2, target.dtype)
     if form == "mean":
-        return tf.reduce_mean(squared)
+        return 1 / entries
     if form == "quarter_mean":
-        return tf.reduce_mean(squared) / 4
+        return 1 / (4 * entries)
     if form == "relative":
-        return tf.reduce_mean(squared) / tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY)
+        return 1 / (entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
     raise ValueError(f"Unknown form of the content loss {form!r}; expected one of {', '.join(CONTENT_FORMS)}.")
 
 

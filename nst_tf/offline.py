@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from nst_tf.features import FeatureExtractor
+from nst_tf.features import FeatureExtractor, Geometry
 
 WIDTHS = (32, 64, 128, 128, 128)
 CONVOLUTIONS = (2, 2, 4, 4, 4)  # of VGG19's blocks, whose names are understood
@@ -187,9 +187,13 @@ def _extractor(
 ) -> FeatureExtractor:
     """Build the Keras model of the learned kernels, with the colours of each block beside its features."""
     image = keras.Input((None, None, 3))
-    outputs: dict[str, tf.Tensor] = {}
+    outputs: dict[str, keras.KerasTensor] = {}
+    geometry: dict[str, Geometry] = {}
     features = colours = image
+    reach = 0
     for block, (kernel, bias) in enumerate(kernels, start=1):
+        stride = 2 ** (block - 1)
+        reach += stride
         convolution = keras.layers.Conv2D(
             kernel.shape[-1], KERNEL, activation="relu", trainable=False, name=f"block{block}_conv1"
         )
@@ -197,15 +201,23 @@ def _extractor(
         convolution.set_weights([kernel, bias])
         for number in range(1, CONVOLUTIONS[block - 1] + 1):
             outputs[f"block{block}_conv{number}"] = features
+            geometry[f"block{block}_conv{number}"] = Geometry(stride, reach)
         constant = keras.ops.ones_like(colours[..., :1])
         outputs[f"block{block}_colours"] = keras.ops.concatenate([colours, constant], axis=-1)
         features = keras.layers.AveragePooling2D(2, name=f"block{block}_pool")(features)
         outputs[f"block{block}_pool"] = features
+        geometry[f"block{block}_pool"] = Geometry(2 * stride, reach)
         colours = keras.layers.AveragePooling2D(2)(colours)
 
+    sized = {layer: _sized(outputs[layer], layer, imitate) for layer in layers}
     companions = {layer: f"{layer}_colours" for layer in layers if not layer.endswith("_pool")}
-    sized = {layer: outputs[layer] * _activation_size(layer, imitate) for layer in layers}
     for layer, companion in companions.items():
-        sized[companion] = outputs[f"block{_block_of(layer)}_colours"] * _activation_size(layer, imitate)
-    model = keras.Model(image, sized)
-    return FeatureExtractor("offline", model, companions=companions)
+        sized[companion] = _sized(outputs[f"block{_block_of(layer)}_colours"], layer, imitate)
+        geometry[companion] = Geometry(geometry[layer].stride, 0)
+    return FeatureExtractor("offline", keras.Model(image, sized), companions=companions, geometry=geometry)
+
+
+def _sized(output: keras.KerasTensor, layer: str, imitate: str | None) -> keras.KerasTensor:
+    """Multiply an output to the size that a layer's features are to have, in float32 whatever it comes in."""
+    size = _activation_size(layer, imitate)
+    return output if size == 1 else keras.layers.Rescaling(size, dtype="float32")(output)

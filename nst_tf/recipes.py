@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.features import POOLING, TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
+from nst_tf.features import POOLING, FeatureExtractor
 from nst_tf.images import load_image
-from nst_tf.losses import (
-    CONTENT_FORMS,
-    STYLE_FORMS,
-    TOTAL_VARIATION_FORMS,
-    content_loss,
-    gram_matrix,
-    style_loss,
-    total_variation_loss,
-)
+from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
+from nst_tf.objective import UNITS, Objective, find_targets
 
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
 SIZINGS = ("longest side", "rows", "square", "shorter side")
 VGG_PREPROCESSING = ("caffe", "torch", "none")
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
-# What the span from black to white is in the units that a source's constants are given in, by channel.
-UNITS = {
-    "unit": (1.0, 1.0, 1.0),
-    "caffe": (255.0, 255.0, 255.0),
-    "torch": tuple(1 / deviation for deviation in TORCH_STANDARD_DEVIATION_RGB),
-}
 VGG_CHANNELS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
 
 
@@ -38,15 +25,6 @@ def _check_words(*fields_and_words: tuple[str, str, tuple[str, ...]]) -> None:
     for what, word, known in fields_and_words:
         if word not in known:
             raise ValueError(f"Unknown {what} {word!r}; expected one of {', '.join(known)}.")
-
-
-class Losses(NamedTuple):
-    """The total and its three parts, each weighted as it enters the total; scalars in float32."""
-
-    total: tf.Tensor
-    content: tf.Tensor
-    style: tf.Tensor
-    total_variation: tf.Tensor
 
 
 @dataclass(frozen=True)
@@ -233,68 +211,7 @@ class Recipe:
             content_image: float32 (1, height, width, 3), RGB in [0, 1].
             style_image: The same; of the content image's size if `style_size` is "content".
         """
-        return Objective(self, extractor, content_image, style_image)
-
-
-class Targets(NamedTuple):
-    """What the generated image is compared with: P by content layer; a, a normalised Gram matrix, by style layer."""
-
-    content: dict[str, tf.Tensor]
-    style: dict[str, tf.Tensor]
-
-
-class Objective:
-    """The losses of a picture under a recipe; see `Recipe.objective`.
-
-    Its targets, the features of the content image and the Gram matrices of the style image, are computed once.
-    """
-
-    def __init__(self, recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: tf.Tensor):
-        self.recipe = recipe
-        self.extractor = extractor
-        of_content, of_style = extractor(content_image), extractor(style_image)
-        self.targets = Targets(
-            content={layer: of_content[layer] for layer in recipe.content_layers},
-            style={layer: gram_matrix(of_style[layer]) for layer, _ in self.weighted_style_layers()},
-        )
-
-    def __call__(self, image: tf.Tensor) -> Losses:
-        """Return the weighted losses of a picture of the content image's size, float32 (1, height, width, 3)."""
-        return self.losses(image, self.targets)
-
-    def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
-        """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
-        recipe, features = self.recipe, self.extractor(image)
-        height, width = image.shape[1:3]
-        content = style = total_variation = tf.zeros((), image.dtype)
-        for layer, weight in recipe.content_layers.items():
-            content += weight * content_loss(features[layer], targets.content[layer], form=recipe.content_form)
-        for layer, weight in self.weighted_style_layers():
-            style += weight * style_loss(
-                gram_matrix(features[layer]),
-                targets.style[layer],
-                form=recipe.style_form,
-                positions=features[layer].shape[1] * features[layer].shape[2],
-                image_pixels=height * width,
-            )
-        if recipe.total_variation_weight:
-            in_units = image * UNITS[recipe.total_variation_units][0]
-            total_variation = total_variation_loss(in_units, form=recipe.total_variation_form)
-            if recipe.total_variation_per_pixel:
-                total_variation /= height * width
-        content *= recipe.content_weight
-        style *= recipe.style_weight
-        total_variation *= recipe.total_variation_weight
-        return Losses(content + style + total_variation, content, style, total_variation)
-
-    def weighted_style_layers(self) -> list[tuple[str, float]]:
-        """Return the style layers and their weights, each followed by its companion where the extractor has one."""
-        weighted = []
-        for layer, weight in self.recipe.style_layers.items():
-            weighted.append((layer, weight))
-            if layer in self.extractor.companions:
-                weighted.append((self.extractor.companions[layer], weight))
-        return weighted
+        return Objective(self, extractor, find_targets(self, extractor, content_image, style_image))
 
 
 FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))

@@ -9,18 +9,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.precision import Precision, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.published import KerasSolver, LBFGSSolver, keras_optimizer
-from nst_tf.engine.solver import FastSolver, Solver
+from nst_tf.engine.solver import Evaluation, FastSolver, Solver
 from nst_tf.engine.weights import WeightsUnavailableError
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
+from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
-from nst_tf.recipes import UNITS, Losses, Objective, Recipe, find_recipe
+from nst_tf.recipes import Recipe, find_recipe
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
@@ -28,6 +31,7 @@ SOLVERS = ("fast", "published")
 SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
 KEPT_SOLVERS = 4
+SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Result:
         history: By part ("total", "content", "style", "total_variation"), the weighted loss at each step and, last,
             of the final picture.
         features: Which network it was made with.
-        status: "done" or "interrupted".
+        precision: What the network computed in: "float32", "bfloat16" or "float16".
+        status: "done", "interrupted", or "diverged" if the loss ceased to be a number.
         recipe: The recipe that was followed.
         steps: How many steps were taken.
         seconds: How long it took.
@@ -71,6 +76,7 @@ class Result:
     image: tf.Tensor = field(repr=False)
     history: dict[str, np.ndarray] = field(repr=False)
     features: str
+    precision: str
     status: str
     recipe: Recipe = field(repr=False)
     steps: int
@@ -90,6 +96,8 @@ def stylize(
     solver: str = "fast",
     steps: int | None = None,
     seed: int = 0,
+    precision: str = "auto",
+    tile: int | None = None,
     callback: Callable[[Step], None] | None = None,
     **changes: Any,
 ) -> Result:
@@ -105,6 +113,10 @@ def stylize(
         solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
+        precision: What the network computes in: "float32", "bfloat16", "float16" (on a GPU), or "auto" for the fastest
+            that the device has hardware for.  The picture, Gram matrices, losses and the solver are always in float32.
+        tile: Compute the picture in tiles of so many pixels a side, which takes longer and bounds the memory; the
+            result is the same.  If not given, in tiles only if it would not fit into the memory that is free.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
@@ -135,9 +147,14 @@ def stylize(
     levels = recipe.levels if solver == "fast" else 1
     if steps < levels:
         raise ValueError(f"steps is {steps}; expected at least {levels}.")
+    if tile is not None and tile < SMALLEST_TILE:
+        raise ValueError(f"tile is {tile}; expected at least {SMALLEST_TILE} pixels, or None.")
+    chosen = choose_precision(this_device(), precision)
     if recipe.style_size == "content":
         style_image = _resized(style_image, content_image.shape[1:3])
     extractor = find_features(features, recipe, content_image, style_image, seed=seed)
+    if precision == "auto" and not extractor.geometry:
+        chosen = Precision("float32", f"{extractor.name} is used as it was given")
 
     progress = _Progress(steps, callback, begun)
     image = _start_image(recipe.start, content_image, style_image, seed)
@@ -145,24 +162,43 @@ def stylize(
     try:
         for share, scale in _coarse_to_fine(steps, levels):
             content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
-            objective = recipe.objective(extractor, content_level, style_level)
-            with _solver_for(solver, recipe, objective, content_level.shape) as run:
-                run.start(_resized(image, content_level.shape[1:3]), share)
-                try:
-                    _descend(run, objective, share, progress)
-                    final = run.finish(objective.targets)
-                finally:
-                    image = tf.identity(run.best_image)
+            image = _resized(image, content_level.shape[1:3])
+            while share:
+                kind = _Kind(solver, recipe, chosen.name, tile, tuple(content_level.shape))
+                with _lent(kind, extractor, content_level) as (evaluation, run):
+                    targets = evaluation.targets(content_level, style_level)
+                    run.start(image, share)
+                    try:
+                        share -= _descend(run, targets, share, progress, recipe)
+                        final = run.finish(targets)
+                    finally:
+                        image = tf.identity(run.best_image)
+                if share and chosen.name == "float32":
+                    status = "diverged"
+                    break
+                if share:
+                    chosen = Precision("float32", f"{chosen.name} gave a loss that is not a number")
+                    warnings.warn(f"Going on in float32: {chosen.reason}.", stacklevel=2)
         progress.add_final(final.numpy())
     except KeyboardInterrupt:
         status = "interrupted"
     progress.check_finite(recipe)
+    if status == "diverged":
+        warnings.warn(
+            f"The loss was no longer a number after step {progress.step} of {steps}, so the run stopped there; the "
+            "best picture until then is kept. Try a smaller style_weight or content_weight"
+            f"{' or solver=fast' if solver == 'published' else ''}.",
+            stacklevel=2,
+        )
     if not isinstance(features, FeatureExtractor):
-        extractor.traced.clear()  # nobody else will use it, and it refers to itself through what was traced
+        # Nobody else will use it, and it refers to itself through what was traced.
+        extractor.traced.clear()
+        extractor.kept.clear()
     return Result(
         image=tf.clip_by_value(_resized(image, content_image.shape[1:3]), 0.0, 1.0),
         history=progress.history(),
         features=extractor.name,
+        precision=chosen.name,
         status=status,
         recipe=recipe,
         steps=progress.step,
@@ -250,30 +286,51 @@ class _Progress:
         return dict(zip(Losses._fields, losses.T, strict=True))
 
 
-@contextlib.contextmanager
-def _solver_for(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Iterator[Solver]:
-    """Lend a solver for pictures of a shape, the one of an earlier run of the same kind if there is one.
+class _Kind(NamedTuple):
+    """All that decides which functions a run needs traced."""
 
-    While it is lent the extractor does not keep it, since a run inside a callback or another thread needs its own.
+    solver: str
+    recipe: Recipe
+    precision: str
+    tile: int | None
+    shape: tuple[int, ...]
+
+    def key(self) -> str:
+        loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
+        return repr(self._replace(recipe=loss))
+
+
+@contextlib.contextmanager
+def _lent(kind: _Kind, extractor: FeatureExtractor, image: tf.Tensor) -> Iterator[tuple[WholePicture | Tiles, Solver]]:
+    """Lend what evaluates pictures and what moves them, those of an earlier run of the same kind if there are any.
+
+    While they are lent the extractor does not keep them, since a run inside a callback or another thread needs its own.
     """
-    loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
-    key = repr((solver, loss, tuple(shape)))
-    traced = objective.extractor.traced
-    lent = traced.pop(key, None) or _make_solver(solver, recipe, objective, shape)
+    lent = extractor.traced.pop(kind.key(), None) or _make(kind, extractor, image)
     try:
         yield lent
     finally:
-        traced[key] = lent
-        while len(traced) > KEPT_SOLVERS:
-            traced.pop(next(iter(traced)), None)
+        extractor.traced[kind.key()] = lent
+        while len(extractor.traced) > KEPT_SOLVERS:
+            extractor.traced.pop(next(iter(extractor.traced)), None)
 
 
-def _make_solver(solver: str, recipe: Recipe, objective: Objective, shape: tuple[int, ...]) -> Solver:
+def _make(kind: _Kind, extractor: FeatureExtractor, image: tf.Tensor) -> tuple[WholePicture | Tiles, Solver]:
+    objective = Objective(kind.recipe, extractor_in_precision(extractor, kind.precision, image))
+    scaled = kind.precision == "float16"
+    if kind.tile is None or max(kind.shape[1:3]) <= kind.tile:
+        evaluation = WholePicture(objective, scaled=scaled)
+    else:
+        evaluation = Tiles(objective, kind.tile, scaled=scaled)
+    return evaluation, _make_solver(kind.solver, kind.recipe, evaluation, kind.shape)
+
+
+def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
     if solver == "fast":
-        return FastSolver(objective.losses, shape, clip=recipe.clip)
+        return FastSolver(evaluation, shape, clip=recipe.clip)
     published = recipe.optimizer
     if published.name == "lbfgs":
-        return LBFGSSolver(objective.losses, shape, clip=recipe.clip)
+        return LBFGSSolver(evaluation, shape, clip=recipe.clip)
     optimizer = keras_optimizer(
         published.name,
         published.learning_rate,
@@ -283,23 +340,24 @@ def _make_solver(solver: str, recipe: Recipe, objective: Objective, shape: tuple
         decay_rate=published.decay_rate,
         decay_steps=published.decay_steps,
     )
-    return KerasSolver(objective.losses, shape, clip=recipe.clip, optimizer=optimizer, scale=UNITS[published.units])
+    return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=optimizer, scale=UNITS[published.units])
 
 
-def _descend(run: Solver, objective: Objective, steps: int, progress: _Progress) -> None:
-    """Take all the steps of one size, a quarter of a second's worth at a time."""
+def _descend(run: Solver, targets: Targets, steps: int, progress: _Progress, recipe: Recipe) -> int:
+    """Take the steps of one size, a quarter of a second's worth at a time; return how many, fewer if it is stuck."""
     if isinstance(run, LBFGSSolver):
-        run.run(objective.targets, steps, UNITS[objective.recipe.optimizer.units], progress.add)
-        return
+        run.run(targets, steps, UNITS[recipe.optimizer.units], progress.add)
+        return steps
     done, count = 0, 1
-    while done < steps:
+    while done < steps and not run.stuck:
         begun = time.perf_counter()
-        losses = run.advance(objective.targets, tf.constant(count))
-        progress.add(losses.numpy(), run.image)
+        losses = run.advance(targets, tf.constant(count)).numpy()
+        progress.add(losses, run.image)
         # The first call also traces, and so does not tell how long a step takes.
         affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.perf_counter() - begun))
-        done += count
+        done += len(losses)
         count = max(1, min(affordable, 2 * count, -(-steps // REPORTS_PER_RUN), steps - done))
+    return done
 
 
 def _coarse_to_fine(steps: int, levels: int) -> Iterator[tuple[int, float]]:

@@ -30,6 +30,21 @@ def real_weights():
     return dict(np.load(REAL_WEIGHTS))
 
 
+class Evaluation:
+    """A function from picture and targets to a tuple of losses, as a solver wants it."""
+
+    traceable = True
+
+    def __init__(self, losses):
+        self.losses = losses
+
+    def losses_and_gradient(self, image, targets):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = self.losses(image, targets)
+        return losses, tape.gradient(losses[0], image)
+
+
 def features_written_out(image, real_weights):
     """Yield name and features of each convolution of VGG19's blocks 1 to 3, computed without Keras."""
     tensor = image[..., ::-1] * 255 - np.array([103.939, 116.779, 123.68], np.float32)

@@ -1,12 +1,10 @@
 """The published recipes against the formulas and constants of their sources, written out in float64 NumPy."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import finite_difference
+from conftest import Evaluation, finite_difference
 
 from nst_tf.engine.published import LBFGSSolver
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
@@ -164,7 +162,7 @@ def numpy_run(name, start, gradient_of, steps):
 @pytest.mark.parametrize("scale", [1.0, 300.0])
 def test_first_three_updates_are_those_of_the_published_optimiser(name, scale, generator):
     start, target = generator.uniform(size=(2, 1, 4, 5, 3))
-    solver = _make_solver("published", RECIPES[name], SimpleNamespace(losses=quadratic), start.shape)
+    solver = _make_solver("published", RECIPES[name], Evaluation(quadratic), start.shape)
     solver.start(tf.constant(start, tf.float32), 3)
     targets = (tf.constant(target, tf.float32), tf.constant(scale))
     for steps in (1, 2, 3):
@@ -176,7 +174,7 @@ def test_first_three_updates_are_those_of_the_published_optimiser(name, scale, g
 @pytest.mark.parametrize("name", FIRST_ORDER)
 def test_a_published_solver_forgets_the_run_before(name, generator):
     start, target = (tf.constant(a, tf.float32) for a in generator.uniform(size=(2, 1, 4, 5, 3)))
-    solver = _make_solver("published", RECIPES[name], SimpleNamespace(losses=quadratic), start.shape)
+    solver = _make_solver("published", RECIPES[name], Evaluation(quadratic), start.shape)
     pictures = []
     for _ in range(2):
         solver.start(start, 3)
@@ -192,7 +190,7 @@ def test_lbfgs_solves_a_badly_scaled_quadratic_and_reports_each_iteration(genera
     def losses(image, targets):
         return (tf.reduce_sum(stretch * tf.square(image - target)),)
 
-    solver = LBFGSSolver(losses, target.shape, clip=False)
+    solver = LBFGSSolver(Evaluation(losses), target.shape, clip=False)
     solver.start(tf.zeros(target.shape), 60)
     reports = []
     solver.run(0.0, 60, (255.0, 255.0, 255.0), lambda row, image: reports.append(row[0, 0]))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import Evaluation
 
 from nst_tf.engine.solver import LEARNING_RATE, FastSolver
 
@@ -8,7 +9,7 @@ SHAPE = (1, 16, 24, 3)
 
 
 def run(losses, start, steps, *, target=0.0, clip=True, call=4):
-    solver = FastSolver(losses, SHAPE, clip=clip)
+    solver = FastSolver(Evaluation(losses), SHAPE, clip=clip)
     solver.start(start, steps)
     history = [solver.advance(target, tf.constant(call)).numpy() for _ in range(steps // call)]
     return solver, np.concatenate(history)

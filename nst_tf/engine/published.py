@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.optimize import Bounds, minimize
 
-from nst_tf.engine.solver import Solver
+from nst_tf.engine.solver import Evaluation, Solver, traced
 
 # How many pairs of steps and gradients L-BFGS remembers.
 CORRECTIONS = 20
@@ -24,7 +23,7 @@ class KerasSolver(Solver):
     mean what they meant there.
 
     Args:
-        losses: As for `Solver`.
+        evaluation: As for `Solver`.
         shape: As for `Solver`.
         clip: As for `Solver`.
         optimizer: Made for this solver alone, since it remembers what it did before.
@@ -33,14 +32,14 @@ class KerasSolver(Solver):
 
     def __init__(
         self,
-        losses: Callable[[tf.Tensor, Any], tuple],
+        evaluation: Evaluation,
         shape: tuple[int, ...],
         *,
         clip: bool,
         optimizer: keras.optimizers.Optimizer,
         scale: tuple[float, float, float],
     ):
-        super().__init__(losses, shape, clip=clip)
+        super().__init__(evaluation, shape, clip=clip)
         self._optimizer = optimizer
         self._scale = tf.constant(scale)
         self._scaled_image = tf.Variable(tf.zeros(shape))
@@ -54,7 +53,12 @@ class KerasSolver(Solver):
             if variable is not self._optimizer.learning_rate:
                 variable.assign(tf.zeros_like(variable.value))
 
-    def _move(self, gradient: tf.Tensor) -> None:
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return all that a run consists of, by name: with these restored it goes on where it was."""
+        memory = {f"optimizer_{index}": variable.value for index, variable in enumerate(self._optimizer.variables)}
+        return {**super().variables(), "scaled_image": self._scaled_image, **memory}
+
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
         self._optimizer.apply([gradient / self._scale], [self._scaled_image])
         if self._clip:
             self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
@@ -62,7 +66,19 @@ class KerasSolver(Solver):
 
 
 class LBFGSSolver(Solver):
-    """SciPy's L-BFGS-B, which calls the losses when it likes, so it runs as a whole."""
+    """SciPy's L-BFGS-B, which calls the losses when it likes, so it runs as a whole.
+
+    Args:
+        evaluation: As for `Solver`.
+        shape: As for `Solver`.
+        clip: As for `Solver`.
+    """
+
+    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool):
+        super().__init__(evaluation, shape, clip=clip)
+        evaluate = evaluation.losses_and_gradient
+        self._evaluate = traced(evaluate) if evaluation.traceable else evaluate
+        self._keep = traced(self.keep_best)
 
     def run(
         self,
@@ -81,12 +97,11 @@ class LBFGSSolver(Solver):
         """
         latest: dict[str, Any] = {}
         accepted: list[np.ndarray] = []
-        evaluate = tf.function(functools.partial(self.losses_and_gradient), reduce_retracing=True)
 
         def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
             image = tf.constant((flat.reshape(self.image.shape) / scale).astype(np.float32))
-            losses, gradient = evaluate(image, targets)
-            self.keep_best(losses[0], image)
+            losses, gradient = self._evaluate(image, targets)
+            self._keep(losses[0], image)
             latest["losses"] = np.stack([part.numpy() for part in losses])
             latest["image"] = image
             if not accepted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,33 +17,52 @@ SMALLEST_GRADIENT = 1e-30
 LEARNING_RATE = 0.012
 FINAL_FRACTION = 0.05
 RESOLUTIONS = 4
+# A loss this many times the lowest so far has climbed too far, and so has one that is not a number.
+CLIMB = 2.0
+FAILURES = 2
+
+
+class Evaluation(Protocol):
+    """What a solver minimises: a loss, its parts, and the gradient by the picture."""
+
+    traceable: bool  # whether all of it can be traced into one TensorFlow function
+
+    def losses(self, image: tf.Tensor, targets: Any) -> tuple:
+        """Return scalars, of which the first is minimised."""
+
+    def losses_and_gradient(self, image: tf.Tensor, targets: Any) -> tuple[tuple, tf.Tensor]:
+        """Return the same, and the gradient of the first by the picture."""
 
 
 class Solver:
     """Minimises a loss over a picture of one size, and keeps the best picture; made once, used for any number of runs.
 
-    A subclass says in `_move` how the picture changes at a step.  `advance(targets, count)` takes `count` steps and
-    returns the losses before each, float32 (count, parts); `finish(targets)` returns those of the last picture.
+    A subclass says in `_move` how the picture changes at a step.  `advance(targets, count)` takes up to `count` steps
+    and returns the losses before each, float32 (steps taken, parts); it stops early where it cannot go on because the
+    loss is not a number.  `finish(targets)` returns the losses of the last picture.
 
     Args:
-        losses: From a picture (1, height, width, 3) and the targets to a tuple of scalars, of which the first is to be
-            minimised.
+        evaluation: What is minimised.
         shape: Of the picture, (1, height, width, 3).
         clip: Whether to keep the picture in [0, 1].
     """
 
-    def __init__(self, losses: Callable[[tf.Tensor, Any], tuple], shape: tuple[int, ...], *, clip: bool = True):
-        self._losses = losses
+    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True):
+        self._evaluation = evaluation
         self._clip = clip
         self.image = tf.Variable(tf.zeros(shape), trainable=False)
         self.best_image = tf.Variable(tf.zeros(shape), trainable=False)
         self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
-        # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
-        # partial it counts each by itself.
-        self.advance = tf.function(functools.partial(self._advance), reduce_retracing=True)
-        self.finish = tf.function(functools.partial(self._finish), reduce_retracing=True)
+        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses in a row that were not numbers
+        if evaluation.traceable:
+            self.advance = traced(self._advance)
+            self.finish = traced(self._finish)
+        else:
+            self.advance = self._advance_untraced
+            self.finish = self._finish
+        self._take = traced(self._take_step)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -52,37 +71,63 @@ class Solver:
         self.best_loss.assign(np.inf)
         self.step.assign(0)
         self.steps.assign(steps)
+        self.failures.assign(0)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the loss is not a number, and a smaller step did not help."""
+        return int(self.failures) >= FAILURES
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return all that a run consists of, by name: with these restored it goes on where it was."""
+        names = ("image", "best_image", "best_loss", "step", "steps", "failures")
+        return {name: getattr(self, name) for name in names}
 
     def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
-        history = tf.TensorArray(tf.float32, size=count)
-        for index in tf.range(count):
-            losses, gradient = self.losses_and_gradient(self.image, targets)
-            history = history.write(index, tf.stack(losses))
-            self.keep_best(losses[0], self.image)
-            self.step.assign_add(1)
-            self._move(gradient)
+        history = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=None)
+        taken = 0
+        while taken < count and self.failures < FAILURES:
+            losses, gradient = self._evaluation.losses_and_gradient(self.image, targets)
+            history = history.write(taken, tf.stack(losses))
+            self._take_step(losses[0], gradient)
+            taken += 1
         return history.stack()
 
+    def _advance_untraced(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
+        history = []
+        while len(history) < int(count) and not self.stuck:
+            losses, gradient = self._evaluation.losses_and_gradient(self.image, targets)
+            history.append(tf.stack(losses))
+            self._take(losses[0], gradient)
+        return tf.stack(history)
+
+    def _take_step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
+        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient))
+        self.failures.assign(tf.where(finite, 0, self.failures + 1))
+        self.keep_best(loss, self.image)
+        self.step.assign_add(1)
+        self._move(loss, gradient, finite)
+
     def _finish(self, targets: Any) -> tf.Tensor:
-        losses = self._losses(self.image, targets)
+        losses = self._evaluation.losses(self.image, targets)
         self.keep_best(losses[0], self.image)
         return tf.stack(losses)
 
-    def losses_and_gradient(self, image: tf.Tensor, targets: Any) -> tuple[tuple, tf.Tensor]:
-        """Return the losses of a picture, and the gradient of the first with respect to it."""
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            losses = self._losses(image, targets)
-        return losses, tape.gradient(losses[0], image)
-
     def keep_best(self, loss: tf.Tensor, image: tf.Tensor) -> None:
         """Remember a picture if its loss is the lowest so far; NaN never is."""
-        better = loss < self.best_loss
-        self.best_image.assign(tf.where(better, image, self.best_image))
-        self.best_loss.assign(tf.where(better, loss, self.best_loss))
+        if loss < self.best_loss:
+            self.best_image.assign(image)
+            self.best_loss.assign(loss)
 
-    def _move(self, gradient: tf.Tensor) -> None:
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
         raise NotImplementedError
+
+
+def traced(function: Callable) -> Callable:
+    """Return a function that TensorFlow traces once for each kind of arguments."""
+    # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
+    # partial it counts each by itself.
+    return tf.function(functools.partial(function), reduce_retracing=True)
 
 
 class FastSolver(Solver):
@@ -92,34 +137,55 @@ class FastSolver(Solver):
     loss's scale, but a broad change of tone then needs as many steps as fine grain does, and the grain gets there
     first and stays.  So the gradient is also averaged over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels, each size has an
     Adam of its own, and the picture takes the sum of their steps: tones and shapes move at once, and the learning rate
-    can be small enough for the grain to settle.  It falls over the run as half a cosine.
+    can be small enough for the grain to settle.  It falls over the run as half a cosine.  A step after which the loss has
+    climbed too far is taken back, and those that follow are half as long.
 
     Reference:
         Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
     """
 
-    def __init__(self, losses: Callable[[tf.Tensor, Any], tuple], shape: tuple[int, ...], *, clip: bool = True):
-        super().__init__(losses, shape, clip=clip)
-        self._first_moments = [tf.Variable(level, trainable=False) for level in _at_resolutions(tf.zeros(shape))]
-        self._second_moments = [tf.Variable(level, trainable=False) for level in _at_resolutions(tf.zeros(shape))]
+    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True):
+        super().__init__(evaluation, shape, clip=clip)
+        levels = _at_resolutions(tf.zeros(shape))
+        self._first_moments = [tf.Variable(level, trainable=False) for level in levels]
+        self._second_moments = [tf.Variable(level, trainable=False) for level in levels]
+        self._moves = tf.Variable(0, trainable=False, dtype=tf.int32)
+        self._caution = tf.Variable(1.0, trainable=False)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
         super().start(image, steps)
+        self._caution.assign(1.0)
+        self._forget_moments()
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return all that a run consists of, by name: with these restored it goes on where it was."""
+        levels = enumerate(zip(self._first_moments, self._second_moments, strict=True))
+        moments = {f"moment_{which}_{level}": pair[which] for level, pair in levels for which in (0, 1)}
+        return {**super().variables(), **moments, "moves": self._moves, "caution": self._caution}
+
+    def _forget_moments(self) -> None:
+        self._moves.assign(0)
         for moment in (*self._first_moments, *self._second_moments):
             moment.assign(tf.zeros_like(moment))
 
-    def _move(self, gradient: tf.Tensor) -> None:
-        progress = tf.cast(self.step - 1, tf.float32) / tf.cast(self.steps, tf.float32)
-        falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + tf.cos(np.pi * progress)) / 2
-        moved = self.image - LEARNING_RATE * falling * self._direction(gradient)
-        self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+        if finite and loss <= CLIMB * self.best_loss:
+            progress = tf.cast(self.step - 1, tf.float32) / tf.cast(self.steps, tf.float32)
+            falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + tf.cos(np.pi * progress)) / 2
+            self._moves.assign_add(1)
+            moved = self.image - LEARNING_RATE * self._caution * falling * self._direction(gradient)
+            self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+        else:
+            self.image.assign(self.best_image)
+            self._caution.assign(self._caution / 2)
+            self._forget_moments()
 
     def _direction(self, gradient: tf.Tensor) -> tf.Tensor:
         """Return the sum over all resolutions of Adam's step, before the learning rate."""
         # The published losses differ by ten orders of magnitude in scale, and so do their gradients.
         gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT)
-        time = tf.cast(self.step, tf.float32)
+        time = tf.cast(self._moves, tf.float32)
         direction = tf.zeros_like(gradient)
         levels = zip(_at_resolutions(gradient), self._first_moments, self._second_moments, strict=True)
         for level, first, second in levels:

@@ -1,0 +1,281 @@
+"""The losses of a picture and their gradient, of the whole picture at once or tile by tile.
+
+Both give the same numbers.  A whole picture needs memory for every layer's activations at once; tiles need it for one
+tile at a time, and the network's forward pass twice.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.features import FeatureExtractor
+from nst_tf.losses import content_scale
+from nst_tf.objective import Losses, Objective, Sums, Targets, find_targets
+
+# The largest entry of a gradient before it goes back through a network in float16, whose numbers end at 65504 and
+# lose their digits below 6e-5.
+FLOAT16_GRADIENT = 2.0**6
+
+
+class WholePicture:
+    """Computes the losses of a picture and their gradient in one pass.
+
+    Args:
+        objective: Whose losses.
+        scaled: Bring gradients into float16's range on their way back through the network.
+    """
+
+    traceable = True
+
+    def __init__(self, objective: Objective, *, scaled: bool = False):
+        self._objective = objective
+        self._scaled = scaled
+
+    def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
+        """Return what pictures are compared with."""
+        return find_targets(self._objective.recipe, self._objective.extractor, content_image, style_image)
+
+    def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
+        """Return the losses of a picture, float32 (1, height, width, 3)."""
+        return self._objective.losses(image, targets)
+
+    def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
+        """Return the losses of a picture, and the gradient of the total with respect to it."""
+        objective = self._objective
+
+        def of_features(features: dict[str, tf.Tensor]) -> Losses:
+            return objective.weigh(objective.sums(features, targets.content), image, targets)
+
+        return _value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
+
+
+class Tiles:
+    """Computes the losses of a picture and their gradient tile by tile, exactly.
+
+    First the sums of all tiles are added up; from these come the losses, and their derivative by each sum.  Then each
+    tile goes forward once more and back, with those derivatives as the weights of its own sums.  A tile sees so much
+    of its surroundings that its own positions come out as in the whole picture.
+
+    Args:
+        objective: Whose losses.  Its extractor must know its geometry.
+        tile: Side of a tile in pixels, without its surroundings.
+        scaled: As for `WholePicture`.
+
+    Raises:
+        ValueError: If the extractor does not know its geometry.
+    """
+
+    traceable = False
+
+    def __init__(self, objective: Objective, tile: int, *, scaled: bool = False):
+        check_geometry(objective.extractor)
+        self._objective = objective
+        self._tile = tile
+        self._scaled = scaled
+        self._content_and_grams = tf.function(functools.partial(self._trace_targets), reduce_retracing=True)
+        self._sums = tf.function(functools.partial(self._trace_sums), reduce_retracing=True)
+        self._weigh = tf.function(functools.partial(self._trace_weigh), reduce_retracing=True)
+        self._gradient = tf.function(functools.partial(self._trace_gradient), reduce_retracing=True)
+
+    def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
+        """Return what pictures are compared with."""
+        recipe, extractor = self._objective.recipe, self._objective.extractor
+        content: dict[str, tf.Variable] = {}
+        for tile, crop in self._tiles(content_image):
+            features, _, _ = self._content_and_grams(crop, tile.window())
+            for layer, part in features.items():
+                stride = extractor.geometry[layer].stride
+                if layer not in content:
+                    height, width = (side // stride for side in content_image.shape[1:3])
+                    content[layer] = tf.Variable(tf.zeros((1, height, width, part.shape[-1]), part.dtype))
+                rows, columns = tile.own(stride)
+                content[layer][:, rows, columns, :].assign(part)
+        style: dict[str, tf.Tensor] = {}
+        positions: dict[str, float] = {}
+        for tile, crop in self._tiles(style_image):
+            _, grams, counts = self._content_and_grams(crop, tile.window())
+            for layer, gram in grams.items():
+                style[layer] = style.get(layer, 0.0) + gram
+                positions[layer] = positions.get(layer, 0.0) + counts[layer]
+        fixed = {layer: variable.read_value() for layer, variable in content.items()}
+        return Targets(
+            content=fixed,
+            content_scales={layer: content_scale(target, form=recipe.content_form) for layer, target in fixed.items()},
+            style={layer: gram / positions[layer] for layer, gram in style.items()},
+        )
+
+    def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
+        """Return the losses of a picture, float32 (1, height, width, 3)."""
+        losses, _, _ = self._weigh(self._add_up(image, targets), image, targets)
+        return losses
+
+    def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
+        """Return the losses of a picture, and the gradient of the total with respect to it."""
+        image = tf.convert_to_tensor(image)
+        losses, derivatives, direct = self._weigh(self._add_up(image, targets), image, targets)
+        gradient = tf.Variable(direct)
+        for tile, crop in self._tiles(image):
+            part = self._gradient(crop, tile.window(), targets.content, derivatives)
+            rows, columns = tile.seen()
+            seen = gradient[:, rows, columns, :]
+            seen.assign(seen + part)
+        return losses, gradient.read_value()
+
+    def _tiles(self, image: tf.Tensor) -> Iterator[tuple[Tile, tf.Tensor]]:
+        extractor = self._objective.extractor
+        grid = max(geometry.stride for geometry in extractor.geometry.values())
+        halo = max(extractor.geometry[layer].reach for layer in extractor.layers)
+        height, width = image.shape[1:3]
+        for spans_of_tile in itertools.product(*(spans(side, self._tile, halo, grid) for side in (height, width))):
+            tile = Tile(*spans_of_tile)
+            rows, columns = tile.seen()
+            yield tile, image[:, rows, columns, :]
+
+    def _add_up(self, image: tf.Tensor, targets: Targets) -> Sums:
+        total = None
+        for tile, crop in self._tiles(image):
+            sums = self._sums(crop, tile.window(), targets.content)
+            total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
+        return total
+
+    def _trace_targets(self, crop: tf.Tensor, window: tf.Tensor) -> tuple[dict, dict, dict]:
+        features = self._own(self._objective.extractor(crop), window)
+        content = {layer: features[layer] for layer in self._objective.recipe.content_layers}
+        sums = self._objective.sums(features, content)
+        return content, sums.grams, sums.positions
+
+    def _trace_sums(self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor]) -> Sums:
+        return self._sums_of_features(self._objective.extractor(crop), window, content)
+
+    def _trace_weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> tuple[Losses, Sums, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([sums, image])
+            losses = self._objective.weigh(sums, image, targets)
+        derivatives, direct = tape.gradient(losses.total, [sums, image], unconnected_gradients="zero")
+        return losses, derivatives, direct
+
+    def _trace_gradient(
+        self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor], derivatives: Sums
+    ) -> tf.Tensor:
+        def of_features(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor]:
+            sums = self._sums_of_features(features, window, content)
+            products = tf.nest.map_structure(lambda one, other: tf.reduce_sum(one * other), sums, derivatives)
+            return (tf.add_n(tf.nest.flatten(products)),)
+
+        return _value_and_gradient(of_features, self._objective.extractor, crop, scaled=self._scaled)[1]
+
+    def _sums_of_features(self, features: dict[str, tf.Tensor], window: tf.Tensor, content: dict) -> Sums:
+        in_picture = window[:4] + tf.repeat(window[4:], 2)
+        return self._objective.sums(self._own(features, window), self._own(content, in_picture))
+
+    def _own(self, features: dict[str, tf.Tensor], window: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the features at the positions of a window given in pixels: top, bottom, left, right."""
+        own = {}
+        for layer, tensor in features.items():
+            stride = self._objective.extractor.geometry[layer].stride
+            top, bottom, left, right = tf.unstack(window[:4] // stride)
+            own[layer] = tensor[:, top:bottom, left:right]
+        return own
+
+
+class Span(NamedTuple):
+    """Along one side of the picture: a tile's own pixels, and those it has to see.
+
+    Args:
+        start: First of its own.
+        stop: One past the last of its own.
+        seen_from: First that it has to see.
+        seen_to: One past the last.
+    """
+
+    start: int
+    stop: int
+    seen_from: int
+    seen_to: int
+
+
+class Tile(NamedTuple):
+    """A rectangle of the picture, by its spans."""
+
+    rows: Span
+    columns: Span
+
+    def seen(self) -> tuple[slice, slice]:
+        """Return rows and columns of the pixels that it has to see."""
+        return slice(self.rows.seen_from, self.rows.seen_to), slice(self.columns.seen_from, self.columns.seen_to)
+
+    def own(self, stride: int) -> tuple[slice, slice]:
+        """Return rows and columns of its own positions in a layer of the whole picture."""
+        return (
+            slice(self.rows.start // stride, self.rows.stop // stride),
+            slice(self.columns.start // stride, self.columns.stop // stride),
+        )
+
+    def window(self) -> tf.Tensor:
+        """Return its own top, bottom, left and right within what it sees, and where what it sees begins; in pixels."""
+        bounds = [side - span.seen_from for span in self for side in (span.start, span.stop)]
+        return tf.constant([*bounds, self.rows.seen_from, self.columns.seen_from], tf.int32)
+
+
+def spans(length: int, tile: int, halo: int, grid: int) -> list[Span]:
+    """Cut a side of a picture into spans of about one length.
+
+    Args:
+        length: Of the side, in pixels.
+        tile: At most so many pixels each, but for rounding up to the grid.
+        halo: How many pixels beyond its own a tile has to see; rounded up to the grid.
+        grid: Spans begin at its multiples, so that poolings line up with the whole picture's.
+    """
+    count = math.ceil(length / tile)
+    step = math.ceil(length / count / grid) * grid
+    halo = math.ceil(halo / grid) * grid
+    starts = range(0, length, step)
+    stops = [*starts[1:], length]
+    return [
+        Span(start, stop, max(0, start - halo), min(length, stop + halo))
+        for start, stop in zip(starts, stops, strict=True)
+    ]
+
+
+def check_geometry(extractor: FeatureExtractor) -> None:
+    """Raise ValueError if a picture cannot be cut into tiles for this extractor."""
+    missing = [layer for layer in extractor.layers if layer not in extractor.geometry]
+    if missing:
+        raise ValueError(
+            f"{extractor.name} does not say how {', '.join(missing)} lie on the picture, so it cannot work in tiles; "
+            "give the FeatureExtractor a geometry, or leave tile out."
+        )
+
+
+def _value_and_gradient(
+    of_features: Callable[[dict[str, tf.Tensor]], tuple], extractor: FeatureExtractor, image: tf.Tensor, *, scaled: bool
+) -> tuple[tuple, tf.Tensor]:
+    """Return a function of a picture and its features, and the gradient of its first value by the picture.
+
+    Args:
+        of_features: From features to a tuple of scalars; what it does with the picture itself is watched too.
+        extractor: Returns the features.
+        image: The picture.
+        scaled: Whether to bring what goes back through the network into float16's range.
+    """
+    with tf.GradientTape() as network_tape:
+        network_tape.watch(image)
+        features = extractor(image)
+    with tf.GradientTape() as tape:
+        tape.watch([image, features])
+        values = of_features(features)
+    direct, upstream = tape.gradient(values[0], [image, features], unconnected_gradients="zero")
+    scale = tf.ones(())
+    if scaled:
+        largest = tf.reduce_max([tf.reduce_max(tf.abs(part)) for part in upstream.values()])
+        scale = FLOAT16_GRADIENT / tf.maximum(largest, np.finfo(np.float32).tiny)
+        upstream = {layer: part * scale for layer, part in upstream.items()}
+    through = network_tape.gradient(features, image, output_gradients=upstream, unconnected_gradients="zero")
+    return values, direct + through / scale

@@ -1,0 +1,209 @@
+"""Which floating-point type the network computes in, chosen by what the device has, and networks made to compute in it.
+
+Only the convolutions and poolings of the network are ever in half precision.  The picture, the convolution that reads
+it, Gram matrices, losses and the optimiser stay in float32.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.features import FeatureExtractor, preprocess
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
+# Picture channels: RGB, and the offline network's colours.
+FEW_CHANNELS = 4
+# A power of two, far below float16's largest number (65504) and far above its smallest (6e-8).
+LARGEST_ACTIVATION = 2.0**8
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the choice of a precision depends on.
+
+    Args:
+        kind: "CPU" or "GPU".
+        name: As the system gives it.
+        instructions: Of a CPU, the extensions it has, in Linux's words such as "avx512_bf16".
+        compute_capability: Of an NVIDIA GPU, such as (7, 5); None if unknown.
+    """
+
+    kind: str
+    name: str
+    instructions: frozenset[str] = frozenset()
+    compute_capability: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A floating-point type, and why it is the one to use."""
+
+    name: str
+    reason: str
+
+
+def this_device() -> Device:
+    """Return the device that TensorFlow will compute on: its first GPU, else the CPU."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        name = details.get("device_name", gpu.name)
+        return Device("GPU", name, compute_capability=details.get("compute_capability"))
+    name, instructions = platform.processor() or platform.machine(), frozenset()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        fields = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in fields.items()}
+        name = fields.get("model name", name)
+        instructions = frozenset(fields.get("flags", "").split())
+    return Device("CPU", name, instructions=instructions)
+
+
+def choose_precision(device: Device, wanted: str = "auto") -> Precision:
+    """Return the fastest precision that a device has the hardware for, or the one asked for.
+
+    Args:
+        device: As from `this_device`.
+        wanted: "auto", "float32", "bfloat16" or "float16".
+
+    Raises:
+        ValueError: If `wanted` is none of these, or float16 is wanted on a CPU.
+    """
+    if wanted not in ("auto", *PRECISIONS):
+        raise ValueError(f"Unknown precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}.")
+    if wanted == "float16" and device.kind == "CPU":
+        raise ValueError("float16 is for GPUs; on a CPU choose precision='auto', 'bfloat16' or 'float32'.")
+    if wanted != "auto":
+        return Precision(wanted, "asked for")
+    if device.kind == "CPU":
+        found = [name for name in CPU_BFLOAT16 if name in device.instructions]
+        if found:
+            return Precision("bfloat16", f"this CPU has {found[0]}")
+        return Precision("float32", "this CPU has no bfloat16 instructions")
+    if device.compute_capability is None:
+        return Precision("float32", "the GPU does not tell what it can do")
+    capability = ".".join(map(str, device.compute_capability))
+    if device.compute_capability >= (8, 0):
+        return Precision("bfloat16", f"the GPU has compute capability {capability}")
+    if device.compute_capability >= (7, 0):
+        return Precision("float16", f"the GPU has compute capability {capability}, and no bfloat16")
+    return Precision("float32", f"the GPU has compute capability {capability}, and no fast half precision")
+
+
+def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:
+    """Copy an extractor so that it computes in a precision; for float16, rescaled if its network can be.
+
+    The copy is made once, and kept with the extractor.
+
+    Args:
+        extractor: In float32.
+        precision: "float32" returns the extractor itself.
+        image: A picture such as it will be given, float32 (1, height, width, 3), RGB in [0, 1].
+    """
+    if precision == "float32":
+        return extractor
+    key = f"extractor in {precision}"
+    if key not in extractor.kept:
+        model = extractor.model
+        if precision == "float16" and can_be_rescaled(model):
+            model = rescaled(model, preprocess(image, extractor.preprocessing))
+        extractor.kept[key] = FeatureExtractor(
+            extractor.name,
+            in_precision(model, precision),
+            preprocessing=extractor.preprocessing,
+            companions=extractor.companions,
+            geometry=extractor.geometry,
+        )
+    return extractor.kept[key]
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Copy a network so that its convolutions and poolings compute in a precision.
+
+    What works on the picture's own channels stays in float32, since a picture in half precision is a coarser picture,
+    and that error reaches every layer.
+
+    Args:
+        model: A functional Keras model with a dictionary of outputs.
+        precision: "bfloat16" or "float16"; "float32" returns the model itself.
+    """
+    if precision == "float32":
+        return model
+
+    def converted(layer: keras.Operation) -> keras.Operation:
+        if not _is_converted(layer):
+            return layer if not isinstance(layer, keras.Layer) else layer.__class__.from_config(layer.get_config())
+        return layer.__class__.from_config({**layer.get_config(), "dtype": precision})
+
+    copy = keras.models.clone_model(model, clone_function=converted)
+    for layer in model.layers:
+        if layer.weights:
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
+    copy.trainable = False
+    return copy
+
+
+def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
+    """Copy a network so that its activations stay in float16's range, and its outputs are what they were.
+
+    Convolution, ReLU and pooling commute with a positive factor, so a layer's activations are multiplied by any s if
+    its kernel is multiplied by s and divided by the s of the layer before, and its bias multiplied by s.  Each s is a
+    power of two, which loses nothing in floating point, and the outputs are divided by it in float32.
+
+    Args:
+        model: A chain of convolutions (with ReLU or no activation) and poolings, with a dictionary of outputs.
+        image: What the model takes, preprocessed; its activations say how large s may be.
+
+    Raises:
+        ValueError: If the network has a layer that does not commute with a factor.
+    """
+    chain = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    _check_homogeneous(model, chain)
+    picture = keras.Input((None, None, image.shape[-1]))
+    tensor, activation, outputs, scale = picture, image, {}, 1.0
+    for layer in chain:
+        activation = layer(activation)
+        before = scale
+        copy = layer.__class__.from_config(layer.get_config())
+        if layer.weights:
+            largest = float(tf.reduce_max(tf.abs(activation)))
+            scale = 2.0 ** np.floor(np.log2(LARGEST_ACTIVATION / max(largest, 1e-30)))
+        tensor = copy(tensor)
+        if layer.weights:
+            kernel, *bias = layer.get_weights()
+            copy.set_weights([kernel * (scale / before), *(values * scale for values in bias)])
+        if layer.name in model.output:
+            unscaled = keras.layers.Rescaling(1 / scale, dtype="float32", name=f"{layer.name}_unscaled")
+            outputs[layer.name] = unscaled(tensor)
+    copied = keras.Model(picture, {name: outputs[name] for name in model.output})
+    copied.trainable = False
+    return copied
+
+
+def can_be_rescaled(model: keras.Model) -> bool:
+    """Say whether a network is a chain of layers that commute with a positive factor."""
+    try:
+        _check_homogeneous(model, [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)])
+    except ValueError:
+        return False
+    return True
+
+
+def _check_homogeneous(model: keras.Model, chain: list[keras.Layer]) -> None:
+    activations = (keras.activations.relu, keras.activations.linear)
+    poolings = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+    for layer in chain:
+        convolution = isinstance(layer, keras.layers.Conv2D) and layer.activation in activations
+        if not convolution and not isinstance(layer, poolings):
+            raise ValueError(f"{layer.name} of {model.name} does not commute with a factor, so float16 may overflow.")
+
+
+def _is_converted(layer: keras.Operation) -> bool:
+    kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+    return isinstance(layer, kinds) and layer.input.shape[-1] > FEW_CHANNELS
