@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lab lint format notebooks links images strip clean
+.PHONY: help demo test test-browser lab lint format notebooks bench published-losses links images strip clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,13 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (abo
 		$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
 			--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 "$$notebook" || exit 1; \
 	done
+
+bench: $(VENV)/.core  ## measure speed and memory (half an hour); WEIGHTS=vgg19.h5 for real weights; PARTS="step floor"
+	@$(BIN)/python tests/benchmarks/bench.py $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PARTS),--parts $(PARTS))
+
+published-losses: $(VENV)/.core  ## run the published optimisers to their last step, for `make bench` (hours); WEIGHTS=vgg19.h5
+	@test -n "$(WEIGHTS)" || { echo "Say which weights: make published-losses WEIGHTS=vgg19.h5"; exit 2; }
+	@$(BIN)/python tests/benchmarks/bench.py --weights "$(WEIGHTS)" --published-losses
 
 links:  ## point badges and set-up cells at REPO=owner/name
 	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }

@@ -22,6 +22,7 @@ _HOMES = {
     "recipes": ("Recipe", "Optimizer", "RECIPES", "convert_weights"),
     "explain": ("constants_table",),
     "transfer": ("stylize", "find_features", "Result", "Step"),
+    "engine.memory": ("estimate_memory",),
     "notebook": ("set_up_notebook", "in_colab"),
     "display": ("show_images", "plot_history", "timelapse"),
 }

@@ -61,6 +61,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="for all that is random (default: %(default)s)"
     )
+    command.add_argument(
+        "--precision",
+        default="auto",
+        metavar="NAME",
+        help="what the network computes in: auto (by the device), float32, bfloat16 or float16 (default: %(default)s)",
+    )
+    command.add_argument(
+        "--tile",
+        type=_positive,
+        metavar="N",
+        help="compute in tiles of N pixels a side, which bounds the memory (default: only where needed)",
+    )
     command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
     command.set_defaults(run=_stylize)
@@ -106,6 +118,8 @@ def _stylize(options: argparse.Namespace) -> int:
         solver=options.solver,
         steps=options.steps,
         seed=options.seed,
+        precision=options.precision,
+        tile=options.tile,
         callback=watcher,
     )
     watcher.end_line()
@@ -113,9 +127,10 @@ def _stylize(options: argparse.Namespace) -> int:
     height, width = result.image.shape[1:3]
     print(
         f"{options.output}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
-        f"with {result.features} features{'; interrupted, best picture kept' if result.status != 'done' else ''}."
+        f"with {result.features} features in {result.precision}"
+        f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
     )
-    return DONE if result.status == "done" else INTERRUPTED
+    return INTERRUPTED if result.status == "interrupted" else DONE
 
 
 def _recipes(options: argparse.Namespace) -> int:

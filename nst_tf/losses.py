@@ -44,7 +44,7 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
         >>> gram_matrix(tf.ones((1, 4, 4, 8))).shape
         TensorShape([1, 8, 8])
     """
-    features = _lifted(features)
+    features = float32_at_least(features)
     if features.shape.rank != 4:
         raise ValueError(f"Expected features of shape (batch, height, width, channels), got {features.shape}.")
     batch, height, width, channels = tf.unstack(tf.shape(features))
@@ -82,7 +82,7 @@ def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") 
     Raises:
         ValueError: If the shapes differ or the form is unknown.
     """
-    features, target = _lifted(features), _lifted(target)
+    features, target = float32_at_least(features), float32_at_least(target)
     if not features.shape.is_compatible_with(target.shape):
         raise ValueError(f"Features of shape {features.shape} cannot be compared with a target of {target.shape}.")
     return content_scale(target, form=form) * tf.reduce_sum(tf.math.squared_difference(features, target))
@@ -101,7 +101,7 @@ def content_scale(target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
     Raises:
         ValueError: If the form is unknown.
     """
-    target = _lifted(target)
+    target = float32_at_least(target)
     entries = tf.cast(tf.size(target), target.dtype)
     if form == "sum":
         return tf.ones((), target.dtype)
@@ -150,7 +150,7 @@ def style_loss(
     Raises:
         ValueError: If the shapes differ, the form is unknown, or what the form needs is missing.
     """
-    gram, target = _lifted(gram), _lifted(target)
+    gram, target = float32_at_least(gram), float32_at_least(target)
     if not gram.shape.is_compatible_with(target.shape):
         raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
     channels = gram.shape[-1]
@@ -197,11 +197,11 @@ def total_variation_loss(
         of style transfer in Mahendran and Vedaldi: "Understanding deep image representations by inverting them",
         CVPR 2015, section 3.2.
     """
-    image = _lifted(image)
+    image = float32_at_least(image)
     roughness = _roughness(image, form)
     if relative_to is None:
         return roughness
-    return roughness / tf.maximum(_roughness(_lifted(relative_to), form), SMALLEST_ENERGY)
+    return roughness / tf.maximum(_roughness(float32_at_least(relative_to), form), SMALLEST_ENERGY)
 
 
 def _roughness(image: tf.Tensor, form: str) -> tf.Tensor:
@@ -225,7 +225,7 @@ def _roughness(image: tf.Tensor, form: str) -> tf.Tensor:
     )
 
 
-def _lifted(tensor: tf.Tensor) -> tf.Tensor:
+def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
     """Return half-precision tensors as float32, and the others as they are."""
     tensor = tf.convert_to_tensor(tensor)
     return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor

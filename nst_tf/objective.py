@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import tensorflow as tf
 
 from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
-from nst_tf.losses import content_scale, gram_matrix, style_loss, total_variation_loss
+from nst_tf.losses import content_scale, float32_at_least, gram_matrix, style_loss, total_variation_loss
 
 if TYPE_CHECKING:
     from nst_tf.recipes import Recipe
@@ -87,7 +87,7 @@ class Objective:
         """Return the sums of a picture or a part of one, from its features and the content features there."""
         squares, grams, positions = {}, {}, {}
         for layer in self.recipe.content_layers:
-            difference = _float32_at_least(features[layer]) - _float32_at_least(content[layer])
+            difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in weighted_style_layers(self.recipe, self.extractor):
             grams[layer] = gram_matrix(features[layer], normalize=False)
@@ -144,7 +144,3 @@ def weighted_style_layers(recipe: Recipe, extractor: FeatureExtractor) -> dict[s
         if layer in extractor.companions:
             weighted[extractor.companions[layer]] = weight
     return weighted
-
-
-def _float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor

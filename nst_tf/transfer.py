@@ -15,9 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.memory import NETWORKS, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import Precision, choose_precision, extractor_in_precision, this_device
-from nst_tf.engine.published import KerasSolver, LBFGSSolver, keras_optimizer
-from nst_tf.engine.solver import Evaluation, FastSolver, Solver
+from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
+from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
 from nst_tf.engine.weights import WeightsUnavailableError
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
@@ -163,8 +165,9 @@ def stylize(
         for share, scale in _coarse_to_fine(steps, levels):
             content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
             image = _resized(image, content_level.shape[1:3])
+            side = tile or _tile_that_fits(extractor, recipe, chosen.name, content_level.shape[1:3])
             while share:
-                kind = _Kind(solver, recipe, chosen.name, tile, tuple(content_level.shape))
+                kind = _Kind(solver, recipe, chosen.name, side, tuple(content_level.shape))
                 with _lent(kind, extractor, content_level) as (evaluation, run):
                     targets = evaluation.targets(content_level, style_level)
                     run.start(image, share)
@@ -252,6 +255,24 @@ def find_features(
     )
 
 
+def _tile_that_fits(extractor: FeatureExtractor, recipe: Recipe, precision: str, size: tuple[int, int]) -> int | None:
+    """Return None if a picture fits into the memory that is free, else the side of the tiles it is computed in."""
+    network = extractor.name.split()[0]
+    # What a GPU has free is not known before it is asked for.
+    if network not in NETWORKS or not extractor.geometry or this_device().kind == "GPU":
+        return None
+    free = free_memory()
+    tile = choose_tile(*size, recipe, precision, features=network, free=free)
+    if tile:
+        needs = estimate_memory(*size, recipe, precision, features=network)
+        warnings.warn(
+            f"At once, {size[1]} × {size[0]} pixels would need about {needs / 2**30:.1f} GiB, and {free / 2**30:.1f} "
+            f"are free; so they are computed in tiles of {tile}, with the same result in up to twice the time.",
+            stacklevel=3,
+        )
+    return tile
+
+
 class _Progress:
     """Counts the steps of a run over all its sizes, keeps their losses, and tells the callback."""
 
@@ -327,10 +348,11 @@ def _make(kind: _Kind, extractor: FeatureExtractor, image: tf.Tensor) -> tuple[W
 
 def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
     if solver == "fast":
-        return FastSolver(evaluation, shape, clip=recipe.clip)
+        method = {"adam": MultiresolutionAdam, "lbfgs": LBFGS}[recipe.method]
+        return method(evaluation, shape, clip=recipe.clip)
     published = recipe.optimizer
     if published.name == "lbfgs":
-        return LBFGSSolver(evaluation, shape, clip=recipe.clip)
+        return SciPySolver(evaluation, shape, clip=recipe.clip)
     optimizer = keras_optimizer(
         published.name,
         published.learning_rate,
@@ -345,7 +367,7 @@ def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tup
 
 def _descend(run: Solver, targets: Targets, steps: int, progress: _Progress, recipe: Recipe) -> int:
     """Take the steps of one size, a quarter of a second's worth at a time; return how many, fewer if it is stuck."""
-    if isinstance(run, LBFGSSolver):
+    if isinstance(run, SciPySolver):
         run.run(targets, steps, UNITS[recipe.optimizer.units], progress.add)
         return steps
     done, count = 0, 1

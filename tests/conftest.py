@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -9,6 +11,7 @@ import tensorflow as tf
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_WEIGHTS = REPOSITORY.parent / "shared" / "data" / "vgg19_imagenet_blocks1to3.npz"
+PARTIAL_VGG19 = REPOSITORY.parent / "shared" / "tools" / "partial_vgg19.py"
 
 
 @pytest.fixture
@@ -28,6 +31,16 @@ def real_weights():
     if not REAL_WEIGHTS.exists():
         pytest.skip("the real VGG19 weights of blocks 1 to 3 are not beside this checkout")
     return dict(np.load(REAL_WEIGHTS))
+
+
+@pytest.fixture(scope="session")
+def partial_weights(tmp_path_factory):
+    """A weights file of VGG19 whose blocks 1 to 3 are ImageNet's."""
+    if not PARTIAL_VGG19.exists():
+        pytest.skip("the tool that writes VGG19's real blocks into a weights file is not beside this checkout")
+    path = tmp_path_factory.mktemp("weights") / "partial.weights.h5"
+    subprocess.run([sys.executable, PARTIAL_VGG19, path], check=True, capture_output=True)
+    return path
 
 
 class Evaluation:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import Evaluation, finite_difference
 
-from nst_tf.engine.published import LBFGSSolver
+from nst_tf.engine.published import SciPySolver
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.recipes import RECIPES, STUDIO, convert_weights
 from nst_tf.transfer import _make_solver, stylize
@@ -190,7 +190,7 @@ def test_lbfgs_solves_a_badly_scaled_quadratic_and_reports_each_iteration(genera
     def losses(image, targets):
         return (tf.reduce_sum(stretch * tf.square(image - target)),)
 
-    solver = LBFGSSolver(Evaluation(losses), target.shape, clip=False)
+    solver = SciPySolver(Evaluation(losses), target.shape, clip=False)
     solver.start(tf.zeros(target.shape), 60)
     reports = []
     solver.run(0.0, 60, (255.0, 255.0, 255.0), lambda row, image: reports.append(row[0, 0]))

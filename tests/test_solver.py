@@ -3,13 +3,16 @@ import pytest
 import tensorflow as tf
 from conftest import Evaluation
 
-from nst_tf.engine.solver import LEARNING_RATE, FastSolver
+from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.solver import FAILURES, LEARNING_RATE, MultiresolutionAdam
 
 SHAPE = (1, 16, 24, 3)
+GREY = tf.fill(SHAPE, 0.5)
+both = pytest.mark.parametrize("method", [MultiresolutionAdam, LBFGS])
 
 
-def run(losses, start, steps, *, target=0.0, clip=True, call=4):
-    solver = FastSolver(Evaluation(losses), SHAPE, clip=clip)
+def run(losses, start, steps, *, target=0.0, clip=True, call=4, method=MultiresolutionAdam):
+    solver = method(Evaluation(losses), SHAPE, clip=clip)
     solver.start(start, steps)
     history = [solver.advance(target, tf.constant(call)).numpy() for _ in range(steps // call)]
     return solver, np.concatenate(history)
@@ -19,18 +22,52 @@ def distance(image, target):
     return (tf.reduce_mean(tf.square(image - target)),)
 
 
-def test_solver_finds_the_picture_that_is_asked_for(generator):
-    target = generator.uniform(size=SHAPE).astype(np.float32)
-    solver, history = run(distance, tf.fill(SHAPE, 0.5), 120, target=tf.constant(target))
+def valley(image, target):
+    """Rosenbrock's function of neighbouring pixels: a long, bent valley."""
+    one, other = image[..., 0], image[..., 1]
+    return (tf.reduce_sum(100 * tf.square(other - tf.square(one)) + tf.square(1 - one)),)
+
+
+@pytest.fixture
+def target(generator):
+    return tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
+
+
+@both
+def test_solver_finds_the_picture_that_is_asked_for(target, method):
+    solver, history = run(distance, GREY, 120, target=target, method=method)
     assert history[-1, 0] < 0.02 * history[0, 0]
     np.testing.assert_allclose(solver.best_image, target, atol=0.12)
 
 
+def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
+    solver, history = run(distance, GREY, 8, target=target, method=LBFGS)
+    np.testing.assert_allclose(solver.best_image, target, atol=1e-4)
+    assert history[-1, 0] < 1e-8
+
+
+def test_lbfgs_follows_a_bent_valley_where_adam_is_still_on_its_way():
+    start = tf.fill(SHAPE, 0.1)
+    _, by_lbfgs = run(valley, start, 80, method=LBFGS)
+    _, by_adam = run(valley, start, 80)
+    assert by_lbfgs[-1, 0] < 1e-3 * by_lbfgs[0, 0]
+    assert by_lbfgs[-1, 0] < 0.1 * by_adam[-1, 0]
+
+
+def test_lbfgs_puts_pixels_at_the_end_of_the_range_and_still_finds_the_others(generator):
+    target = generator.uniform(-0.5, 1.5, size=SHAPE).astype(np.float32)
+    solver, _ = run(distance, GREY, 24, target=tf.constant(target), method=LBFGS)
+    np.testing.assert_allclose(solver.best_image, np.clip(target, 0, 1), atol=1e-3)
+
+
+@both
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
-def test_solver_does_not_mind_the_scale_of_a_loss(generator, scale):
-    target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
-    plain, _ = run(distance, tf.fill(SHAPE, 0.5), 12, target=target)
-    scaled, _ = run(lambda image, target: (scale * distance(image, target)[0],), tf.fill(SHAPE, 0.5), 12, target=target)
+def test_solver_does_not_mind_the_scale_of_a_loss(target, scale, method):
+    def scaled_distance(image, target):
+        return (scale * distance(image, target)[0],)
+
+    plain, _ = run(distance, GREY, 12, target=target, method=method)
+    scaled, _ = run(scaled_distance, GREY, 12, target=target, method=method)
     np.testing.assert_allclose(scaled.image, plain.image, atol=1e-4)
 
 
@@ -41,36 +78,74 @@ def test_broad_changes_take_fewer_steps_than_with_plain_adam():
     assert np.sqrt(history[-1, 0]) < 0.8 - plain_adam_moves_at_most
 
 
-def test_picture_stays_in_range_only_if_clipped():
+@both
+def test_picture_stays_in_range_only_if_clipped(method):
     far = tf.fill(SHAPE, 3.0)
-    clipped, _ = run(distance, tf.fill(SHAPE, 0.9), 12, target=far)
-    free, _ = run(distance, tf.fill(SHAPE, 0.9), 12, target=far, clip=False)
+    clipped, _ = run(distance, tf.fill(SHAPE, 0.9), 12, target=far, method=method)
+    free, _ = run(distance, tf.fill(SHAPE, 0.9), 12, target=far, clip=False, method=method)
     assert clipped.image.numpy().max() <= 1
     assert free.image.numpy().max() > 1
 
 
-def test_the_best_picture_is_kept_when_the_loss_climbs_or_is_lost():
+@both
+def test_the_best_picture_is_kept_when_the_loss_climbs_or_is_lost(method):
     def climbing(image, target):
         return (tf.where(tf.reduce_mean(image) > 0.6, np.nan, 1 - tf.reduce_mean(image)),)
 
-    solver, history = run(climbing, tf.fill(SHAPE, 0.5), 12)
+    solver, history = run(climbing, GREY, 12, method=method)
     assert np.isnan(history).any()
     assert float(solver.best_loss) == np.nanmin(history)
     assert 0.5 < solver.best_image.numpy().mean() <= 0.6
 
 
-def test_how_the_steps_are_grouped_into_calls_changes_nothing(generator):
-    target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
-    pictures = [run(distance, tf.fill(SHAPE, 0.5), 12, target=target, call=call)[0].image for call in (1, 4, 12)]
+@both
+def test_a_step_that_climbs_too_far_is_taken_back(method):
+    def cliff(image, target):
+        height = tf.reduce_mean(image)
+        return (tf.where(height > 0.55, 100 * height, 1 - height),)
+
+    solver, history = run(cliff, GREY, 24, method=method)
+    climbed = np.flatnonzero(history > 10)
+    assert len(climbed)
+    assert history[climbed[0] + 1, 0] < 1
+    assert solver.best_image.numpy().mean() <= 0.55
+
+
+@both
+def test_a_loss_that_is_never_a_number_stops_the_run_at_its_start(method):
+    solver = method(Evaluation(lambda image, target: (tf.reduce_sum(image) * np.nan,)), SHAPE)
+    solver.start(GREY, 10)
+    history = solver.advance(0.0, tf.constant(10)).numpy()
+    assert solver.stuck
+    assert len(history) == FAILURES
+    np.testing.assert_array_equal(solver.best_image, GREY)
+
+
+@both
+def test_how_the_steps_are_grouped_into_calls_changes_nothing(target, method):
+    pictures = [run(distance, GREY, 12, target=target, call=call, method=method)[0].image for call in (1, 4, 12)]
     np.testing.assert_array_equal(pictures[0], pictures[1])
     np.testing.assert_array_equal(pictures[0], pictures[2])
 
 
-def test_a_second_run_starts_afresh_without_tracing_again(generator):
-    target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
-    solver, first = run(distance, tf.fill(SHAPE, 0.5), 8, target=target, call=8)
+@both
+def test_a_second_run_starts_afresh_without_tracing_again(target, method):
+    solver, first = run(distance, GREY, 8, target=target, call=8, method=method)
     traces = solver.advance.experimental_get_tracing_count()
-    solver.start(tf.fill(SHAPE, 0.5), 8)
+    solver.start(GREY, 8)
     second = solver.advance(target, tf.constant(8))
     np.testing.assert_array_equal(first, second)
     assert solver.advance.experimental_get_tracing_count() == traces
+
+
+@both
+def test_with_all_its_variables_restored_a_run_goes_on_where_it_was(target, method):
+    solver, _ = run(valley, GREY, 8, target=target, method=method)
+    kept = {name: variable.numpy() for name, variable in solver.variables().items()}
+    expected = solver.advance(target, tf.constant(4)).numpy()
+    other = method(Evaluation(valley), SHAPE)
+    other.start(tf.zeros(SHAPE), 8)
+    for name, variable in other.variables().items():
+        variable.assign(kept[name])
+    np.testing.assert_array_equal(other.advance(target, tf.constant(4)), expected)
+    np.testing.assert_array_equal(other.image, solver.image)

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor
-from nst_tf.losses import content_scale
+from nst_tf.losses import content_scale, float32_at_least
 from nst_tf.objective import Losses, Objective, Sums, Targets, find_targets
 
 # The largest entry of a gradient before it goes back through a network in float16, whose numbers end at 65504 and
@@ -267,15 +267,17 @@ def _value_and_gradient(
     """
     with tf.GradientTape() as network_tape:
         network_tape.watch(image)
-        features = extractor(image)
+        # Two names may stand for one tensor, whose gradient would then count twice.
+        features = {layer: tf.identity(part) for layer, part in extractor(image).items()}
+    lifted = {layer: float32_at_least(part) for layer, part in features.items()}
     with tf.GradientTape() as tape:
-        tape.watch([image, features])
-        values = of_features(features)
-    direct, upstream = tape.gradient(values[0], [image, features], unconnected_gradients="zero")
-    scale = tf.ones(())
+        tape.watch([image, lifted])
+        values = of_features(lifted)
+    direct, upstream = tape.gradient(values[0], [image, lifted], unconnected_gradients="zero")
+    scale = tf.ones((), image.dtype)
     if scaled:
         largest = tf.reduce_max([tf.reduce_max(tf.abs(part)) for part in upstream.values()])
         scale = FLOAT16_GRADIENT / tf.maximum(largest, np.finfo(np.float32).tiny)
-        upstream = {layer: part * scale for layer, part in upstream.items()}
-    through = network_tape.gradient(features, image, output_gradients=upstream, unconnected_gradients="zero")
+    back = {layer: tf.cast(part * scale, features[layer].dtype) for layer, part in upstream.items()}
+    through = network_tape.gradient(features, image, output_gradients=back, unconnected_gradients="zero")
     return values, direct + through / scale

@@ -163,8 +163,7 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
     Raises:
         ValueError: If the network has a layer that does not commute with a factor.
     """
-    chain = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    _check_homogeneous(model, chain)
+    chain = _homogeneous_chain(model)
     picture = keras.Input((None, None, image.shape[-1]))
     tensor, activation, outputs, scale = picture, image, {}, 1.0
     for layer in chain:
@@ -189,19 +188,22 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
 def can_be_rescaled(model: keras.Model) -> bool:
     """Say whether a network is a chain of layers that commute with a positive factor."""
     try:
-        _check_homogeneous(model, [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)])
+        _homogeneous_chain(model)
     except ValueError:
         return False
     return True
 
 
-def _check_homogeneous(model: keras.Model, chain: list[keras.Layer]) -> None:
+def _homogeneous_chain(model: keras.Model) -> list[keras.Layer]:
+    """Return what a model does to its input, step by step, if every step commutes with a positive factor."""
     activations = (keras.activations.relu, keras.activations.linear)
     poolings = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-    for layer in chain:
-        convolution = isinstance(layer, keras.layers.Conv2D) and layer.activation in activations
-        if not convolution and not isinstance(layer, poolings):
-            raise ValueError(f"{layer.name} of {model.name} does not commute with a factor, so float16 may overflow.")
+    chain = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
+    for step in chain:
+        convolution = isinstance(step, keras.layers.Conv2D) and step.activation in activations
+        if not convolution and not isinstance(step, poolings):
+            raise ValueError(f"{step.name} of {model.name} does not commute with a factor, so float16 may overflow.")
+    return chain
 
 
 def _is_converted(layer: keras.Operation) -> bool:

@@ -65,7 +65,7 @@ class KerasSolver(Solver):
         self.image.assign(self._scaled_image / self._scale)
 
 
-class LBFGSSolver(Solver):
+class SciPySolver(Solver):
     """SciPy's L-BFGS-B, which calls the losses when it likes, so it runs as a whole.
 
     Args:

@@ -19,7 +19,7 @@ FINAL_FRACTION = 0.05
 RESOLUTIONS = 4
 # A loss this many times the lowest so far has climbed too far, and so has one that is not a number.
 CLIMB = 2.0
-FAILURES = 2
+FAILURES = 3
 
 
 class Evaluation(Protocol):
@@ -55,7 +55,7 @@ class Solver:
         self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
-        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses in a row that were not numbers
+        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
         if evaluation.traceable:
             self.advance = traced(self._advance)
             self.finish = traced(self._finish)
@@ -75,7 +75,7 @@ class Solver:
 
     @property
     def stuck(self) -> bool:
-        """Whether the loss is not a number, and a smaller step did not help."""
+        """Whether the loss was not a number too often, though the steps were made smaller each time."""
         return int(self.failures) >= FAILURES
 
     def variables(self) -> dict[str, tf.Variable]:
@@ -103,7 +103,7 @@ class Solver:
 
     def _take_step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
         finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient))
-        self.failures.assign(tf.where(finite, 0, self.failures + 1))
+        self.failures.assign_add(tf.cast(~finite, tf.int32))
         self.keep_best(loss, self.image)
         self.step.assign_add(1)
         self._move(loss, gradient, finite)
@@ -130,15 +130,15 @@ def traced(function: Callable) -> Callable:
     return tf.function(functools.partial(function), reduce_retracing=True)
 
 
-class FastSolver(Solver):
+class MultiresolutionAdam(Solver):
     """Adam on the picture at several resolutions at once.
 
     Adam moves every pixel by about its learning rate, whatever the gradient's size.  That makes it indifferent to a
     loss's scale, but a broad change of tone then needs as many steps as fine grain does, and the grain gets there
     first and stays.  So the gradient is also averaged over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels, each size has an
     Adam of its own, and the picture takes the sum of their steps: tones and shapes move at once, and the learning rate
-    can be small enough for the grain to settle.  It falls over the run as half a cosine.  A step after which the loss has
-    climbed too far is taken back, and those that follow are half as long.
+    can be small enough for the grain to settle.  It falls over the run as half a cosine.  A step after
+    which the loss has climbed too far is taken back, and those that follow are half as long.
 
     Reference:
         Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.

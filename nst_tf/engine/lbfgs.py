@@ -1,0 +1,157 @@
+"""L-BFGS on the device: a quasi-Newton method whose every step costs one evaluation of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
+
+# How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
+MOST_PAIRS, FEWEST_PAIRS = 20, 5
+PAIRS_BYTES = 512 * 2**20
+# The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
+FIRST_STEP = 0.02
+# No step moves a pixel further than this.
+LONGEST_STEP = 0.5
+# Of the decrease that the slope promises, what a step must bring to be kept.
+SUFFICIENT_DECREASE = 1e-4
+# A step that is taken back is tried again, this much shorter at most and at least.
+SHORTEST_RETRY, LONGEST_RETRY = 0.1, 0.5
+# A direction along which no step longer than this brings a decrease is given up.
+SHORTEST_LENGTH = 1e-3
+# A pair tells nothing of the curvature if the gradient hardly changed along the step.
+SMALLEST_CURVATURE = 1e-10
+
+
+class LBFGS(Solver):
+    """Minimises with limited-memory BFGS.
+
+    From the last steps and the changes of the gradient along them it estimates the curvature of the loss, and so
+    where its minimum may be.  A step after which the loss has not fallen enough is taken back and tried again,
+    shorter.  Gradients are divided by the largest entry of the first, so a loss may have any scale.  In a clipped
+    picture, pixels that lie at black or white and want to go further are left where they are.
+
+    Reference:
+        Nocedal, Wright: "Numerical Optimization", 2nd edition 2006, algorithms 7.4 and 7.5.
+    """
+
+    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True):
+        super().__init__(evaluation, shape, clip=clip)
+        self._origin = tf.Variable(tf.zeros(shape), trainable=False)
+        self._origin_gradient = tf.Variable(tf.zeros(shape), trainable=False)
+        self._origin_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
+        self._direction = tf.Variable(tf.zeros(shape), trainable=False)
+        self._length = tf.Variable(1.0, trainable=False)
+        self._scale = tf.Variable(0.0, trainable=False)
+        self._room = pairs_for(shape)
+        self._pairs = tf.Variable(0, trainable=False, dtype=tf.int32)
+        # The moves first, the changes of the gradient after them.
+        self._rows = tf.Variable(tf.zeros((2 * self._room, int(np.prod(shape)))), trainable=False)
+        self._inverse_curvatures = tf.Variable(tf.zeros(self._room), trainable=False)
+
+    def start(self, image: tf.Tensor, steps: int) -> None:
+        """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
+        super().start(image, steps)
+        self._origin.assign(image)
+        self._origin_gradient.assign(tf.zeros_like(self._origin))
+        self._origin_loss.assign(np.inf)
+        self._scale.assign(0.0)
+        self._forget_pairs()
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return all that a run consists of, by name: with these restored it goes on where it was."""
+        names = ("origin", "origin_gradient", "origin_loss", "direction", "length", "scale")
+        names += ("pairs", "rows", "inverse_curvatures")
+        return {**super().variables(), **{name: getattr(self, f"_{name}") for name in names}}
+
+    def _forget_pairs(self) -> None:
+        self._pairs.assign(0)
+        self._inverse_curvatures.assign(tf.zeros_like(self._inverse_curvatures))
+
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+        if self._scale == 0 and finite:
+            self._scale.assign(1 / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
+        loss, gradient = loss * self._scale, gradient * self._scale
+        moved = self.image - self._origin
+        promised = tf.reduce_sum(self._origin_gradient * moved)
+        kept = finite and loss <= self._origin_loss + SUFFICIENT_DECREASE * promised
+        if kept:
+            self._remember(moved, gradient - self._origin_gradient)
+            self._origin.assign(self.image)
+            self._origin_gradient.assign(gradient)
+            self._origin_loss.assign(loss)
+        else:
+            # The lowest point of the parabola through both losses and the slope between them.
+            lowest = -promised / (2 * (loss - self._origin_loss - promised))
+            shorter = tf.clip_by_value(lowest, SHORTEST_RETRY, LONGEST_RETRY) if finite else SHORTEST_RETRY
+            self._length.assign(self._length * shorter)
+        in_vain = self._length < SHORTEST_LENGTH
+        if in_vain:
+            self._forget_pairs()
+        if kept or in_vain:
+            self._aim()
+        trial = self._origin + self._length * self._direction
+        self.image.assign(tf.clip_by_value(trial, 0.0, 1.0) if self._clip else trial)
+
+    def _remember(self, moved: tf.Tensor, change: tf.Tensor) -> None:
+        curvature = tf.reduce_sum(moved * change)
+        if curvature > SMALLEST_CURVATURE * tf.reduce_sum(tf.square(change)):
+            row = self._pairs % self._room
+            self._rows[row].assign(tf.reshape(moved, (-1,)))
+            self._rows[self._room + row].assign(tf.reshape(change, (-1,)))
+            self._inverse_curvatures[row].assign(1 / curvature)
+            self._pairs.assign_add(1)
+
+    def _aim(self) -> None:
+        """Choose the next direction: the quasi-Newton one, or down the gradient where that does not lead down."""
+        gradient = self._origin_gradient * self._free()
+        direction = -self._times_inverse_hessian(gradient) * self._free()
+        if self._pairs == 0 or tf.reduce_sum(direction * gradient) >= 0:
+            self._forget_pairs()
+            direction = -gradient * (FIRST_STEP / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
+        self._direction.assign(direction)
+        self._length.assign(tf.minimum(1.0, LONGEST_STEP / tf.maximum(tf.reduce_max(tf.abs(direction)), 1e-30)))
+
+    def _free(self) -> tf.Tensor:
+        """Return 1 where a pixel may go where the gradient sends it, and 0 where the end of the range is in its way."""
+        if not self._clip:
+            return tf.ones_like(self._origin)
+        at_black = (self._origin <= 0) & (self._origin_gradient > 0)
+        at_white = (self._origin >= 1) & (self._origin_gradient < 0)
+        return tf.cast(~(at_black | at_white), tf.float32)
+
+    def _times_inverse_hessian(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Return the estimated inverse Hessian times a gradient.
+
+        The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
+        coefficients of these, given all products between them, and the pictures are multiplied twice in all.
+        """
+        room = self._room
+        flat = tf.reshape(gradient, (-1,))
+        with_gradient = tf.linalg.matvec(self._rows, flat)[:, tf.newaxis]
+        products = tf.concat([tf.matmul(self._rows, self._rows, transpose_b=True), with_gradient], axis=1)
+        units = tf.eye(2 * room + 1)
+        coefficients = units[2 * room]
+        shares = tf.zeros(room)
+        for age in tf.range(room):
+            row = (self._pairs - 1 - age) % room
+            # An empty pair has an inverse curvature of 0, and so no share.
+            share = self._inverse_curvatures[row] * tf.tensordot(products[row], coefficients, 1)
+            shares += share * units[row, :room]
+            coefficients -= share * units[room + row]
+        latest = (self._pairs - 1) % room
+        energy = products[room + latest, room + latest] * self._inverse_curvatures[latest]
+        coefficients /= tf.maximum(energy, SMALLEST_GRADIENT)
+        for age in tf.range(room):
+            row = (self._pairs + age) % room
+            back = self._inverse_curvatures[row] * tf.tensordot(products[room + row], coefficients, 1)
+            coefficients += (shares[row] - back) * units[row]
+        direction = tf.linalg.matvec(self._rows, coefficients[:-1], transpose_a=True) + coefficients[-1] * flat
+        return tf.reshape(direction, gradient.shape)
+
+
+def pairs_for(shape: tuple[int, ...]) -> int:
+    """Return how many pairs are remembered for pictures of a shape."""
+    pair_bytes = 2 * 4 * int(np.prod(shape))
+    return int(np.clip(PAIRS_BYTES // pair_bytes, FEWEST_PAIRS, MOST_PAIRS))

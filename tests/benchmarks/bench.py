@@ -1,0 +1,460 @@
+"""How fast, how large, how far from the floor: `make bench`.
+
+Prints tables of ratios, and writes them as JSON and one figure under outputs/.  Whatever is compared runs in one
+process, by turns, and the best of several rounds counts, since the times of a shared machine are noisy.
+
+    python tests/benchmarks/bench.py [--weights FILE] [--parts step floor offline solver memory] [--quick]
+    python tests/benchmarks/bench.py --weights FILE --published-losses
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nst_tf.engine.quiet import start_tensorflow
+
+start_tensorflow()
+
+import keras
+import matplotlib
+import numpy as np
+import psutil
+import tensorflow as tf
+
+import nst_tf
+from nst_tf.engine.gradient import WholePicture
+from nst_tf.engine.memory import estimate_memory
+from nst_tf.engine.precision import choose_precision, this_device
+from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
+from nst_tf.objective import Objective
+from nst_tf.recipes import RECIPES, Recipe
+from nst_tf.transfer import _start_image, find_features, stylize
+
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONTENT, STYLE = ROOT / "images" / "content" / "street.jpg", ROOT / "images" / "style" / "woodblock_waves.jpg"
+PUBLISHED_LOSSES = Path(__file__).with_name("published_losses.json")
+PARTS = ("step", "floor", "offline", "solver", "memory")
+ROUNDS = 5
+PEAK = """
+import json, resource, sys, time
+from nst_tf.engine.quiet import start_tensorflow
+start_tensorflow()
+import nst_tf
+side, features, tile, precision, content, style = json.loads(sys.argv[1])
+content = nst_tf.load_image(content, size=(side, side))
+style = nst_tf.load_image(style, max_side=512)
+seconds = []
+def watch(step):
+    seconds.append((step.step, step.seconds))
+options = {"features": features, "recipe": "studio" if features == "offline" else "tf_tutorial", "method": "adam"}
+nst_tf.stylize(content, style, steps=2, tile=tile, precision=precision, callback=watch, **options)
+(first, begun), (last, ended) = seconds[0], seconds[-1]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps({"peak": peak, "seconds": (ended - begun) / (last - first)}))
+"""
+
+
+def main() -> None:
+    """Run the parts asked for, print their tables, and write outputs/bench.json and outputs/bench.png."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", help="VGG19 without its top (default: random weights, for all but the solver)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--quick", action="store_true", help="small pictures only")
+    parser.add_argument("--published-losses", action="store_true", help="write published_losses.json (hours)")
+    options = parser.parse_args()
+    if options.published_losses:
+        published_losses(options.weights)
+        return
+    device = this_device()
+    precision = choose_precision(device)
+    report = {
+        "device": device.name,
+        "cores": psutil.cpu_count(logical=False),
+        "precision": precision.name,
+        "why": precision.reason,
+        "tensorflow": tf.__version__,
+        "python": platform.python_version(),
+        "weights": Path(options.weights).name if options.weights else "random",
+    }
+    print(f"{device.name}, {report['cores']} cores, {precision.name} ({precision.reason}), TensorFlow {tf.__version__}")
+    for part in options.parts:
+        report[part] = globals()[f"bench_{part}"](options.weights, precision.name, quick=options.quick)
+        output = ROOT / "outputs"
+        output.mkdir(exist_ok=True)
+        (output / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+    draw(report, output / "bench.png")
+    print(f"Written: {output / 'bench.json'} and {output / 'bench.png'}")
+
+
+def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(a) One step, against the TensorFlow tutorial's and keras.io's written out plainly; (+) PyTorch's if installed."""
+    rows = []
+    for side in (256,) if quick else (256, 400, 512, 1024):
+        recipe, content, style, extractor = _setting("tf_tutorial", weights, side)
+        ours = _our_step(recipe, extractor, precision, content, style)
+        steps = {
+            "ours": ours,
+            "tf_tutorial": _tensorflow_tutorial_step(extractor, recipe, content, style),
+            "keras_io": _keras_io_step(weights, content, style),
+        }
+        if (torch_step := _pytorch_step(extractor, content)) is not None:
+            steps["pytorch"] = torch_step
+        seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
+        row = {"side": side, **{f"{name}_seconds": value for name, value in seconds.items()}}
+        row |= {f"{name}_over_ours": seconds[name] / seconds["ours"] for name in steps if name != "ours"}
+        rows.append(row)
+        print_row("step", row)
+    return rows
+
+
+def bench_floor(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(d) One step, against a bare chain of the same convolutions at the same precision, forward and back."""
+    rows = []
+    for side in (256,) if quick else (256, 400, 1024):
+        recipe, content, style, extractor = _setting("tf_tutorial", weights, side)
+        steps = {
+            "ours": _our_step(recipe, extractor, precision, content, style),
+            "bare": _bare_chain(extractor, precision, content),
+        }
+        seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
+        row = {"side": side, "ours_seconds": seconds["ours"], "bare_seconds": seconds["bare"]}
+        row["ours_over_bare"] = seconds["ours"] / seconds["bare"]
+        rows.append(row)
+        print_row("floor", row)
+    return rows
+
+
+def bench_offline(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(e) One step with the offline features, against its bare chain; and learning them."""
+    rows = []
+    for side in (256,) if quick else (256, 400, 1024):
+        recipe = RECIPES["studio"]
+        content, style = recipe.load_images(CONTENT, STYLE, size=side)
+        begun = time.perf_counter()
+        extractor = find_features("offline", recipe, content, style)
+        learning = time.perf_counter() - begun
+        steps = {
+            "ours": _our_step(recipe, extractor, precision, content, style),
+            "bare": _bare_chain(extractor, precision, content),
+        }
+        seconds = by_turns(steps, rounds=ROUNDS)
+        row = {"side": side, "learning_seconds": learning, **{f"{name}_seconds": s for name, s in seconds.items()}}
+        row["ours_over_bare"] = seconds["ours"] / seconds["bare"]
+        rows.append(row)
+        print_row("offline", row)
+    return rows
+
+
+def bench_solver(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(b) Time to the loss that a recipe's published optimiser reaches at its published last step.
+
+    That loss is read from published_losses.json, which `make published-losses` writes; the published optimiser's time
+    is its number of steps times its time per step in plain float32, taken here by turns with ours.
+    """
+    known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
+    rows = []
+    for name, published in known.items() if weights else ():
+        side = published["side"]
+        recipe, content, style, extractor = _setting(name, weights, side, squared=True)
+        seconds = by_turns(
+            {
+                "published": _seconds_of_steps(recipe, extractor, content, style, "published", "float32"),
+                "ours": _seconds_of_steps(recipe, extractor, content, style, "fast", precision),
+            },
+            rounds=2,
+            own_clock=True,
+        )
+        needed = _steps_to(published["loss"], recipe, extractor, precision, content, style, most=80 if quick else 400)
+        row = {"recipe": name, "side": side, "published_steps": published["steps"], "published_loss": published["loss"]}
+        row["our_steps"] = needed
+        if needed:
+            row["ratio_of_steps"] = published["steps"] / needed
+            row["ratio_of_times"] = published["steps"] * seconds["published"] / (needed * seconds["ours"])
+        rows.append(row)
+        print_row("solver", row)
+    if not rows:
+        print("solver: needs --weights and the losses that `make published-losses` writes")
+    elif all(row["our_steps"] for row in rows):
+        for what in ("steps", "times"):
+            mean = float(np.exp(np.mean([np.log(row[f"ratio_of_{what}"]) for row in rows])))
+            print(f"solver: geometric mean of the ratios of {what}: {mean:.1f}")
+    return rows
+
+
+def bench_memory(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(c) Peak memory and seconds per megapixel, tiled and not, each in a process of its own."""
+    rows = []
+    settings = [
+        ("offline", side, tile) for side in (256, 512, 1024, 2048) for tile in (None, 512) if not tile or side > 512
+    ]
+    vgg = [(256, None), (512, None), (1024, None), (1024, 512), (2048, 512)]
+    settings += [(weights, side, tile) for side, tile in vgg] if weights else []
+    for features, side, tile in settings:
+        if quick and side > 512:
+            continue
+        arguments = json.dumps([side, features, tile, precision, str(CONTENT), str(STYLE)])
+        run = subprocess.run([sys.executable, "-c", PEAK, arguments], capture_output=True, text=True, check=True)
+        measured = json.loads(run.stdout.splitlines()[-1])
+        network = "offline" if features == "offline" else "vgg19"
+        recipe = RECIPES["studio" if network == "offline" else "tf_tutorial"].changed(method="adam")
+        estimate = estimate_memory(side, side, recipe, precision, features=network, tile=tile)
+        row = {
+            "network": network,
+            "side": side,
+            "tile": tile,
+            "peak_gib": measured["peak"] / 2**30,
+            "estimated_gib": estimate / 2**30,
+            "estimate_over_peak": estimate / measured["peak"],
+            "seconds_per_megapixel": measured["seconds"] / (side**2 / 1e6),
+        }
+        rows.append(row)
+        print_row("memory", row)
+    return rows
+
+
+def by_turns(steps: dict[str, Callable], *, rounds: int, own_clock: bool = False) -> dict[str, float]:
+    """Return the least seconds of each, called one after the other in every round; a first call does not count."""
+    for step in steps.values():
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            begun = time.perf_counter()
+            own = step()
+            seconds[name].append(own if own_clock else time.perf_counter() - begun)
+    return {name: min(values) for name, values in seconds.items()}
+
+
+def print_row(part: str, row: dict) -> None:
+    """Print one row of a table."""
+    shown = (f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+    print(f"{part}: {', '.join(shown)}", flush=True)
+
+
+def _setting(name: str, weights: str | None, side: int, *, squared: bool = True) -> tuple:
+    recipe = RECIPES[name]
+    content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
+    extractor = vgg19_features(
+        recipe.layers, weights=weights, pooling=recipe.pooling, preprocessing=recipe.preprocessing
+    )
+    return recipe, content, style, extractor
+
+
+def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
+    from nst_tf.transfer import _Kind, _make
+
+    evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
+    targets = evaluation.targets(content, style)
+    solver.start(content, 1000)
+    one = tf.constant(1)
+    return lambda: solver.advance(targets, one).numpy()
+
+
+def _tensorflow_tutorial_step(extractor: FeatureExtractor, recipe: Recipe, content: tf.Tensor, style: tf.Tensor):
+    """Return one training step as the TensorFlow tutorial takes it: einsum Gram matrices, Adam, clipping."""
+    model = extractor.model
+    content_layer, style_layers = next(iter(recipe.content_layers)), list(recipe.style_layers)
+
+    def features(image):
+        return model(image[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR))
+
+    def gram(tensor):
+        total = tf.linalg.einsum("bijc,bijd->bcd", tensor, tensor)
+        return total / tf.cast(tf.shape(tensor)[1] * tf.shape(tensor)[2], tf.float32)
+
+    content_target = features(content)[content_layer]
+    style_targets = {layer: gram(features(style)[layer]) for layer in style_layers}
+    image = tf.Variable(content)
+    optimizer = keras.optimizers.Adam(learning_rate=0.02, beta_1=0.99, epsilon=1e-1)
+
+    @tf.function
+    def train_step():
+        with tf.GradientTape() as tape:
+            outputs = features(image)
+            style_loss = tf.add_n(
+                [tf.reduce_mean((gram(outputs[layer]) - style_targets[layer]) ** 2) for layer in style_layers]
+            )
+            content_loss = tf.reduce_mean((outputs[content_layer] - content_target) ** 2)
+            loss = 1e-2 / len(style_layers) * style_loss + 1e4 * content_loss
+        gradient = tape.gradient(loss, image)
+        optimizer.apply_gradients([(gradient, image)])
+        image.assign(tf.clip_by_value(image, 0.0, 1.0))
+        return loss
+
+    return lambda: train_step().numpy()
+
+
+def _keras_io_step(weights: str | None, content: tf.Tensor, style: tf.Tensor):
+    """Return one training step as the keras.io example takes it: all three pictures go through the network."""
+    recipe = RECIPES["keras_io"]
+    model = vgg19_features(recipe.layers, weights=weights).model
+    size = content.shape[1] * content.shape[2]
+    prepared = [picture[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR) for picture in (content, style)]
+    image = tf.Variable(prepared[0])
+    optimizer = keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(100.0, 100, 0.96))
+
+    def gram(tensor):
+        flat = tf.reshape(tf.transpose(tensor, (2, 0, 1)), (tf.shape(tensor)[-1], -1))
+        return tf.matmul(flat, tf.transpose(flat))
+
+    @tf.function
+    def train_step():
+        with tf.GradientTape() as tape:
+            outputs = model(tf.concat([*prepared, image], axis=0))
+            deep = outputs["block5_conv2"]
+            loss = 2.5e-8 * tf.reduce_sum(tf.square(deep[2] - deep[0]))
+            for layer in recipe.style_layers:
+                of_style, of_image = gram(outputs[layer][1]), gram(outputs[layer][2])
+                loss += 1e-6 / 5 * tf.reduce_sum(tf.square(of_style - of_image)) / (4.0 * 9 * size**2)
+            down = tf.square(image[:, :-1, :-1] - image[:, 1:, :-1])
+            across = tf.square(image[:, :-1, :-1] - image[:, :-1, 1:])
+            loss += 1e-6 * tf.reduce_sum(tf.pow(down + across, 1.25))
+        gradient = tape.gradient(loss, image)
+        optimizer.apply_gradients([(gradient, image)])
+        return loss
+
+    return lambda: train_step().numpy()
+
+
+def _bare_chain(extractor: FeatureExtractor, precision: str, content: tf.Tensor):
+    """Return the network's convolutions and poolings alone, forward and back to the picture."""
+    dtype = tf.as_dtype(precision)
+    kernels = []
+    for layer in extractor.model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernels.append(tf.cast(layer.kernel.value, dtype))
+        elif layer.name.endswith("_pool"):
+            kernels.append(None)
+    start = tf.cast(content, dtype)
+
+    @tf.function
+    def chain():
+        with tf.GradientTape() as tape:
+            tape.watch(start)
+            tensor = start
+            for kernel in kernels:
+                if kernel is None:
+                    tensor = tf.nn.avg_pool2d(tensor, 2, 2, "VALID")
+                else:
+                    tensor = tf.nn.conv2d(tensor, kernel, 1, "SAME")
+            value = tf.reduce_sum(tensor)
+        return tape.gradient(value, start)
+
+    return lambda: tf.cast(chain(), tf.float32).numpy()
+
+
+def _pytorch_step(extractor: FeatureExtractor, content: tf.Tensor):
+    """Return one step of the TensorFlow tutorial's loss in PyTorch, or None where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    layers = []
+    for layer in extractor.model.layers[1:]:
+        weights = [torch.tensor(values) for values in layer.get_weights()]
+        layers.append((layer.name, (weights[0].permute(3, 2, 0, 1).contiguous(), weights[1]) if weights else None))
+    image = torch.tensor(content.numpy()).permute(0, 3, 1, 2).contiguous().requires_grad_()
+    optimizer = torch.optim.Adam([image], lr=0.02)
+
+    def step():
+        optimizer.zero_grad()
+        tensor, loss = image * 255 - 118, 0.0
+        for name, weights in layers:
+            if weights is None:
+                tensor = torch.nn.functional.max_pool2d(tensor, 2)
+                continue
+            tensor = torch.nn.functional.relu(torch.nn.functional.conv2d(tensor, *weights, padding=1))
+            if name.endswith("conv1"):
+                flat = tensor.flatten(2)[0]
+                loss = loss + (flat @ flat.T / flat.shape[1]).square().mean()
+        (loss + tensor.square().mean()).backward()
+        optimizer.step()
+        return float(image.detach()[0, 0, 0, 0])
+
+    return step
+
+
+def _seconds_of_steps(recipe, extractor, content, style, solver: str, precision: str, steps: int = 6):
+    """Return a function that takes some steps and returns the seconds of one, tracing not counted."""
+
+    def timed() -> float:
+        seen: list[tuple[int, float]] = []
+        stylize(
+            content,
+            style,
+            recipe=recipe,
+            features=extractor,
+            solver=solver,
+            precision=precision,
+            steps=steps,
+            callback=lambda step: seen.append((step.step, step.seconds)),
+        )
+        (first, begun), (last, ended) = seen[0], seen[-1]
+        return (ended - begun) / (last - first)
+
+    return timed
+
+
+def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *, most: int) -> int | None:
+    """Return how many of our steps it takes until the float32 network sees a loss as low, None if more than `most`."""
+    from nst_tf.transfer import _Kind, _make
+
+    evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
+    judge = WholePicture(Objective(recipe, extractor))
+    targets, judged_targets = evaluation.targets(content, style), judge.targets(content, style)
+    solver.start(_start_image(recipe.start, content, style, 0), most)
+    for step in range(1, most + 1):
+        latest = float(solver.advance(targets, tf.constant(1))[0, 0])
+        if latest <= loss * 1.02 and float(judge.losses(solver.best_image, judged_targets).total) <= loss:
+            return step
+    return None
+
+
+def published_losses(weights: str, side: int = 160) -> None:
+    """Run every published optimiser to its published last step, and write the losses it comes to (hours)."""
+    known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
+    for name, recipe in RECIPES.items():
+        if recipe.optimizer is None or name in known:
+            continue
+        recipe, content, style, extractor = _setting(name, weights, side)
+        result = stylize(content, style, recipe=recipe, features=extractor, solver="published", precision="float32")
+        known[name] = {"side": side, "steps": result.steps, "loss": float(result.history["total"].min())}
+        PUBLISHED_LOSSES.write_text(json.dumps(known, indent=2) + "\n")
+        print(name, known[name], flush=True)
+
+
+def draw(report: dict, path: Path) -> None:
+    """Draw the ratios as one figure."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    figure.suptitle(f"{report['device']}, {report['precision']}")
+    for name, label in (("tf_tutorial", "TensorFlow tutorial"), ("keras_io", "keras.io"), ("pytorch", "PyTorch")):
+        rows = [row for row in report.get("step", []) if f"{name}_over_ours" in row]
+        axes[0].plot([row["side"] for row in rows], [row[f"{name}_over_ours"] for row in rows], "o-", label=label)
+    axes[0].set(title="One step: theirs over ours", xlabel="side in pixels", ylim=(0, None))
+    axes[0].legend()
+    rows = [row for row in report.get("solver", []) if row["our_steps"]]
+    axes[1].barh([row["recipe"] for row in rows], [row["ratio_of_times"] for row in rows])
+    axes[1].set(title="Time to the published loss: theirs over ours")
+    for network in ("vgg19", "offline"):
+        for tiled, style in ((False, "o-"), (True, "s--")):
+            rows = [r for r in report.get("memory", []) if r["network"] == network and bool(r["tile"]) == tiled]
+            label = f"{network}, {'tiles of 512' if tiled else 'at once'}"
+            axes[2].plot([r["side"] for r in rows], [r["peak_gib"] for r in rows], style, label=label)
+    axes[2].set(title="Peak memory in GiB", xlabel="side in pixels", ylim=(0, None))
+    axes[2].legend()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+import nst_tf
+from nst_tf.engine import memory
+from nst_tf.engine.memory import choose_tile, estimate_memory, free_memory
+from nst_tf.recipes import RECIPES
+from nst_tf.transfer import stylize
+
+STUDIO = RECIPES["studio"]
+PEAK_OF_A_RUN = """
+import resource, sys
+import numpy as np
+from nst_tf import stylize
+side = int(sys.argv[1])
+content, style = np.random.default_rng(0).uniform(size=(2, 1, side, side, 3)).astype(np.float32)
+stylize(content, style, features="offline", steps=1, precision="float32")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts memory otherwise")
+def test_estimate_is_within_a_quarter_of_what_a_run_takes():
+    run = subprocess.run([sys.executable, "-c", PEAK_OF_A_RUN, "1024"], capture_output=True, text=True, check=True)
+    assert estimate_memory(1024, 1024, features="offline") == pytest.approx(int(run.stdout), rel=0.25)
+
+
+def test_estimate_grows_with_the_picture_but_with_tiles_only_by_the_picture_itself():
+    small, large = (estimate_memory(side, side, "tf_tutorial") for side in (512, 2048))
+    assert large > 10 * small / 2
+    tiled_small, tiled_large = (estimate_memory(side, side, STUDIO, tile=512) for side in (1024, 2048))
+    picture = 12 * (2048**2 - 1024**2)
+    assert tiled_large - tiled_small < 60 * picture
+
+
+def test_half_precision_is_estimated_to_need_less():
+    assert estimate_memory(1024, 1024, precision="bfloat16") < 0.8 * estimate_memory(1024, 1024)
+
+
+def test_estimate_names_the_features_it_knows():
+    with pytest.raises(ValueError, match="offline"):
+        estimate_memory(100, 100, features="resnet")
+    assert nst_tf.estimate_memory is estimate_memory
+
+
+def test_free_memory_is_something_and_not_more_than_a_machine_has():
+    assert 2**20 < free_memory() < 2**50
+
+
+def test_the_largest_tile_that_fits_is_chosen_and_none_where_all_fits():
+    options = {"features": "vgg19"}
+    assert choose_tile(512, 512, STUDIO, "float32", free=2**40, **options) is None
+    middling = choose_tile(2048, 2048, STUDIO, "float32", free=6 * 2**30, **options)
+    scarce = choose_tile(2048, 2048, STUDIO, "float32", free=4 * 2**30, **options)
+    assert scarce < middling < 2048
+    assert choose_tile(2048, 2048, STUDIO, "float32", free=0, **options) == memory.TILES[-1]
+
+
+def test_a_picture_too_large_for_the_free_memory_is_computed_in_tiles_and_it_is_said(pair, monkeypatch):
+    monkeypatch.setattr("nst_tf.transfer.free_memory", lambda: 2**20)
+    monkeypatch.setattr(memory, "TILES", (64,))
+    wide = [tf.image.resize(picture, (70, 150)) for picture in pair]
+    with pytest.warns(UserWarning, match="GiB.*tiles of 64"):
+        result = stylize(*wide, features="offline", steps=2)
+    assert result.image.shape == (1, 70, 150, 3)

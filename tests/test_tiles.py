@@ -1,0 +1,108 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import smooth_picture, striped_picture
+
+from nst_tf.engine.gradient import Tiles, WholePicture, spans
+from nst_tf.features import keras_features, vgg19_features
+from nst_tf.objective import Objective
+from nst_tf.offline import offline_features
+from nst_tf.recipes import RECIPES
+from nst_tf.transfer import stylize
+
+TO_BLOCK_3 = {
+    "content_layers": {"block2_conv2": 0.5, "block3_conv2": 1.0},
+    "style_layers": {"block1_conv1": 0.5, "block3_conv1": 0.5},
+}
+
+
+@pytest.fixture(scope="module")
+def odd_pair():
+    noise = np.random.default_rng(3).uniform(-0.1, 0.1, (1, 101, 147, 3)).astype(np.float32)
+    return tf.constant(np.clip(smooth_picture(101, 147) + noise, 0, 1)), tf.constant(striped_picture(90, 77))
+
+
+@pytest.mark.parametrize("length", [64, 97, 150, 512])
+@pytest.mark.parametrize(("tile", "halo", "grid"), [(64, 22, 4), (70, 118, 16), (1000, 8, 8)])
+def test_spans_cover_a_side_once_and_see_far_enough(length, tile, halo, grid):
+    cut = spans(length, tile, halo, grid)
+    assert [span.start for span in cut] == [0, *(span.stop for span in cut[:-1])]
+    assert cut[-1].stop == length
+    for span in cut:
+        assert span.start % grid == span.seen_from % grid == 0
+        assert span.seen_from <= max(0, span.start - halo)
+        assert span.seen_to >= min(length, span.stop + halo)
+        assert span.stop - span.start <= tile + grid
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("studio", {}), ("gatys", {}), ("keras_io", {"style_size": "own"}), ("studio", {"total_variation_weight": 2.0})],
+)
+@pytest.mark.parametrize("network", ["vgg19", "offline"])
+def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, name, changes, network):
+    recipe = RECIPES[name].changed(**TO_BLOCK_3, **changes)
+    if network == "vgg19":
+        extractor = vgg19_features(recipe.layers, weights=None, pooling=recipe.pooling)
+    else:
+        extractor = offline_features(odd_pair, recipe.layers)
+    image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
+    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
+    targets = whole.targets(*odd_pair)
+    for one, other in zip(tf.nest.flatten(targets), tf.nest.flatten(tiles.targets(*odd_pair)), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
+    losses, gradient = whole.losses_and_gradient(image, targets)
+    plain = plain_gradient(recipe, extractor, image, targets)
+    np.testing.assert_allclose(gradient, plain, rtol=1e-4, atol=1e-5 * np.abs(plain).max())
+    tiled_losses, tiled_gradient = tiles.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(tiled_losses, losses, rtol=1e-4)
+    np.testing.assert_allclose(tiles.losses(image, targets), losses, rtol=1e-4)
+    np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
+def plain_gradient(recipe, extractor, image, targets):
+    objective = Objective(recipe, extractor, targets)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        total = objective(image).total
+    return tape.gradient(total, image)
+
+
+def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator):
+    # The reach of block5_conv1 is 70 pixels, so every tile of 32 sees most of this picture.
+    recipe = RECIPES["studio"]
+    extractor = offline_features(odd_pair, recipe.layers)
+    image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
+    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
+    targets = whole.targets(*odd_pair)
+    _, gradient = whole.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(gradient, plain_gradient(recipe, extractor, image, targets), rtol=1e-4, atol=1e-4)
+    _, tiled_gradient = tiles.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "solver"), [("studio", "fast"), ("tf_tutorial", "published"), ("gatys", "published")]
+)
+def test_stylize_in_tiles_gives_the_picture_it_gives_at_once(odd_pair, recipe, solver):
+    recipe = RECIPES[recipe].changed(**TO_BLOCK_3, style_size="own")
+    extractor = vgg19_features(recipe.layers, weights=None)
+    options = {"recipe": recipe, "features": extractor, "steps": 2, "solver": solver}
+    whole, tiled = (stylize(*odd_pair, tile=tile, **options) for tile in (None, 96))
+    # Optimisers let rounding errors grow from step to step.
+    np.testing.assert_allclose(tiled.image, whole.image, atol=2e-3)
+    np.testing.assert_allclose(tiled.history["total"], whole.history["total"], rtol=1e-3)
+
+
+def test_tile_sizes_that_cannot_be_are_refused(odd_pair):
+    with pytest.raises(ValueError, match="at least 64"):
+        stylize(*odd_pair, features="offline", tile=8)
+
+
+def test_a_network_whose_geometry_is_unknown_is_refused_by_name(odd_pair):
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, keras.layers.Conv2D(4, 3, name="one")(image), name="mine")
+    extractor = keras_features(model, ["one"], preprocessing="none")
+    with pytest.raises(ValueError, match="mine does not say how one"):
+        stylize(*odd_pair, features=extractor, tile=64, content_layers={"one": 1.0}, style_layers={"one": 1.0})
