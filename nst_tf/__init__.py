@@ -23,6 +23,7 @@ _HOMES = {
     "explain": ("constants_table",),
     "transfer": ("stylize", "find_features", "Result", "Step"),
     "engine.memory": ("estimate_memory",),
+    "engine.precision": ("this_device", "choose_precision"),
     "notebook": ("set_up_notebook", "in_colab"),
     "display": ("show_images", "plot_history", "timelapse"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 import warnings
@@ -21,6 +22,8 @@ FRAME_SIDE = 320
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    # Ended by the system, a run keeps its best picture as if it were interrupted from the keyboard.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
     except (ValueError, OSError) as error:
@@ -29,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nst_tf: interrupted before there was a picture to keep.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="compute in tiles of N pixels a side, which bounds the memory (default: only where needed)",
     )
+    command.add_argument(
+        "--checkpoint", metavar="NST", help="write to this file, from time to time, what the run needs to go on"
+    )
+    command.add_argument(
+        "--resume", metavar="NST", help="go on from such a file; give the same pictures and settings again"
+    )
     command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
     command.set_defaults(run=_stylize)
@@ -97,7 +110,7 @@ def _stylize(options: argparse.Namespace) -> int:
     save_options(options.output)
     if options.timelapse and not options.timelapse.lower().endswith(".gif"):
         raise ValueError(f"A time-lapse is written as GIF; {options.timelapse!r} does not end in .gif.")
-    for path in filter(None, (options.output, options.plot, options.timelapse)):
+    for path in filter(None, (options.output, options.plot, options.timelapse, options.checkpoint)):
         check_writable(path)
     content, style = (read_pixels(path) for path in (options.content, options.style))
 
@@ -120,6 +133,8 @@ def _stylize(options: argparse.Namespace) -> int:
         seed=options.seed,
         precision=options.precision,
         tile=options.tile,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
         callback=watcher,
     )
     watcher.end_line()

@@ -148,10 +148,14 @@ def _settings(recipe: Recipe) -> list[tuple[str, str]]:
         ("start", STARTS[recipe.start]),
         ("optimiser as published", _optimizer(recipe)),
         ("steps as published", str(recipe.published_steps or "none published")),
+        ("fast solver", f"{FAST[recipe.method]}, {recipe.steps} steps"),
         ("clipped to the pixel range", "at each step" if recipe.clip else "only when saved"),
         ("network", f"VGG19, {recipe.pooling} pooling, preprocessing {recipe.preprocessing}"),
         ("sizes", _sizes(recipe)),
     ]
+
+
+FAST = {"adam": "Adam at four resolutions", "lbfgs": "L-BFGS"}
 
 
 def _optimizer(recipe: Recipe) -> str:

@@ -14,6 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.checkpoints import (
+    VERSION,
+    Checkpoint,
+    Pacer,
+    check_settings,
+    fingerprint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from nst_tf.engine.files import check_writable
 from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.memory import NETWORKS, choose_tile, estimate_memory, free_memory
@@ -100,6 +110,8 @@ def stylize(
     seed: int = 0,
     precision: str = "auto",
     tile: int | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    resume: str | os.PathLike | None = None,
     callback: Callable[[Step], None] | None = None,
     **changes: Any,
 ) -> Result:
@@ -119,6 +131,11 @@ def stylize(
             that the device has hardware for.  The picture, Gram matrices, losses and the solver are always in float32.
         tile: Compute the picture in tiles of so many pixels a side, which takes longer and bounds the memory; the
             result is the same.  If not given, in tiles only if it would not fit into the memory that is free.
+        checkpoint: A file to which all that the run needs to go on is written from time to time, whole or not at all,
+            and in at most 4 % of the run's time.
+        resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, and
+            keeps writing to it if `checkpoint` is not given.  It comes to the same picture as a run that was never
+            interrupted, bit for bit on one CPU; only `solver="published"` with L-BFGS starts its memory anew.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
@@ -127,7 +144,8 @@ def stylize(
         returns the best picture until then, with `status="interrupted"`.
 
     Raises:
-        ValueError: If a picture breaks the pixel contract, or a name or number is not one that can be meant.
+        ValueError: If a picture breaks the pixel contract, a name or number is not one that can be meant, a checkpoint
+            is damaged or of another run, or the loss was never a number.
 
     Reference:
         Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
@@ -158,54 +176,28 @@ def stylize(
     if precision == "auto" and not extractor.geometry:
         chosen = Precision("float32", f"{extractor.name} is used as it was given")
 
+    saver = _Saver(checkpoint or resume, recipe, extractor, content_image, style_image, solver, steps, seed)
     progress = _Progress(steps, callback, begun)
-    image = _start_image(recipe.start, content_image, style_image, seed)
-    status = "done"
-    try:
-        for share, scale in _coarse_to_fine(steps, levels):
-            content_level, style_level = (_scaled(picture, scale) for picture in (content_image, style_image))
-            image = _resized(image, content_level.shape[1:3])
-            side = tile or _tile_that_fits(extractor, recipe, chosen.name, content_level.shape[1:3])
-            while share:
-                kind = _Kind(solver, recipe, chosen.name, side, tuple(content_level.shape))
-                with _lent(kind, extractor, content_level) as (evaluation, run):
-                    targets = evaluation.targets(content_level, style_level)
-                    run.start(image, share)
-                    try:
-                        share -= _descend(run, targets, share, progress, recipe)
-                        final = run.finish(targets)
-                    finally:
-                        image = tf.identity(run.best_image)
-                if share and chosen.name == "float32":
-                    status = "diverged"
-                    break
-                if share:
-                    chosen = Precision("float32", f"{chosen.name} gave a loss that is not a number")
-                    warnings.warn(f"Going on in float32: {chosen.reason}.", stacklevel=2)
-        progress.add_final(final.numpy())
-    except KeyboardInterrupt:
-        status = "interrupted"
+    run = _Run(recipe, extractor, content_image, style_image, solver, steps, levels, tile, chosen.name, progress, saver)
+    if resume:
+        run.go_on_from(saver.read(resume))
+    else:
+        run.image = _start_image(recipe.start, content_image, style_image, seed)
+    status = run.descend()
     progress.check_finite(recipe)
-    if status == "diverged":
-        warnings.warn(
-            f"The loss was no longer a number after step {progress.step} of {steps}, so the run stopped there; the "
-            "best picture until then is kept. Try a smaller style_weight or content_weight"
-            f"{' or solver=fast' if solver == 'published' else ''}.",
-            stacklevel=2,
-        )
     if not isinstance(features, FeatureExtractor):
         # Nobody else will use it, and it refers to itself through what was traced.
         extractor.traced.clear()
         extractor.kept.clear()
     return Result(
-        image=tf.clip_by_value(_resized(image, content_image.shape[1:3]), 0.0, 1.0),
+        image=tf.clip_by_value(_resized(run.image, content_image.shape[1:3]), 0.0, 1.0),
         history=progress.history(),
         features=extractor.name,
-        precision=chosen.name,
+        precision=run.precision,
         status=status,
         recipe=recipe,
         steps=progress.step,
-        seconds=time.perf_counter() - begun,
+        seconds=progress.seconds(),
     )
 
 
@@ -273,6 +265,125 @@ def _tile_that_fits(extractor: FeatureExtractor, recipe: Recipe, precision: str,
     return tile
 
 
+@dataclass
+class _Run:
+    """A run over all its sizes: what it was asked to do, and how far it is."""
+
+    recipe: Recipe
+    extractor: FeatureExtractor
+    content_image: tf.Tensor
+    style_image: tf.Tensor
+    solver: str
+    steps: int
+    levels: int
+    tile: int | None
+    precision: str
+    progress: _Progress
+    saver: _Saver
+    image: tf.Tensor | None = None
+    resumed: Checkpoint | None = None
+
+    def go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Take up where a checkpoint was written."""
+        self.resumed = checkpoint
+        self.precision = checkpoint.state["precision"]
+        self.progress.take_up(checkpoint.history, checkpoint.state["seconds"])
+        self.image = tf.constant(checkpoint.variables["best_image"])
+
+    def descend(self) -> str:
+        """Take all steps; return "done", "interrupted" or "diverged"."""
+        try:
+            for level, (share, scale) in enumerate(_coarse_to_fine(self.steps, self.levels)):
+                if self.resumed and level < self.resumed.state["level"]:
+                    continue
+                left, final = self._descend_level(level, share, scale)
+                if left and self.precision != "float32":
+                    warnings.warn(f"In {self.precision} the loss was not a number; going on in float32.", stacklevel=3)
+                    self.precision = "float32"
+                    left, final = self._descend_level(level, left, scale)
+                if left:
+                    warnings.warn(self._divergence(), stacklevel=3)
+                    return "diverged"
+            self.progress.add_final(final.numpy())
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "done"
+
+    def _descend_level(self, level: int, share: int, scale: float) -> tuple[int, tf.Tensor]:
+        """Take the steps of one size; return how many could not be taken, and the losses of the last picture."""
+        content_image, style_image = (_scaled(picture, scale) for picture in (self.content_image, self.style_image))
+        size = content_image.shape[1:3]
+        tile = self.tile or _tile_that_fits(self.extractor, self.recipe, self.precision, size)
+        kind = _Kind(self.solver, self.recipe, self.precision, tile, tuple(content_image.shape))
+        with _lent(kind, self.extractor, content_image) as (evaluation, solver):
+            targets = evaluation.targets(content_image, style_image)
+            solver.start(_resized(self.image, size), share)
+            if self.resumed:
+                self._restore(solver)
+            before = self.progress.step
+            left = share - int(solver.step)
+
+            def report(losses: np.ndarray) -> None:
+                self.progress.add(losses, solver.image)
+                self.saver.offer(solver, self, level)
+
+            try:
+                _descend(solver, targets, left, self.recipe, report)
+                left -= self.progress.step - before
+                return left if solver.stuck else 0, solver.finish(targets)
+            finally:
+                self.image = tf.identity(solver.best_image)
+
+    def _restore(self, solver: Solver) -> None:
+        """Give a solver the variables of the checkpoint."""
+        for name, variable in solver.variables().items():
+            variable.assign(self.resumed.variables[name])
+        self.resumed = None
+
+    def _divergence(self) -> str:
+        easier = " or solver='fast'" if self.solver == "published" else ""
+        return (
+            f"The loss was no longer a number after step {self.progress.step} of {self.steps}, also with smaller steps "
+            "and in float32, so the run stopped there; the best picture until then is kept. Try a smaller "
+            f"style_weight or content_weight{easier}."
+        )
+
+
+class _Saver:
+    """Writes checkpoints of a run, and reads those of the same run."""
+
+    def __init__(self, path, recipe, extractor, content_image, style_image, solver: str, steps: int, seed: int):
+        self._path = path
+        self._pacer = Pacer()
+        if path:
+            check_writable(path)
+            self._settings = {
+                "version": str(VERSION),
+                "content": fingerprint(content_image.numpy()),
+                "style": fingerprint(style_image.numpy()),
+                "recipe": repr(recipe),
+                "network": f"{extractor.name} {fingerprint(*extractor.model.get_weights())}",
+                "solver": solver,
+                "steps": str(steps),
+                "seed": str(seed),
+            }
+
+    def read(self, path: str | os.PathLike) -> Checkpoint:
+        """Return the checkpoint at a path; ValueError if it is damaged or of another run."""
+        checkpoint = read_checkpoint(path)
+        check_settings(path, checkpoint.settings, self._settings)
+        return checkpoint
+
+    def offer(self, solver: Solver, run: _Run, level: int) -> None:
+        """Write a checkpoint if one is due."""
+        if self._path and self._pacer.due():
+            begun = time.perf_counter()
+            state = {"level": level, "precision": run.precision, "seconds": run.progress.seconds()}
+            variables = {name: variable.numpy() for name, variable in solver.variables().items()}
+            write_checkpoint(self._path, Checkpoint(self._settings, state, run.progress.losses(), variables))
+            self._pacer.wrote(time.perf_counter() - begun)
+
+
 class _Progress:
     """Counts the steps of a run over all its sizes, keeps their losses, and tells the callback."""
 
@@ -283,12 +394,21 @@ class _Progress:
         self._losses: list[np.ndarray] = []
         self.step = 0
 
+    def take_up(self, losses: np.ndarray, seconds: float) -> None:
+        """Count what an earlier part of the run did."""
+        self._losses.append(losses)
+        self.step = len(losses)
+        self._begun -= seconds
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._begun
+
     def add(self, losses: np.ndarray, image: tf.Variable) -> None:
         self._losses.append(losses)
         self.step += len(losses)
         if self._callback:
             latest = Losses(*(float(loss) for loss in losses[-1]))
-            self._callback(Step(self.step, self._steps, latest, time.perf_counter() - self._begun, image))
+            self._callback(Step(self.step, self._steps, latest, self.seconds(), image))
 
     def add_final(self, losses: np.ndarray) -> None:
         self._losses.append(losses[np.newaxis])
@@ -302,9 +422,12 @@ class _Progress:
                 f"too large: content_weight is {recipe.content_weight:g}, style_weight is {recipe.style_weight:g}."
             )
 
+    def losses(self) -> np.ndarray:
+        """Return all losses so far, float32 (steps, parts)."""
+        return np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self._losses])
+
     def history(self) -> dict[str, np.ndarray]:
-        losses = np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self._losses])
-        return dict(zip(Losses._fields, losses.T, strict=True))
+        return dict(zip(Losses._fields, self.losses().T, strict=True))
 
 
 class _Kind(NamedTuple):
@@ -365,21 +488,22 @@ def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tup
     return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=optimizer, scale=UNITS[published.units])
 
 
-def _descend(run: Solver, targets: Targets, steps: int, progress: _Progress, recipe: Recipe) -> int:
-    """Take the steps of one size, a quarter of a second's worth at a time; return how many, fewer if it is stuck."""
-    if isinstance(run, SciPySolver):
-        run.run(targets, steps, UNITS[recipe.optimizer.units], progress.add)
-        return steps
+def _descend(
+    solver: Solver, targets: Targets, steps: int, recipe: Recipe, report: Callable[[np.ndarray], None]
+) -> None:
+    """Take the steps of one size, a quarter of a second's worth at a time, fewer if the solver is stuck."""
+    if isinstance(solver, SciPySolver):
+        solver.run(targets, steps, UNITS[recipe.optimizer.units], report)
+        return
     done, count = 0, 1
-    while done < steps and not run.stuck:
+    while done < steps and not solver.stuck:
         begun = time.perf_counter()
-        losses = run.advance(targets, tf.constant(count)).numpy()
-        progress.add(losses, run.image)
+        losses = solver.advance(targets, tf.constant(count)).numpy()
         # The first call also traces, and so does not tell how long a step takes.
         affordable = 2 if done == 0 else int(count * SECONDS_PER_CALL / (time.perf_counter() - begun))
+        report(losses)
         done += len(losses)
         count = max(1, min(affordable, 2 * count, -(-steps // REPORTS_PER_RUN), steps - done))
-    return done
 
 
 def _coarse_to_fine(steps: int, levels: int) -> Iterator[tuple[int, float]]:

@@ -85,7 +85,7 @@ class SciPySolver(Solver):
         targets: Any,
         steps: int,
         scale: tuple[float, float, float],
-        report: Callable[[np.ndarray, tf.Variable], None],
+        report: Callable[[np.ndarray], None],
     ) -> None:
         """Take up to so many iterations from the start picture.
 
@@ -93,7 +93,7 @@ class SciPySolver(Solver):
             targets: Handed to the losses.
             steps: At most; L-BFGS stops sooner where it cannot lower the loss any further.
             scale: What the span from black to white is in the source's units, by channel.
-            report: Called after each iteration with the losses before it, float32 (1, parts), and the picture.
+            report: Called after each iteration with the losses before it, float32 (1, parts).
         """
         latest: dict[str, Any] = {}
         accepted: list[np.ndarray] = []
@@ -113,8 +113,9 @@ class SciPySolver(Solver):
 
         def after_iteration(flat: np.ndarray) -> None:
             self.image.assign(latest["image"])
+            self.step.assign_add(1)
             accepted.append(latest["losses"])
-            report(accepted[-2][np.newaxis], self.image)
+            report(accepted[-2][np.newaxis])
 
         minimize(
             loss_and_gradient,

@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(a) One step, against the TensorFlow tutorial's and keras.io's written out plainly; (+) PyTorch's if installed."""
+    """(a) One step, against the TensorFlow tutorial's and keras.io's written out, and PyTorch's if installed."""
     rows = []
     for side in (256,) if quick else (256, 400, 512, 1024):
         recipe, content, style, extractor = _setting("tf_tutorial", weights, side)

@@ -1,0 +1,125 @@
+"""Checkpoints: all that a run needs to go on after an interrupt, in one file.
+
+The file is NumPy's .npz, read with pickles forbidden, so that opening someone else's cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nst_tf.engine.files import written_whole
+
+VERSION = 1
+# Of the time since the last checkpoint, what writing one may take.
+SHARE_OF_TIME = 0.04
+LEAST_SECONDS_BETWEEN = 2.0
+# What the settings of a run are called in messages.
+NAMES = {
+    "content": "the content image",
+    "style": "the style image",
+    "recipe": "the recipe",
+    "network": "the network",
+    "solver": "the solver",
+    "steps": "the number of steps",
+    "seed": "the seed",
+    "version": "the version of the file",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run as it was at some step.
+
+    Args:
+        settings: What the run was asked to do, as text by name of `NAMES`.
+        state: Where it was: "level", "precision", "seconds".
+        history: Losses before each step, float32 (steps, parts).
+        variables: The solver's, by name.
+    """
+
+    settings: dict[str, str]
+    state: dict[str, Any]
+    history: np.ndarray
+    variables: dict[str, np.ndarray]
+
+
+def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole, or leave what stood there.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    facts = json.dumps({"settings": checkpoint.settings, "state": checkpoint.state})
+    arrays = {f"variable/{name}": values for name, values in checkpoint.variables.items()}
+    with written_whole(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, facts=np.frombuffer(facts.encode(), np.uint8), history=checkpoint.history, **arrays)
+
+
+def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError: If there is none, or it is damaged; the message says what to do.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"There is no checkpoint {os.fspath(path)!r}; start the run without resume.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            facts = json.loads(file["facts"].tobytes().decode())
+            variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
+            return Checkpoint(facts["settings"], facts["state"], file["history"], variables)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{os.fspath(path)!r} is damaged or is no checkpoint ({error}); start the run without resume."
+        ) from error
+
+
+def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[str, str]) -> None:
+    """Refuse a checkpoint of another run.
+
+    Raises:
+        ValueError: With all that differs.
+    """
+    differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
+    if differing:
+        raise ValueError(
+            f"The checkpoint {os.fspath(path)!r} is of another run: {', '.join(differing)} "
+            f"{'differs' if len(differing) == 1 else 'differ'}. Give what the first run was given, or start without "
+            "resume."
+        )
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Return a hash of arrays, their shapes included."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class Pacer:
+    """Says when the next checkpoint is due, so that writing them takes a bounded share of the time."""
+
+    def __init__(self):
+        self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last."""
+        waited = time.perf_counter() - self._last
+        return waited >= max(LEAST_SECONDS_BETWEEN, self._cost / SHARE_OF_TIME)
+
+    def wrote(self, seconds: float) -> None:
+        """Take note of a checkpoint that took so long to write."""
+        self._cost = seconds
+        self._last = time.perf_counter()

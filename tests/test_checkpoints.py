@@ -1,0 +1,196 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nst_tf.engine.checkpoints import Pacer, read_checkpoint
+from nst_tf.features import vgg19_features
+from nst_tf.images import save_image
+from nst_tf.recipes import RECIPES
+from nst_tf.transfer import stylize
+
+LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2")
+SHALLOW = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 0.5, "block2_conv1": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return vgg19_features(LAYERS, weights=None)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """Write a checkpoint after every call, which takes more than its share of time."""
+    monkeypatch.setattr(Pacer, "due", lambda self: True)
+
+
+def interrupted_after(steps):
+    def callback(step):
+        if step.step >= steps:
+            raise KeyboardInterrupt
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recipe": "studio"},
+        {"recipe": "studio", "method": "lbfgs"},
+        {"recipe": "tf_tutorial", "solver": "published"},
+        {"recipe": "keras_200", "solver": "published", "style_size": "own"},
+        {"recipe": "studio", "start": "noise", "seed": 5, "total_variation_weight": 1.0},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(pair, vgg, tmp_path, options):
+    options = {"features": vgg, "steps": 8, **SHALLOW, **options}
+    whole = stylize(*pair, **options)
+    path = tmp_path / "run.nst"
+    first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
+    assert first.status == "interrupted"
+    written_at = int(read_checkpoint(path).variables["step"])
+    assert 0 < written_at < 8
+    resumed = stylize(*pair, resume=path, **options)
+    assert (resumed.status, resumed.steps) == ("done", 8)
+    np.testing.assert_array_equal(resumed.image, whole.image)
+    np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
+
+
+def test_a_run_of_several_sizes_is_resumed_in_the_size_it_was_at(vgg, pair, tmp_path):
+    import tensorflow as tf
+
+    large = tf.image.resize(pair[0], (72, 90)), tf.image.resize(pair[1], (70, 64))
+    options = {"features": vgg, "steps": 8, "levels": 2, **SHALLOW}
+    whole = stylize(*large, **options)
+    path = tmp_path / "run.nst"
+    stylize(*large, checkpoint=path, callback=interrupted_after(7), **options)
+    assert read_checkpoint(path).state["level"] == 1
+    np.testing.assert_array_equal(stylize(*large, resume=path, **options).image, whole.image)
+
+
+def test_scipys_lbfgs_goes_on_from_the_picture_it_had(vgg, pair, tmp_path):
+    options = {"features": vgg, "recipe": "gatys", "solver": "published", "steps": 8, "style_size": "own", **SHALLOW}
+    path = tmp_path / "run.nst"
+    first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
+    resumed = stylize(*pair, resume=path, **options)
+    assert resumed.history["total"][-1] < first.history["total"][-1]
+    assert resumed.steps == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"steps": 9}, "number of steps"),
+        ({"style_weight": 2.0}, "recipe"),
+        ({"features": "other"}, "network"),
+        ({"swapped": True}, "content image"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_what_differs(pair, vgg, tmp_path, change, named):
+    path = tmp_path / "run.nst"
+    options = {"features": vgg, "steps": 3, **SHALLOW}
+    stylize(*pair, checkpoint=path, **options)
+    pictures = pair[::-1] if change.pop("swapped", False) else pair
+    if change.get("features"):
+        change = {"features": vgg19_features(LAYERS, weights=None, pooling="average")}
+        change["features"].model.layers[1].set_weights(
+            [0.5 * w for w in change["features"].model.layers[1].get_weights()]
+        )
+    with pytest.raises(ValueError, match=f"another run.*{named}"):
+        stylize(*pictures, resume=path, **{**options, **change})
+
+
+def test_a_damaged_checkpoint_is_refused_and_code_in_it_is_not_run(pair, vgg, tmp_path):
+    path = tmp_path / "run.nst"
+    options = {"features": vgg, "steps": 2, **SHALLOW}
+    stylize(*pair, checkpoint=path, **options)
+    whole = path.read_bytes()
+    ran = tmp_path / "ran"
+
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(ran),)
+
+    poisoned = tmp_path / "poisoned.nst"
+    with open(poisoned, "wb") as file:
+        np.savez(file, facts=np.frombuffer(b"{}", np.uint8), history=np.array([Malicious()], object))
+    (tmp_path / "half.nst").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.nst").write_text("not a checkpoint")
+    (tmp_path / "empty.nst").write_bytes(b"")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 0xFF
+    (tmp_path / "flipped.nst").write_bytes(flipped)
+    for name in ("half", "text", "empty", "flipped", "poisoned", "missing"):
+        with pytest.raises(ValueError, match=name):
+            stylize(*pair, resume=tmp_path / f"{name}.nst", **options)
+    assert not ran.exists()
+
+
+def test_writing_checkpoints_takes_a_bounded_share_of_the_time(monkeypatch):
+    monkeypatch.undo()
+    clock = [0.0]
+    monkeypatch.setattr("nst_tf.engine.checkpoints.time.perf_counter", lambda: clock[0])
+    pacer, written, cost = Pacer(), 0.0, 3.0
+    while clock[0] < 3600:
+        clock[0] += 0.25
+        if pacer.due():
+            clock[0] += cost
+            written += cost
+            pacer.wrote(cost)
+    assert 0 < written < 0.05 * clock[0]
+
+
+def start_cli(tmp_path, pair, *arguments):
+    files = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
+    command = [sys.executable, "-m", "nst_tf", "stylize", *map(str, files), "-o", str(tmp_path / "x.png")]
+    return subprocess.Popen(
+        [*command, "--features", "offline", "--checkpoint", str(tmp_path / "run.nst"), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_killed_at_any_moment_a_run_leaves_a_whole_checkpoint_and_sigterm_a_picture(pair, tmp_path):
+    run = start_cli(tmp_path, pair, "--steps", 20_000)
+    wait_for(tmp_path / "run.nst", run)
+    time.sleep(1.5)
+    run.kill()
+    run.wait()
+    assert not (tmp_path / "x.png").exists()
+    at = int(read_checkpoint(tmp_path / "run.nst").variables["step"])
+    assert at > 0
+    again = start_cli(tmp_path, pair, "--steps", 20_000, "--resume", tmp_path / "run.nst")
+    deadline = time.monotonic() + 90
+    while int(read_checkpoint(tmp_path / "run.nst").variables["step"]) <= at:
+        assert time.monotonic() < deadline and again.poll() is None, again.communicate()
+        time.sleep(0.2)
+    again.send_signal(signal.SIGTERM)
+    output, errors = again.communicate(timeout=30)
+    assert again.returncode == 130, errors
+    assert "interrupted, best picture kept" in output
+    assert (tmp_path / "x.png").exists()
+
+
+def test_the_checkpoint_holds_its_settings_as_plain_text(pair, vgg, tmp_path):
+    path = tmp_path / "run.nst"
+    stylize(*pair, features=vgg, steps=2, checkpoint=path, **SHALLOW)
+    with np.load(path, allow_pickle=False) as file:
+        facts = json.loads(file["facts"].tobytes())
+    assert RECIPES["studio"].name in facts["settings"]["recipe"]
+    assert facts["settings"]["seed"] == "0"
