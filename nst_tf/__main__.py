@@ -10,18 +10,21 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nst_tf.engine.quiet import show_log
+
 if TYPE_CHECKING:
     from nst_tf.transfer import Result, Step
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DONE, PROBLEM_FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 # Of a time-lapse, kept while the run goes on: a long one would otherwise fill the memory with pictures.
 MOST_FRAMES = 80
 FRAME_SIDE = 320
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 2 bad input, 130 interrupted."""
+    """Run one command and return its exit status: 0 done, 1 a problem found, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    show_log()
     # Ended by the system, a run keeps its best picture as if it were interrupted from the keyboard.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -89,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
     command.set_defaults(run=_stylize)
+    command = commands.add_parser("doctor", help="look for what could keep a run from going well here")
+    command.set_defaults(run=_doctor)
     command = commands.add_parser("recipes", help="list the named recipes, or explain one")
     command.add_argument("name", nargs="?", metavar="NAME", help="which to explain")
     command.set_defaults(run=_recipes)
@@ -146,6 +151,16 @@ def _stylize(options: argparse.Namespace) -> int:
         f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
     )
     return INTERRUPTED if result.status == "interrupted" else DONE
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from nst_tf.tools.doctor import PROBLEM, examine
+
+    levels = []
+    for finding in examine():
+        print(finding, flush=True)
+        levels.append(finding.level)
+    return PROBLEM_FOUND if PROBLEM in levels else DONE
 
 
 def _recipes(options: argparse.Namespace) -> int:

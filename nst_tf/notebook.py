@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import warnings
 
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.engine.quiet import show_log, start_tensorflow
 
 JPEG_QUALITY = 82
 FIGURE_DPI = 80
@@ -26,6 +26,7 @@ def set_up_notebook() -> str:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     start_tensorflow()
+    show_log()
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
     matplotlib.rcParams.update({"figure.dpi": FIGURE_DPI, "savefig.dpi": FIGURE_DPI, "font.size": 9})
     warnings.showwarning = _print_warning

@@ -1,14 +1,19 @@
 import hashlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 
 from nst_tf.engine import weights
-from nst_tf.engine.weights import IMAGENET, WeightsUnavailableError, imagenet_weights
+from nst_tf.engine.weights import IMAGENET, WeightsUnavailableError, imagenet_weights, state_of_cache
 
-CONTENT = b"pretend weights " * 1000
+CONTENT = bytes(range(256)) * 400
+HALF = len(CONTENT) // 2
 
 
 @pytest.fixture
@@ -17,23 +22,48 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "keras" / "models"
 
 
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves one file, with the faults that are asked for, one a request."""
+
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.headers.get("Range"))
+        fault = server.faults.pop(0) if server.faults else None
+        if fault in (404, 503):
+            self.send_error(fault)
+            return
+        if fault == "redirect":
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere/vgg19.h5")
+            self.end_headers()
+            return
+        content, start = server.content, 0
+        if self.headers.get("Range") and server.sends_parts:
+            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = HALF if fault in ("cut", "stall") else len(content)
+        self.wfile.write(b"wrong" * (len(content) // 5) if fault == "wrong" else content[start:end])
+        self.wfile.flush()
+        if fault == "stall":
+            server.go_on.wait(10)
+
+    def log_message(self, *arguments):
+        pass
+
+
 @pytest.fixture
 def server(monkeypatch):
-    """A local server of one file, which stands in for the published VGG19 file; counts what is asked of it."""
+    """A local server that stands in for the published VGG19 file."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            server.asked += 1
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(server.content)
-
-        def log_message(self, *arguments):
-            pass
-
+    monkeypatch.setattr(weights, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(weights, "_failures", {})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.content = 0, CONTENT
+    server.asked, server.content, server.faults, server.sends_parts = [], CONTENT, [], True
+    server.go_on = threading.Event()
     published = replace(
         IMAGENET["vgg19"],
         url=f"http://127.0.0.1:{server.server_port}/vgg19.h5",
@@ -42,16 +72,70 @@ def server(monkeypatch):
     monkeypatch.setitem(weights.IMAGENET, "vgg19", published)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
+    server.go_on.set()
     server.shutdown()
     server.server_close()
 
 
 def test_weights_are_downloaded_once_and_then_found(cache, server):
+    assert state_of_cache("vgg19") == "missing"
     path = imagenet_weights("vgg19")
     assert path.read_bytes() == CONTENT
     assert imagenet_weights("vgg19") == path
-    assert server.asked == 1
+    assert len(server.asked) == 1
+    assert state_of_cache("vgg19") == "whole"
     assert [file.name for file in cache.iterdir()] == [path.name]
+
+
+def test_a_download_that_is_cut_off_goes_on_where_it_was(cache, server):
+    server.faults = ["cut"]
+    assert imagenet_weights("vgg19").read_bytes() == CONTENT
+    assert server.asked == [None, f"bytes={HALF}-"]
+
+
+def test_a_server_that_cannot_send_parts_is_asked_for_the_whole_again(cache, server):
+    server.faults, server.sends_parts = ["cut"], False
+    assert imagenet_weights("vgg19").read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+def test_a_download_that_stalls_is_given_up_and_goes_on(cache, server, monkeypatch):
+    monkeypatch.setattr(weights, "CONNECT_LIMIT_SECONDS", 0.3)
+    server.faults = ["stall"]
+    begun = time.monotonic()
+    assert imagenet_weights("vgg19").read_bytes() == CONTENT
+    assert time.monotonic() - begun < 8
+    assert server.asked == [None, f"bytes={HALF}-"]
+
+
+def test_a_download_that_takes_for_ever_ends_at_its_limit(cache, server, monkeypatch):
+    monkeypatch.setattr(weights, "DOWNLOAD_LIMIT_SECONDS", -1)
+    with pytest.raises(WeightsUnavailableError, match="took longer"):
+        imagenet_weights("vgg19")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("faults", [["redirect"], [503, "redirect"], ["wrong"], ["cut", "wrong", 503]])
+def test_faults_that_pass_are_survived(cache, server, faults):
+    server.faults = list(faults)
+    assert imagenet_weights("vgg19").read_bytes() == CONTENT
+
+
+def test_a_file_that_is_not_there_is_not_asked_for_again(cache, server):
+    server.faults = [404] * 10
+    with pytest.raises(WeightsUnavailableError, match=r"404|Not Found"):
+        imagenet_weights("vgg19")
+    assert len(server.asked) == 1
+
+
+def test_after_a_failure_nobody_waits_for_the_next_for_a_while(cache, server, monkeypatch):
+    server.faults = [404]
+    for _ in range(2):
+        with pytest.raises(WeightsUnavailableError, match="by hand"):
+            imagenet_weights("vgg19")
+    assert len(server.asked) == 1
+    monkeypatch.setattr(weights, "FORGET_FAILURE_SECONDS", 0)
+    assert imagenet_weights("vgg19").read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_never_put_into_the_cache(cache, server):
@@ -61,10 +145,44 @@ def test_wrong_bytes_are_never_put_into_the_cache(cache, server):
     assert list(cache.iterdir()) == []
 
 
-def test_a_damaged_file_in_the_cache_is_replaced(cache, server):
+def test_a_damaged_file_in_the_cache_is_replaced_but_stays_where_it_cannot_be(cache, server):
     cache.mkdir(parents=True)
-    (cache / IMAGENET["vgg19"].name).write_bytes(b"half")
+    damaged = cache / IMAGENET["vgg19"].name
+    damaged.write_bytes(b"half")
+    assert state_of_cache("vgg19") == "damaged"
+    server.faults = [404]
+    with pytest.raises(WeightsUnavailableError):
+        imagenet_weights("vgg19")
+    assert damaged.read_bytes() == b"half"
+    weights._failures.clear()
     assert imagenet_weights("vgg19").read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs Unix permissions")
+def test_a_cache_that_cannot_be_written_to_is_read_all_the_same(cache, server):
+    path = imagenet_weights("vgg19")
+    cache.chmod(0o555)
+    path.chmod(0o444)
+    try:
+        assert imagenet_weights("vgg19") == path
+    finally:
+        cache.chmod(0o755)
+
+
+def test_two_processes_may_download_at_once(cache, server):
+    code = (
+        "import sys; from dataclasses import replace; from nst_tf.engine import weights; "
+        "weights.IMAGENET['vgg19'] = replace(weights.IMAGENET['vgg19'], url=sys.argv[1], md5=sys.argv[2]); "
+        "print(weights.imagenet_weights('vgg19'))"
+    )
+    wanted = weights.IMAGENET["vgg19"]
+    command = [sys.executable, "-c", code, wanted.url, wanted.md5]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    paths = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert all(process.returncode == 0 for process in both)
+    assert len(paths) == 1
+    assert state_of_cache("vgg19") == "whole"
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_failure_says_url_file_md5_and_place(cache, server):

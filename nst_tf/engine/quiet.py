@@ -1,6 +1,7 @@
 """TensorFlow without the lines its C++ half writes while it starts."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -28,6 +29,16 @@ def quiet_start() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def show_log() -> None:
+    """Print what the library reports of long waits, such as a download, as plain lines."""
+    logger = logging.getLogger("nst_tf")
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
 
 
 def start_tensorflow() -> None:

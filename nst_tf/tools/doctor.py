@@ -1,0 +1,161 @@
+"""What could keep a run from going well here: python -m nst_tf doctor."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nst_tf.engine.files import check_writable
+from nst_tf.engine.weights import IMAGENET, cache_folder, state_of_cache
+from nst_tf.notebook import in_colab
+
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+PYTHON = (3, 10)
+START_LIMIT_SECONDS = 180
+SIDES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
+# TensorFlow is asked in a process of its own: a broken one may end the process that imports it.
+ASK_TENSORFLOW = """
+import json
+from nst_tf.engine.quiet import start_tensorflow
+start_tensorflow()
+import tensorflow as tf
+from nst_tf.engine.memory import estimate_memory, free_memory
+from nst_tf.engine.precision import choose_precision, this_device
+device = this_device()
+precision = choose_precision(device)
+needs = {
+    network: [estimate_memory(side, side, precision=precision.name, features=network) for side in SIDES]
+    for network in ("vgg19", "offline")
+}
+print(json.dumps({"device": device.kind + " " + device.name, "precision": precision.name, "why": precision.reason,
+                  "needs": needs, "free": free_memory(), "tensorflow": tf.__version__}))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Args:
+        level: "ok", "note" (something to know) or "problem" (would stop a run).
+        text: What was found.
+        remedy: What to do about it; empty where nothing is to be done.
+    """
+
+    level: str
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level:8}{self.text}" + (f"\n        -> {self.remedy}" if self.remedy else "")
+
+
+def examine(output_folder: str = ".") -> Iterator[Finding]:
+    """Look at everything a run depends on; yield a finding as soon as it is made.
+
+    Args:
+        output_folder: Where results are to be written.
+    """
+    yield _python()
+    yield from _packages()
+    yield from _tensorflow()
+    yield from (_weights(network) for network in IMAGENET)
+    yield from (_folder(Path(output_folder), "results"), _folder(Path(tempfile.gettempdir()), "temporary files"))
+    yield Finding(NOTE, "This is Google Colab.") if in_colab() else Finding(OK, "This is not Google Colab.")
+
+
+def _python() -> Finding:
+    found = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.version_info < PYTHON:
+        return Finding(PROBLEM, found, f"Install Python {'.'.join(map(str, PYTHON))} or newer.")
+    return Finding(OK, found)
+
+
+def _packages() -> Iterator[Finding]:
+    found = []
+    for requirement in importlib.metadata.requires("nst_tf") or ():
+        if "extra ==" in requirement:
+            continue
+        name, floor = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement).groups()
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(PROBLEM, f"{name} is not installed.", f"pip install '{requirement}'")
+            continue
+        if floor and _numbers(version) < _numbers(floor):
+            yield Finding(PROBLEM, f"{name} {version} is older than {floor}.", f"pip install '{requirement}'")
+        else:
+            found.append(f"{name} {version}")
+    yield Finding(OK, ", ".join(found))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _tensorflow() -> Iterator[Finding]:
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-c", f"SIDES = {SIDES}\n{ASK_TENSORFLOW}"],
+            capture_output=True,
+            text=True,
+            timeout=START_LIMIT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding(PROBLEM, f"TensorFlow did not start within {START_LIMIT_SECONDS} s.", "Try again when less runs.")
+        return
+    if asked.returncode:
+        last = (asked.stderr.strip().splitlines() or [f"it ended with status {asked.returncode}"])[-1]
+        yield Finding(
+            PROBLEM,
+            f"TensorFlow does not start: {last}",
+            "pip install --upgrade tensorflow, in a fresh environment if that does not help.",
+        )
+        return
+    facts = json.loads(asked.stdout.splitlines()[-1])
+    yield Finding(OK, f"TensorFlow {facts['tensorflow']} starts, and computes on the {facts['device']}")
+    yield Finding(OK, f"precision {facts['precision']}, because {facts['why']}")
+    yield _memory(facts)
+
+
+def _memory(facts: dict) -> Finding:
+    fitting = {}
+    for network, needs in facts["needs"].items():
+        sides = [side for side, need in zip(SIDES, needs, strict=True) if need <= facts["free"]]
+        fitting[network] = max(sides, default=0)
+    text = f"{facts['free'] / 2**30:.1f} GiB of memory free"
+    if not fitting["offline"]:
+        return Finding(PROBLEM, f"{text}, not enough for {SIDES[0]} × {SIDES[0]} pixels", "Close other programs.")
+    at_once = f"{fitting['vgg19']} × {fitting['vgg19']}" if fitting["vgg19"] else "nothing"
+    return Finding(
+        OK,
+        f"{text}: enough for {at_once} pixels at once with VGG19 and {fitting['offline']} × {fitting['offline']} with "
+        "the offline features; larger pictures are computed in tiles",
+    )
+
+
+def _weights(network: str) -> Finding:
+    wanted, state = IMAGENET[network], state_of_cache(network)
+    name = f"ImageNet weights of {network.upper()}"
+    if state == "whole":
+        return Finding(OK, f"{name} in the cache ({cache_folder()})")
+    download = f"A run downloads them ({wanted.megabytes} MB), or do: {wanted.url} to {cache_folder() / wanted.name}"
+    if state == "damaged":
+        return Finding(NOTE, f"{name} in the cache are damaged.", f"{download}.")
+    return Finding(NOTE, f"{name} not in the cache.", f"{download}. features='offline' needs none.")
+
+
+def _folder(folder: Path, purpose: str) -> Finding:
+    try:
+        check_writable(folder / "nst_tf-writable")
+    except ValueError:
+        return Finding(PROBLEM, f"{folder.resolve()} cannot be written to, for {purpose}.", "Choose another folder.")
+    return Finding(OK, f"{folder.resolve()} can be written to, for {purpose}")
