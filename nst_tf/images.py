@@ -241,12 +241,21 @@ def _fetch(url: str) -> bytes:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"Cannot load {url!r}: only http and https addresses are fetched.")
         request = urllib.request.Request(url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.build_opener(_WebOnly).open(request, timeout=10) as response:
             return _read_response(response, url, deadline)
     except urllib.error.HTTPError as error:
         raise ValueError(f"{url!r} answered {error.code} {error.reason}. {advice}") from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise ValueError(f"Cannot load {url!r}: {getattr(error, 'reason', error)}. {advice}") from error
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Refuses to be redirected to anything but http and https; Python's own handler would follow to ftp."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not newurl.startswith(("http://", "https://")):
+            raise ValueError(f"{req.full_url!r} leads to {newurl!r}; only http and https addresses are fetched.")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _read_response(response: Any, url: str, deadline: float) -> bytes:

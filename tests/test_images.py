@@ -1,12 +1,16 @@
+import http.server
 import io
 import os
+import socket
 import stat
+import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
+from nst_tf import images
 from nst_tf.images import check_image, load_image, save_image
 
 
@@ -255,3 +259,99 @@ def test_saved_file_has_the_permissions_any_new_file_gets(pair, tmp_path):
 def test_pixel_contract_is_enforced_by_name(image):
     with pytest.raises(ValueError, match="content image"):
         check_image(image, "content image")
+
+
+@pytest.mark.parametrize("name", ["with spaces.png", 'it\'s "quoted".png', "žlutý kůň 馬.png", "-dash.png", "%41.png"])
+def test_names_that_people_give_files_are_read_and_written(pair, tmp_path, name):
+    path = save_image(pair[0], tmp_path / "ordner mit ü" / name)
+    np.testing.assert_allclose(load_image(path), pair[0], atol=0.51 / 255)
+    np.testing.assert_allclose(load_image(str(path)), pair[0], atol=0.51 / 255)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs Unix")
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(tmp_path / "socket.png"))
+    for name in ("pipe.png", "socket.png", "."):
+        with pytest.raises(ValueError, match="not a file"):
+            load_image(tmp_path / name)
+    listening.close()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff", ".gif", ".bmp"])
+def test_a_damaged_file_is_read_or_refused_but_nothing_else(photo, tmp_path, suffix):
+    generator = np.random.default_rng(0)
+    whole = io.BytesIO()
+    photo.convert("RGB").save(whole, format={".jpg": "JPEG", ".tiff": "TIFF"}.get(suffix, suffix[1:].upper()))
+    for _ in range(25):
+        data = bytearray(whole.getvalue())
+        for place in generator.integers(0, len(data), 3):
+            data[place] ^= 1 << int(generator.integers(8))
+        try:
+            image = load_image(bytes(data))
+        except ValueError as error:
+            assert "bytes" in str(error)
+        else:
+            assert np.isfinite(image).all() and image.shape[-1] == 3
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
+def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr("nst_tf.engine.files.secrets.token_hex", lambda size: "x")
+    os.symlink("/dev/full", tmp_path / ".x.png.x.part")
+    with pytest.raises(OSError, match="No space left"):
+        save_image(pair[0], tmp_path / "x.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Pictures(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path in ("/ftp", "/file"):
+            self.send_response(302)
+            self.send_header("Location", {"/ftp": "ftp://127.0.0.1/x.png", "/file": "file:///etc/hostname"}[self.path])
+            self.end_headers()
+            return
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>not a picture</html>" if self.path == "/page" else self.server.picture)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def address(photo, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    buffer = io.BytesIO()
+    photo.convert("RGB").save(buffer, "PNG")
+    server.picture = buffer.getvalue()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_picture_is_loaded_from_an_address(address, photo):
+    np.testing.assert_array_equal(load_image(f"{address}/photo"), load_image(photo.convert("RGB")))
+
+
+@pytest.mark.parametrize("path", ["ftp", "file", "page", "missing"])
+def test_what_an_address_answers_is_checked(address, path):
+    with pytest.raises(ValueError, match=address):
+        load_image(f"{address}/{path}")
+
+
+def test_an_address_that_sends_too_much_or_for_too_long_is_given_up(address, monkeypatch):
+    monkeypatch.setattr(images, "DOWNLOAD_LIMIT_BYTES", 100)
+    with pytest.raises(ValueError, match="larger than"):
+        load_image(f"{address}/photo")
+    monkeypatch.undo()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(images, "DOWNLOAD_LIMIT_SECONDS", -1)
+    with pytest.raises(ValueError, match="took longer"):
+        load_image(f"{address}/photo")
