@@ -21,6 +21,7 @@ _HOMES = {
     "objective": ("Objective", "Losses"),
     "recipes": ("Recipe", "Optimizer", "RECIPES", "convert_weights"),
     "explain": ("constants_table",),
+    "settings": ("settings_of",),
     "transfer": ("stylize", "find_features", "Result", "Step"),
     "engine.memory": ("estimate_memory",),
     "engine.precision": ("this_device", "choose_precision"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nst_tf.transfer import Result, Step
 
 DONE, PROBLEM_FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEFAULTS = {"recipe": "studio", "features": "auto", "solver": "fast", "seed": 0, "steps": None}
 # Of a time-lapse, kept while the run goes on: a long one would otherwise fill the memory with pictures.
 MOST_FRAMES = 80
 FRAME_SIDE = 320
@@ -48,18 +49,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("content", metavar="CONTENT", help="path or URL of the picture to repaint")
     command.add_argument("style", metavar="STYLE", help="path or URL of the picture whose style it gets")
     command.add_argument("-o", "--output", required=True, metavar="OUT", help="where to save: .png, .jpg or .webp")
-    command.add_argument("--recipe", default="studio", metavar="NAME", help="a named recipe (default: %(default)s)")
+    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
     command.add_argument(
         "--features",
-        default="auto",
         metavar="NAME",
-        help="auto, vgg19, vgg16, offline (needs no download) or a weights file of VGG19, .h5 (default: %(default)s)",
+        help="auto, vgg19, vgg16, offline (needs no download) or a weights file of VGG19, .h5 (default: auto)",
     )
     command.add_argument(
         "--solver",
-        default="fast",
         metavar="NAME",
-        help="fast, or published for the recipe's own (default: %(default)s)",
+        help="fast, or published for the recipe's own (default: fast)",
     )
     command.add_argument(
         "--size",
@@ -68,8 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         help="size of the result in pixels; for most recipes its longest side (default: the recipe's)",
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="how many steps (default: the recipe's)")
+    command.add_argument("--seed", type=int, metavar="N", help="for all that is random (default: 0)")
     command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="for all that is random (default: %(default)s)"
+        "--like", metavar="PNG", help="take what is not given here from the settings inside a saved PNG"
     )
     command.add_argument(
         "--precision",
@@ -111,6 +111,7 @@ def _stylize(options: argparse.Namespace) -> int:
     # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
     from nst_tf.engine.files import check_writable
     from nst_tf.images import read_pixels, save_options
+    from nst_tf.settings import settings_of
 
     save_options(options.output)
     if options.timelapse and not options.timelapse.lower().endswith(".gif"):
@@ -118,16 +119,26 @@ def _stylize(options: argparse.Namespace) -> int:
     for path in filter(None, (options.output, options.plot, options.timelapse, options.checkpoint)):
         check_writable(path)
     content, style = (read_pixels(path) for path in (options.content, options.style))
+    like = settings_of(options.like) if options.like else {}
 
     from nst_tf.engine.quiet import start_tensorflow
 
     print("Starting TensorFlow ...", flush=True)
     start_tensorflow()
-    from nst_tf.recipes import find_recipe
-    from nst_tf.transfer import stylize
+    from nst_tf.recipes import changed_by_json, find_recipe, size_of
+    from nst_tf.transfer import FEATURES, stylize
 
     warnings.showwarning = lambda message, *_: print(f"Note: {message}", flush=True)
+    for name, default in DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, like.get(name, default))
     recipe = find_recipe(options.recipe)
+    if like.get("recipe") == recipe.name:
+        recipe = changed_by_json(recipe, like.get("changes", {}))
+    if like and options.size is None:
+        options.size = size_of(recipe, *like["size"])
+    if like and options.features == like["features"] not in FEATURES:
+        raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     result = stylize(
         *recipe.load_images(content, style, size=options.size),
@@ -143,6 +154,8 @@ def _stylize(options: argparse.Namespace) -> int:
         callback=watcher,
     )
     watcher.end_line()
+    if like and [like.get("content"), like.get("style")] != [result.settings[name] for name in ("content", "style")]:
+        print(f"Note: {options.like} was made of other pictures, or of these at another size.")
     _save_all(result, watcher, options)
     height, width = result.image.shape[1:3]
     print(
@@ -213,7 +226,9 @@ class _Watcher:
 
             from nst_tf.images import read_pixels
 
-            self.images.append(read_pixels(np.clip(step.image(), 0, 1), max_side=FRAME_SIDE))
+            frame = np.clip(step.image(), 0, 1)
+            if np.isfinite(frame).all():
+                self.images.append(read_pixels(frame, max_side=FRAME_SIDE))
             if len(self.images) > MOST_FRAMES:
                 del self.images[1::2]
 

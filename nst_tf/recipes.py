@@ -398,6 +398,34 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     return RECIPES[recipe]
 
 
+def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the changes that `nst_tf.settings_of` reads from a picture.
+
+    Raises:
+        ValueError: If a field does not exist, or its value cannot be meant.
+    """
+    changes = dict(changes)
+    try:
+        if isinstance(changes.get("optimizer"), dict):
+            changes["optimizer"] = Optimizer(**changes["optimizer"])
+        if isinstance(changes.get("quirks"), list):
+            changes["quirks"] = tuple(changes["quirks"])
+        return recipe.changed(**changes)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"The settings of the recipe {recipe.name!r} cannot be read: {error}.") from error
+
+
+def size_of(recipe: Recipe, height: int, width: int) -> int:
+    """Return what a recipe calls the size of a picture of so many pixels."""
+    measured = {
+        "longest side": max(height, width),
+        "rows": height,
+        "square": height,
+        "shorter side": min(height, width),
+    }
+    return measured[recipe.sizing]
+
+
 def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> Recipe:
     """Express a recipe's weights in the forms of another, so that the objective stays the same.
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from nst_tf import __version__
 from nst_tf.engine.checkpoints import (
     VERSION,
     Checkpoint,
@@ -26,7 +27,7 @@ from nst_tf.engine.checkpoints import (
 from nst_tf.engine.files import check_writable
 from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.engine.lbfgs import LBFGS
-from nst_tf.engine.memory import NETWORKS, choose_tile, estimate_memory, free_memory
+from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import Precision, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
@@ -35,7 +36,8 @@ from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
 from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
-from nst_tf.recipes import Recipe, find_recipe
+from nst_tf.recipes import RECIPES, Recipe, find_recipe
+from nst_tf.settings import changes_of, settings_text
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
@@ -75,14 +77,15 @@ class Result:
     Args:
         image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
             that does not clip while it optimises has its picture clipped at the end, as when it is saved.
-        history: By part ("total", "content", "style", "total_variation"), the weighted loss at each step and, last,
-            of the final picture.
+        history: By part ("total", "content", "style", "total_variation"), the weighted loss before each step and, if
+            the run came to its end, after the last.
         features: Which network it was made with.
         precision: What the network computed in: "float32", "bfloat16" or "float16".
         status: "done", "interrupted", or "diverged" if the loss ceased to be a number.
         recipe: The recipe that was followed.
         steps: How many steps were taken.
         seconds: How long it took.
+        settings: What `nst_tf.settings_of` reads from a saved PNG.
     """
 
     image: tf.Tensor = field(repr=False)
@@ -93,10 +96,11 @@ class Result:
     recipe: Recipe = field(repr=False)
     steps: int
     seconds: float
+    settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
     def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
-        """Save the picture; see `nst_tf.save_image`."""
-        return save_image(self.image, path, png_text=png_text)
+        """Save the picture; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
+        return save_image(self.image, path, png_text={**settings_text(self.settings), **(png_text or {})})
 
 
 def stylize(
@@ -128,14 +132,18 @@ def stylize(
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
         precision: What the network computes in: "float32", "bfloat16", "float16" (on a GPU), or "auto" for the fastest
-            that the device has hardware for.  The picture, Gram matrices, losses and the solver are always in float32.
+            that the device has hardware for.  The picture, Gram matrices, losses and the solver are always in float32
+            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  A loss that is not a number
+            makes the run go on in float32.
         tile: Compute the picture in tiles of so many pixels a side, which takes longer and bounds the memory; the
-            result is the same.  If not given, in tiles only if it would not fit into the memory that is free.
+            result is the same.  If not given, in tiles where it would not fit into the memory that is free (on a CPU)
+            or did not fit (on a GPU).
         checkpoint: A file to which all that the run needs to go on is written from time to time, whole or not at all,
-            and in at most 4 % of the run's time.
-        resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, and
-            keeps writing to it if `checkpoint` is not given.  It comes to the same picture as a run that was never
-            interrupted, bit for bit on one CPU; only `solver="published"` with L-BFGS starts its memory anew.
+            and in about 4 % of the run's time.
+        resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, in the
+            precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
+            as a run that was never interrupted, bit for bit on one CPU; only `solver="published"` with L-BFGS starts
+            its memory anew.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
@@ -158,6 +166,8 @@ def stylize(
     recipe = find_recipe(recipe).changed(**changes)
     check_image(content_image, "content image")
     check_image(style_image, "style image")
+    content_image, style_image = tf.convert_to_tensor(content_image), tf.convert_to_tensor(style_image)
+    earlier = read_checkpoint(resume) if resume else None
     if solver not in SOLVERS:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
     if solver == "published" and recipe.optimizer is None:
@@ -179,8 +189,9 @@ def stylize(
     saver = _Saver(checkpoint or resume, recipe, extractor, content_image, style_image, solver, steps, seed)
     progress = _Progress(steps, callback, begun)
     run = _Run(recipe, extractor, content_image, style_image, solver, steps, levels, tile, chosen.name, progress, saver)
-    if resume:
-        run.go_on_from(saver.read(resume))
+    if earlier:
+        saver.check(earlier, resume)
+        run.go_on_from(earlier)
     else:
         run.image = _start_image(recipe.start, content_image, style_image, seed)
     status = run.descend()
@@ -198,6 +209,20 @@ def stylize(
         recipe=recipe,
         steps=progress.step,
         seconds=progress.seconds(),
+        settings={
+            "recipe": recipe.name,
+            "changes": changes_of(recipe, RECIPES[recipe.name]) if recipe.name in RECIPES else {},
+            "features": features if features in FEATURES else extractor.name,
+            "network": extractor.name,
+            "solver": solver,
+            "steps": steps,
+            "seed": seed,
+            "precision": run.precision,
+            "size": [int(side) for side in content_image.shape[1:3]],
+            "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
+            "content": fingerprint(content_image.numpy()),
+            "style": fingerprint(style_image.numpy()),
+        },
     )
 
 
@@ -247,19 +272,24 @@ def find_features(
     )
 
 
-def _tile_that_fits(extractor: FeatureExtractor, recipe: Recipe, precision: str, size: tuple[int, int]) -> int | None:
+def _tile_that_fits(
+    extractor: FeatureExtractor, recipe: Recipe, precision: str, solver: str, size: tuple[int, int]
+) -> int | None:
     """Return None if a picture fits into the memory that is free, else the side of the tiles it is computed in."""
     network = extractor.name.split()[0]
     # What a GPU has free is not known before it is asked for.
-    if network not in NETWORKS or not extractor.geometry or this_device().kind == "GPU":
+    if not extractor.geometry or not can_estimate(network, recipe) or this_device().kind == "GPU":
         return None
     free = free_memory()
-    tile = choose_tile(*size, recipe, precision, features=network, free=free)
+    options = {"features": network, "solver": solver}
+    tile = choose_tile(*size, recipe, precision, free=free, **options)
     if tile:
-        needs = estimate_memory(*size, recipe, precision, features=network)
+        gibibytes = estimate_memory(*size, recipe, precision, **options) / 2**30
+        in_tiles = estimate_memory(*size, recipe, precision, tile=tile, **options) / 2**30
         warnings.warn(
-            f"At once, {size[1]} × {size[0]} pixels would need about {needs / 2**30:.1f} GiB, and {free / 2**30:.1f} "
-            f"are free; so they are computed in tiles of {tile}, with the same result in up to twice the time.",
+            f"{size[1]} × {size[0]} pixels need about {gibibytes:.1f} GiB at once, and {free / 2**30:.1f} are free; so "
+            f"they are computed in tiles of {tile}, which need about {in_tiles:.1f} GiB, give the same result and take "
+            "longer. A smaller picture (max_side, or --size) would need less.",
             stacklevel=3,
         )
     return tile
@@ -282,6 +312,8 @@ class _Run:
     saver: _Saver
     image: tf.Tensor | None = None
     resumed: Checkpoint | None = None
+    left: int = 0  # of the steps of the size it is at
+    failures: int = 0  # losses of this size that were not numbers, if there were too many
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
         """Take up where a checkpoint was written."""
@@ -296,12 +328,14 @@ class _Run:
             for level, (share, scale) in enumerate(_coarse_to_fine(self.steps, self.levels)):
                 if self.resumed and level < self.resumed.state["level"]:
                     continue
-                left, final = self._descend_level(level, share, scale)
-                if left and self.precision != "float32":
+                self.left = share
+                final = self._descend_level_in_memory(level, scale)
+                if self.failures and self.precision != "float32":
                     warnings.warn(f"In {self.precision} the loss was not a number; going on in float32.", stacklevel=3)
                     self.precision = "float32"
-                    left, final = self._descend_level(level, left, scale)
-                if left:
+                    self.left = max(self.left, self.failures)
+                    final = self._descend_level_in_memory(level, scale)
+                if self.failures:
                     warnings.warn(self._divergence(), stacklevel=3)
                     return "diverged"
             self.progress.add_final(final.numpy())
@@ -309,43 +343,76 @@ class _Run:
             return "interrupted"
         return "done"
 
-    def _descend_level(self, level: int, share: int, scale: float) -> tuple[int, tf.Tensor]:
-        """Take the steps of one size; return how many could not be taken, and the losses of the last picture."""
+    def _descend_level_in_memory(self, level: int, scale: float) -> tf.Tensor:
+        """Take the steps of one size, in smaller and smaller tiles where the device runs out of memory."""
+        while True:
+            try:
+                return self._descend_level(level, scale)
+            except tf.errors.ResourceExhaustedError as error:
+                self.extractor.traced.clear()  # what is kept of earlier runs takes memory too
+                largest = min(self.tile or max(self.content_image.shape[1:3]), max(self.content_image.shape[1:3]))
+                smaller = [tile for tile in TILES if tile < largest]
+                if not smaller or not self.extractor.geometry:
+                    raise ValueError(
+                        "The device ran out of memory. Choose a smaller picture (max_side, or --size), or close what "
+                        "else runs on it."
+                    ) from error
+                self.tile = smaller[0]
+                warnings.warn(
+                    f"The device ran out of memory; going on in tiles of {self.tile} pixels, with the same result in "
+                    "more time.",
+                    stacklevel=4,
+                )
+
+    def _descend_level(self, level: int, scale: float) -> tf.Tensor:
+        """Take the steps of one size, and return the losses of its last picture; what could not be taken is left."""
         content_image, style_image = (_scaled(picture, scale) for picture in (self.content_image, self.style_image))
         size = content_image.shape[1:3]
-        tile = self.tile or _tile_that_fits(self.extractor, self.recipe, self.precision, size)
+        larger = max(size, style_image.shape[1:3], key=np.prod)
+        tile = self.tile or _tile_that_fits(self.extractor, self.recipe, self.precision, self.solver, larger)
         kind = _Kind(self.solver, self.recipe, self.precision, tile, tuple(content_image.shape))
         with _lent(kind, self.extractor, content_image) as (evaluation, solver):
-            targets = evaluation.targets(content_image, style_image)
-            solver.start(_resized(self.image, size), share)
+            if tile and max(style_image.shape[1:3]) > tile and isinstance(evaluation, WholePicture):
+                targets = Tiles(evaluation.objective, tile).targets(content_image, style_image)
+            else:
+                targets = evaluation.targets(content_image, style_image)
+            solver.start(_resized(self.image, size), self.left)
             if self.resumed:
                 self._restore(solver)
-            before = self.progress.step
-            left = share - int(solver.step)
+                self.left = int(solver.steps) - int(solver.step)
 
             def report(losses: np.ndarray) -> None:
+                self.left -= len(losses)
                 self.progress.add(losses, solver.image)
                 self.saver.offer(solver, self, level)
 
             try:
-                _descend(solver, targets, left, self.recipe, report)
-                left -= self.progress.step - before
-                return left if solver.stuck else 0, solver.finish(targets)
+                _descend(solver, targets, self.left, self.recipe, report)
+                final = solver.finish(targets)
+                hopeless = solver.stuck or not np.isfinite(solver.best_loss.numpy())
+                self.failures = int(solver.failures) if hopeless else 0
+                return final
+            except KeyboardInterrupt:
+                if int(solver.steps) - int(solver.step) == self.left:  # else a call was cut off from its report
+                    self.saver.save(solver, self, level)
+                raise
             finally:
                 self.image = tf.identity(solver.best_image)
 
     def _restore(self, solver: Solver) -> None:
         """Give a solver the variables of the checkpoint."""
+        saved, self.resumed = self.resumed.variables, None
         for name, variable in solver.variables().items():
-            variable.assign(self.resumed.variables[name])
-        self.resumed = None
+            if name not in saved or saved[name].shape != tuple(variable.shape):
+                raise ValueError(f"The checkpoint is damaged: its {name} is missing or of another shape.")
+            variable.assign(saved[name])
 
     def _divergence(self) -> str:
         easier = " or solver='fast'" if self.solver == "published" else ""
         return (
-            f"The loss was no longer a number after step {self.progress.step} of {self.steps}, also with smaller steps "
-            "and in float32, so the run stopped there; the best picture until then is kept. Try a smaller "
-            f"style_weight or content_weight{easier}."
+            f"The loss was no longer a number after step {self.progress.step} of {self.steps}, in float32 too, so the "
+            "run stopped there; the best picture until then is kept. Try a smaller style_weight or content_weight"
+            f"{easier}."
         )
 
 
@@ -362,26 +429,43 @@ class _Saver:
                 "content": fingerprint(content_image.numpy()),
                 "style": fingerprint(style_image.numpy()),
                 "recipe": repr(recipe),
-                "network": f"{extractor.name} {fingerprint(*extractor.model.get_weights())}",
+                "network": _network_text(extractor),
                 "solver": solver,
                 "steps": str(steps),
                 "seed": str(seed),
             }
 
-    def read(self, path: str | os.PathLike) -> Checkpoint:
-        """Return the checkpoint at a path; ValueError if it is damaged or of another run."""
-        checkpoint = read_checkpoint(path)
+    def check(self, checkpoint: Checkpoint, path: str | os.PathLike) -> None:
+        """Raise ValueError if a checkpoint is of another run."""
         check_settings(path, checkpoint.settings, self._settings)
-        return checkpoint
 
     def offer(self, solver: Solver, run: _Run, level: int) -> None:
         """Write a checkpoint if one is due."""
         if self._path and self._pacer.due():
-            begun = time.perf_counter()
-            state = {"level": level, "precision": run.precision, "seconds": run.progress.seconds()}
-            variables = {name: variable.numpy() for name, variable in solver.variables().items()}
+            self.save(solver, run, level)
+
+    def save(self, solver: Solver, run: _Run, level: int) -> None:
+        """Write a checkpoint; where that fails, say so and let the run go on."""
+        if not self._path:
+            return
+        begun = time.perf_counter()
+        state = {"level": level, "precision": run.precision, "seconds": run.progress.seconds()}
+        variables = {name: variable.numpy() for name, variable in solver.variables().items()}
+        try:
             write_checkpoint(self._path, Checkpoint(self._settings, state, run.progress.losses(), variables))
-            self._pacer.wrote(time.perf_counter() - begun)
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint {os.fspath(self._path)!r} could not be written ({error.strerror}); the run goes on.",
+                stacklevel=2,
+            )
+        self._pacer.wrote(time.perf_counter() - begun)
+
+
+def _network_text(extractor: FeatureExtractor) -> str:
+    """Return all that decides what an extractor makes of a picture."""
+    steps = [type(step).__name__ for step in extractor.model.operations]
+    weights = fingerprint(*extractor.model.get_weights())
+    return repr((extractor.name, extractor.preprocessing, extractor.layers, steps, weights))
 
 
 class _Progress:

@@ -127,7 +127,12 @@ def test_a_damaged_checkpoint_is_refused_and_code_in_it_is_not_run(pair, vgg, tm
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 0xFF
     (tmp_path / "flipped.nst").write_bytes(flipped)
-    for name in ("half", "text", "empty", "flipped", "poisoned", "missing"):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.nst")
+    for name, facts in (("list", b"[]"), ("lacking", b'{"settings": {}, "state": {}}')):
+        with open(tmp_path / f"{name}.nst", "wb") as file:
+            np.savez(file, facts=np.frombuffer(facts, np.uint8), history=np.zeros((1, 4)))
+    for name in ("half", "text", "empty", "flipped", "poisoned", "missing", "array", "list", "lacking"):
         with pytest.raises(ValueError, match=name):
             stylize(*pair, resume=tmp_path / f"{name}.nst", **options)
     assert not ran.exists()
@@ -194,3 +199,38 @@ def test_the_checkpoint_holds_its_settings_as_plain_text(pair, vgg, tmp_path):
         facts = json.loads(file["facts"].tobytes())
     assert RECIPES["studio"].name in facts["settings"]["recipe"]
     assert facts["settings"]["seed"] == "0"
+
+
+def test_a_network_of_other_poolings_is_another_network(pair, vgg, tmp_path):
+    path = tmp_path / "run.nst"
+    stylize(*pair, features=vgg, steps=2, checkpoint=path, **SHALLOW)
+    other = vgg19_features(LAYERS, weights=None, pooling="average", preprocessing="torch")
+    with pytest.raises(ValueError, match="network"):
+        stylize(*pair, features=other, steps=2, resume=path, **SHALLOW)
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(pair, vgg, tmp_path, monkeypatch):
+    def full(path, checkpoint):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nst_tf.transfer.write_checkpoint", full)
+    with pytest.warns(UserWarning, match="No space left on device"):
+        result = stylize(*pair, features=vgg, steps=2, checkpoint=tmp_path / "run.nst", **SHALLOW)
+    assert result.status == "done"
+
+
+def test_an_interrupt_writes_where_it_was(pair, vgg, tmp_path, monkeypatch):
+    monkeypatch.setattr(Pacer, "due", lambda self: False)
+    path = tmp_path / "run.nst"
+    first = stylize(*pair, features=vgg, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
+    assert int(read_checkpoint(path).variables["step"]) == first.steps
+
+
+def test_resuming_a_finished_run_gives_its_picture(pair, vgg, tmp_path):
+    path = tmp_path / "run.nst"
+    for options in ({}, {"recipe": "gatys", "solver": "published", "style_size": "own"}):
+        options = {"features": vgg, "steps": 3, **SHALLOW, **options}
+        whole = stylize(*pair, checkpoint=path, **options)
+        again = stylize(*pair, resume=path, **options)
+        assert again.steps == 3
+        np.testing.assert_array_equal(again.image, whole.image)

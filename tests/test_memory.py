@@ -46,6 +46,17 @@ def test_estimate_names_the_features_it_knows():
     assert nst_tf.estimate_memory is estimate_memory
 
 
+def test_what_cannot_be_estimated_is_refused_and_what_is_too_small_for_tiles_is_left_whole():
+    with pytest.raises(ValueError, match="my_layer"):
+        estimate_memory(100, 100, STUDIO.changed(content_layers={"my_layer": 1.0}))
+    assert choose_tile(100, 100, STUDIO, "float32", features="vgg19", free=0) is None
+
+
+def test_the_published_lbfgs_is_known_to_hold_many_pictures():
+    fast, published = (estimate_memory(2048, 2048, "gatys", solver=solver) for solver in ("fast", "published"))
+    assert published - fast > 2 * 2**30
+
+
 def test_free_memory_is_something_and_not_more_than_a_machine_has():
     assert 2**20 < free_memory() < 2**50
 

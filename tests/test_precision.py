@@ -177,27 +177,66 @@ def test_result_says_its_precision_and_both_come_to_one_loss(pair):
     assert half == pytest.approx(full, rel=0.02)
 
 
-def test_an_overflow_falls_back_to_float32_once_and_loses_nothing(pair):
+def overflowing_in_half(pair, at):
+    """An extractor whose copy in bfloat16 overflows once the picture has moved so far from its start."""
     extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
 
     class Overflowing(FeatureExtractor):
-        """Overflows once the picture has left its start."""
-
         def __call__(self, image):
             same_size = image.shape == pair[0].shape
-            far = same_size and tf.reduce_max(tf.abs(image - pair[0])) > 0.05
+            far = same_size and tf.reduce_max(tf.abs(image - pair[0])) >= at
             return {name: values + tf.cast(tf.where(far, np.inf, 0.0), values.dtype)
                     for name, values in super().__call__(image).items()}  # fmt: skip
 
     half = extractor_in_precision(extractor, "bfloat16", pair[0])
-    extractor.kept["extractor in bfloat16"] = Overflowing(half.name, half.model, geometry=half.geometry,
-                                                          preprocessing=half.preprocessing)  # fmt: skip
+    extractor.kept["extractor in bfloat16"] = Overflowing(
+        half.name, half.model, geometry=half.geometry, preprocessing=half.preprocessing
+    )
+    return extractor
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "lbfgs"}, {"recipe": "coursera", "solver": "published"},
+                                     {"recipe": "gatys", "solver": "published"}],
+                         ids=lambda options: "-".join(options.values()) or "adam")  # fmt: skip
+def test_an_overflow_falls_back_to_float32_once_and_loses_nothing(pair, options):
+    options = {**SHALLOW, "style_size": "own", "start": "content", **options}
     with pytest.warns(UserWarning, match="float32") as warned:
-        result = stylize(*pair, features=extractor, steps=20, precision="bfloat16", **SHALLOW)
+        result = stylize(*pair, features=overflowing_in_half(pair, 0.05), steps=16, precision="bfloat16", **options)
     assert len([w for w in warned if "float32" in str(w.message)]) == 1
-    assert (result.precision, result.status, result.steps) == ("float32", "done", 20)
+    assert (result.precision, result.status) == ("float32", "done")
+    assert result.steps <= 16
     assert np.isfinite(result.image).all()
-    assert result.history["total"][-1] < 0.7 * result.history["total"][0]
+    assert result.history["total"][-1] < 0.9 * result.history["total"][0]
+
+
+def test_an_overflow_at_once_falls_back_however_few_the_steps(pair):
+    with pytest.warns(UserWarning, match="float32"):
+        result = stylize(*pair, features=overflowing_in_half(pair, 0.0), steps=2, precision="bfloat16", **SHALLOW)
+    assert (result.precision, result.status) == ("float32", "done")
+    assert np.isfinite(result.history["total"][-1])
+
+
+def test_a_run_resumed_after_the_fallback_takes_the_steps_that_were_left(pair, tmp_path, monkeypatch):
+    monkeypatch.setattr("nst_tf.engine.checkpoints.Pacer.due", lambda self: True)
+    path = tmp_path / "run.nst"
+
+    def interrupt(step):
+        if step.step >= 14:
+            raise KeyboardInterrupt
+
+    options = {"steps": 20, "precision": "bfloat16", **SHALLOW}
+    with pytest.warns(UserWarning, match="float32"):
+        whole = stylize(*pair, features=overflowing_in_half(pair, 0.05), **options)
+        stylize(*pair, features=overflowing_in_half(pair, 0.05), checkpoint=path, callback=interrupt, **options)
+    resumed = stylize(*pair, features=overflowing_in_half(pair, 0.05), resume=path, **options)
+    assert (resumed.steps, resumed.precision) == (whole.steps, "float32")
+    np.testing.assert_array_equal(resumed.image, whole.image)
+
+
+def test_a_gradient_of_nothing_is_zero_in_float16_too(pair, vgg):
+    half = extractor_in_precision(vgg, "float16", pair[0])
+    _, gradient = losses_and_gradient(half, STUDIO.changed(style_weight=0.0), pair, pair[0], scaled=True)
+    np.testing.assert_array_equal(gradient, 0)
 
 
 def test_a_network_of_ones_own_is_used_as_it_is_unless_asked(pair):

@@ -106,3 +106,29 @@ def test_a_network_whose_geometry_is_unknown_is_refused_by_name(odd_pair):
     extractor = keras_features(model, ["one"], preprocessing="none")
     with pytest.raises(ValueError, match="mine does not say how one"):
         stylize(*odd_pair, features=extractor, tile=64, content_layers={"one": 1.0}, style_layers={"one": 1.0})
+
+
+def test_a_style_image_larger_than_a_tile_is_never_computed_whole(odd_pair):
+    extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
+    layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
+    content, style = odd_pair[0][:, :60, :60], tf.image.resize(odd_pair[1], (200, 190))
+    whole = stylize(content, style, features=extractor, steps=1, **layers)
+    tiled = stylize(content, style, features=extractor, steps=1, tile=64, **layers)
+    np.testing.assert_allclose(tiled.history["total"], whole.history["total"], rtol=1e-4)
+
+
+def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, monkeypatch):
+    monkeypatch.setattr("nst_tf.transfer.TILES", (96, 64))
+    extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
+    layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
+    whole = stylize(*odd_pair, features=extractor, steps=3, **layers)
+    extractor.traced.clear()
+
+    def exhausted(self, image, targets):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(WholePicture, "losses_and_gradient", exhausted)
+    with pytest.warns(UserWarning, match="ran out of memory; going on in tiles of 96"):
+        result = stylize(*odd_pair, features=extractor, steps=3, **layers)
+    assert (result.status, result.steps) == ("done", 3)
+    np.testing.assert_allclose(result.image, whole.image, atol=2e-3)

@@ -193,3 +193,21 @@ def test_many_runs_are_no_reason_for_a_warning_from_tensorflow(pair, caplog):
         stylize(pair[0][:, :, :width], pair[1], features=vgg19_features(["block1_conv1"], weights=None), steps=1,
                 content_layers={"block1_conv1": 1.0}, style_layers={"block1_conv1": 1.0})  # fmt: skip
     assert "retracing" not in caplog.text
+
+
+@pytest.mark.parametrize("features", ["offline", "vgg"])
+def test_flat_and_equal_pictures_divide_nothing_by_zero(pair, vgg, features):
+    flat, black = tf.fill((1, 48, 64, 3), 0.5), tf.zeros((1, 48, 64, 3))
+    for pictures in ((flat, pair[1]), (pair[0], flat), (black, black), (pair[0], pair[0])):
+        for method in ("adam", "lbfgs"):
+            chosen = vgg if features == "vgg" else features
+            result = stylize(*pictures, features=chosen, steps=2, method=method, total_variation_weight=0.1)
+            assert result.status == "done"
+            assert np.isfinite(result.image).all()
+            assert np.isfinite(result.history["total"]).all()
+
+
+def test_pictures_may_be_numpy_arrays(pair, vgg, tmp_path):
+    pictures = [picture.numpy() for picture in pair]
+    result = stylize(*pictures, features=vgg, steps=1, checkpoint=tmp_path / "run.nst")
+    np.testing.assert_array_equal(result.image, stylize(*pair, features=vgg, steps=1).image)

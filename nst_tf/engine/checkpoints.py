@@ -10,6 +10,7 @@ import json
 import os
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ VERSION = 1
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
+# What reading a damaged file can raise.
+DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zlib.error, zipfile.BadZipFile)
 # What the settings of a run are called in messages.
 NAMES = {
     "content": "the content image",
@@ -76,8 +79,20 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         with np.load(path, allow_pickle=False) as file:
             facts = json.loads(file["facts"].tobytes().decode())
             variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
-            return Checkpoint(facts["settings"], facts["state"], file["history"], variables)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            variables["best_image"]  # without which there is nothing to go on from
+            state = {"level": int(facts["state"]["level"]), "precision": str(facts["state"]["precision"])}
+            state["seconds"] = float(facts["state"]["seconds"])
+            return Checkpoint(dict(facts["settings"]), state, file["history"], variables)
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise ValueError(
             f"{os.fspath(path)!r} is damaged or is no checkpoint ({error}); start the run without resume."
         ) from error

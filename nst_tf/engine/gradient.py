@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor
 from nst_tf.losses import content_scale, float32_at_least
 from nst_tf.objective import Losses, Objective, Sums, Targets, find_targets
@@ -35,20 +35,20 @@ class WholePicture:
     traceable = True
 
     def __init__(self, objective: Objective, *, scaled: bool = False):
-        self._objective = objective
+        self.objective = objective
         self._scaled = scaled
 
     def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
         """Return what pictures are compared with."""
-        return find_targets(self._objective.recipe, self._objective.extractor, content_image, style_image)
+        return find_targets(self.objective.recipe, self.objective.extractor, content_image, style_image)
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
-        return self._objective.losses(image, targets)
+        return self.objective.losses(image, targets)
 
     def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
         """Return the losses of a picture, and the gradient of the total with respect to it."""
-        objective = self._objective
+        objective = self.objective
 
         def of_features(features: dict[str, tf.Tensor]) -> Losses:
             return objective.weigh(objective.sums(features, targets.content), image, targets)
@@ -277,7 +277,7 @@ def _value_and_gradient(
     scale = tf.ones((), image.dtype)
     if scaled:
         largest = tf.reduce_max([tf.reduce_max(tf.abs(part)) for part in upstream.values()])
-        scale = FLOAT16_GRADIENT / tf.maximum(largest, np.finfo(np.float32).tiny)
+        scale = FLOAT16_GRADIENT / tf.maximum(largest, SMALLEST_GRADIENT)
     back = {layer: tf.cast(part * scale, features[layer].dtype) for layer, part in upstream.items()}
     through = network_tape.gradient(features, image, output_gradients=back, unconnected_gradients="zero")
     return values, direct + through / scale

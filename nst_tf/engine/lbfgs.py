@@ -56,6 +56,8 @@ class LBFGS(Solver):
         self._origin.assign(image)
         self._origin_gradient.assign(tf.zeros_like(self._origin))
         self._origin_loss.assign(np.inf)
+        self._direction.assign(tf.zeros_like(self._direction))
+        self._length.assign(1.0)
         self._scale.assign(0.0)
         self._forget_pairs()
 

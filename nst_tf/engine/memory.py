@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,12 @@ NETWORKS = {
     "offline": ((1, 32), (1, 64), (1, 128), (1, 128), (1, 128)),
 }
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
+# Where Linux says what a container may take and has taken, in both versions of its control groups; the cache of files
+# counts as taken, but is given up when needed.
+CGROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 # Of the memory that is free, what a run may take.
 SHARE = 0.8
 
@@ -38,6 +45,7 @@ def estimate_memory(
     precision: str = "float32",
     *,
     features: str = "vgg19",
+    solver: str = "fast",
     tile: int | None = None,
 ) -> int:
     """Predict the most memory that a run will hold at once.
@@ -48,6 +56,7 @@ def estimate_memory(
         recipe: Its layers and its solver count.
         precision: "float32", "bfloat16" or "float16".
         features: "vgg19", "vgg16" or "offline".
+        solver: "fast" or "published".
         tile: Side of a tile in pixels, or None for the whole picture at once.
 
     Returns:
@@ -55,11 +64,13 @@ def estimate_memory(
         host's memory, the rest in the GPU's.
 
     Raises:
-        ValueError: If the recipe or the features are unknown.
+        ValueError: If the recipe, its layers or the features are unknown.
     """
     recipe = find_recipe(recipe)
     if features not in NETWORKS:
         raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORKS)}.")
+    if not can_estimate(features, recipe):
+        raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.layers)}.")
     depth = max(_block_and_convolution(layer) for layer in recipe.layers)
     seen = height * width
     if tile and tile < max(height, width):
@@ -67,35 +78,55 @@ def estimate_memory(
         seen = min(tile + halo, height) * min(tile + halo, width)
     activations = COPIES * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
-    # Adam has two moments at each resolution, L-BFGS its pairs, and both a direction.
-    of_solver = 4 if recipe.method == "adam" else 4 + 2 * pairs_for((1, height, width, 3))
-    pictures = 12 * pixels * (PICTURES + of_solver)
+    pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)
     network = NETWORK_BYTES[features] + activations + pictures + targets
     return round(PROCESS_BYTES + max(network, OFFLINE_LEARNING_BYTES if features == "offline" else 0))
 
 
+def can_estimate(features: str, recipe: Recipe) -> bool:
+    """Whether the memory of a network and a recipe's layers is known."""
+    return features in NETWORKS and all(re.fullmatch(r"block[1-5]_(conv[1-4]|pool)", layer) for layer in recipe.layers)
+
+
+def _pictures_of_solver(recipe: Recipe, solver: str, height: int, width: int) -> int:
+    """Return how many float32 pictures a solver holds."""
+    if solver == "published":
+        # SciPy's L-BFGS-B keeps 2 · 20 + 5 pictures in float64.
+        return 90 if recipe.optimizer and recipe.optimizer.name == "lbfgs" else 4
+    # Adam has two moments at each resolution, L-BFGS its pairs, and both a direction.
+    return 4 if recipe.method == "adam" else 4 + 2 * pairs_for((1, height, width, 3))
+
+
 def free_memory() -> int:
     """Return how many bytes this process could still take, by the machine or by its container, whichever is less."""
     free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdecimal():
-        free = min(free, int(text) - int(used.read_text()))
+    for folder, limit, used, cache in CGROUPS:
+        try:
+            text = (folder / limit).read_text().strip()
+            counters = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            taken = int((folder / used).read_text()) - int(counters.get(cache, 0))
+        except (OSError, ValueError):
+            continue
+        if text.isdecimal():
+            free = min(free, int(text) - taken)
     return max(free, 0)
 
 
-def choose_tile(height: int, width: int, recipe: Recipe, precision: str, *, features: str, free: int) -> int | None:
+def choose_tile(
+    height: int, width: int, recipe: Recipe, precision: str, *, features: str, free: int, solver: str = "fast"
+) -> int | None:
     """Return None if the whole picture fits into the memory that is free, else the largest tile that does.
 
-    Where not even the smallest fits, it is returned all the same.
+    Where not even the smallest fits, it is returned all the same, if it is smaller than the picture.
     """
     for tile in (None, *TILES):
         if tile and tile >= max(height, width):
             continue
-        wanted = estimate_memory(height, width, recipe, precision, features=features, tile=tile)
+        wanted = estimate_memory(height, width, recipe, precision, features=features, solver=solver, tile=tile)
         if wanted - PROCESS_BYTES <= SHARE * free:
             return tile
-    return TILES[-1]
+    return TILES[-1] if TILES[-1] < max(height, width) else None
 
 
 def _block_and_convolution(layer: str) -> tuple[int, int]:
@@ -131,4 +162,5 @@ def _halo(depth: tuple[int, int], features: str) -> int:
 
 def _target_bytes(layer: str, pixels: int, features: str, precision: str) -> float:
     block, _ = _block_and_convolution(layer)
-    return pixels / 4 ** (block - 1) * NETWORKS[features][block - 1][1] * (4 if precision == "float32" else 2)
+    halvings = block if layer.endswith("_pool") else block - 1
+    return pixels / 4**halvings * NETWORKS[features][block - 1][1] * (4 if precision == "float32" else 2)

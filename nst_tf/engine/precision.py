@@ -51,7 +51,7 @@ class Precision:
 
 def this_device() -> Device:
     """Return the device that TensorFlow will compute on: its first GPU, else the CPU."""
-    for gpu in tf.config.list_physical_devices("GPU"):
+    for gpu in tf.config.get_visible_devices("GPU"):
         details = tf.config.experimental.get_device_details(gpu)
         name = details.get("device_name", gpu.name)
         return Device("GPU", name, compute_capability=details.get("compute_capability"))

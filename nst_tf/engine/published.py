@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.optimize import Bounds, minimize
 
-from nst_tf.engine.solver import Evaluation, Solver, traced
+from nst_tf.engine.solver import FAILURES, Evaluation, Solver, traced
 
 # How many pairs of steps and gradients L-BFGS remembers.
 CORRECTIONS = 20
@@ -59,10 +60,11 @@ class KerasSolver(Solver):
         return {**super().variables(), "scaled_image": self._scaled_image, **memory}
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
-        self._optimizer.apply([gradient / self._scale], [self._scaled_image])
-        if self._clip:
-            self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
-        self.image.assign(self._scaled_image / self._scale)
+        if finite:
+            self._optimizer.apply([gradient / self._scale], [self._scaled_image])
+            if self._clip:
+                self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
+            self.image.assign(self._scaled_image / self._scale)
 
 
 class SciPySolver(Solver):
@@ -95,6 +97,8 @@ class SciPySolver(Solver):
             scale: What the span from black to white is in the source's units, by channel.
             report: Called after each iteration with the losses before it, float32 (1, parts).
         """
+        if steps < 1:
+            return  # SciPy would take one all the same
         latest: dict[str, Any] = {}
         accepted: list[np.ndarray] = []
 
@@ -104,6 +108,9 @@ class SciPySolver(Solver):
             self._keep(losses[0], image)
             latest["losses"] = np.stack([part.numpy() for part in losses])
             latest["image"] = image
+            if not np.isfinite(latest["losses"][0]) or not np.isfinite(gradient).all():
+                self.failures.assign(FAILURES)
+                raise _NotANumber
             if not accepted:
                 accepted.append(latest["losses"])
             return float(losses[0]), (gradient.numpy() / scale).astype(np.float64).ravel()
@@ -117,15 +124,20 @@ class SciPySolver(Solver):
             accepted.append(latest["losses"])
             report(accepted[-2][np.newaxis])
 
-        minimize(
-            loss_and_gradient,
-            (self.image.numpy() * scale).astype(np.float64).ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            callback=after_iteration,
-            options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
-        )
+        with contextlib.suppress(_NotANumber):
+            minimize(
+                loss_and_gradient,
+                (self.image.numpy() * scale).astype(np.float64).ravel(),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                callback=after_iteration,
+                options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
+            )
+
+
+class _NotANumber(Exception):  # noqa: N818 - it is no error, but the way out of SciPy
+    pass
 
 
 def keras_optimizer(

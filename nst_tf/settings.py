@@ -1,0 +1,65 @@
+"""What a picture was made with, kept inside the PNG itself as plain text."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from nst_tf.recipes import Recipe
+
+KEYWORD = "nst_tf"
+# No PNG of ours comes near it, and nobody should have to parse another's megabytes.
+LONGEST_TEXT = 100_000
+
+
+def settings_text(settings: dict[str, Any]) -> dict[str, str]:
+    """Return settings as the text that `save_image` puts into a PNG."""
+    return {KEYWORD: json.dumps(settings)}
+
+
+def settings_of(path: str | os.PathLike) -> dict[str, Any]:
+    """Read what a saved PNG was made with.
+
+    Args:
+        path: A PNG that `Result.save` or the command line wrote.
+
+    Returns:
+        "recipe" and what was changed in it ("changes"), "features", "solver", "steps", "seed", "precision", "size"
+        (height, width), "versions" by package, and SHA-256 hashes of the two inputs' pixels ("content", "style").
+
+    Raises:
+        ValueError: If there is no such file, or it carries no settings.
+
+    Example:
+        >>> settings_of("stylized.png")["recipe"]
+        'studio'
+    """
+    shown = repr(os.fspath(path))
+    if not Path(path).is_file():
+        raise ValueError(f"There is no file {shown}. Check the path and the working folder.")
+    refusal = f"{shown} carries no settings; only a PNG that nst_tf saved does."
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            text = picture.info.get(KEYWORD) or getattr(picture, "text", {}).get(KEYWORD, "")
+        settings = json.loads(text) if len(text) <= LONGEST_TEXT else None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(refusal) from error
+    if not isinstance(settings, dict) or not isinstance(settings.get("recipe"), str):
+        raise ValueError(refusal)
+    return settings
+
+
+def changes_of(recipe: Recipe, original: Recipe) -> dict[str, Any]:
+    """Return the fields in which a recipe differs from the one of its name, as JSON can hold them."""
+    changes = {}
+    for field in fields(recipe):
+        value = getattr(recipe, field.name)
+        if value != getattr(original, field.name):
+            changes[field.name] = asdict(value) if field.name == "optimizer" and value else value
+    return changes

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+import nst_tf
+from nst_tf.__main__ import main
+from nst_tf.features import vgg19_features
+from nst_tf.images import save_image
+from nst_tf.recipes import RECIPES, changed_by_json
+from nst_tf.settings import settings_of
+from nst_tf.transfer import stylize
+
+LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2")
+SHALLOW = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 0.5, "block2_conv1": 0.5}}
+
+
+def test_a_saved_png_carries_what_it_was_made_with(pair, tmp_path):
+    extractor = vgg19_features(LAYERS, weights=None)
+    result = stylize(*pair, features=extractor, steps=2, seed=7, style_weight=3.0, **SHALLOW)
+    settings = nst_tf.settings_of(result.save(tmp_path / "x.png"))
+    assert settings == json.loads(json.dumps(result.settings))
+    assert (settings["recipe"], settings["steps"], settings["seed"]) == ("studio", 2, 7)
+    assert settings["changes"] == {"style_weight": 3.0, **SHALLOW}
+    assert settings["size"] == [48, 64]
+    assert settings["versions"]["nst_tf"] == nst_tf.__version__
+    assert len(settings["content"]) == len(settings["style"]) == 64
+    assert str(tmp_path) not in json.dumps(settings)
+
+
+def test_changes_of_a_recipe_come_back_from_json():
+    original = RECIPES["gatys"]
+    changed = original.changed(style_weight=2.0, optimizer=RECIPES["udacity"].optimizer, quirks=("one",))
+    changes = json.loads(json.dumps(nst_tf.settings.changes_of(changed, original)))
+    assert changed_by_json(original, changes) == changed
+    for nonsense in ({"nothing": 1}, {"optimizer": {"name": "adam", "speed": 3}}, {"style_layers": 5}):
+        with pytest.raises(ValueError):
+            changed_by_json(original, nonsense)
+
+
+def test_like_repeats_a_picture_bit_for_bit_and_takes_what_is_given_from_the_command(pair, tmp_path, capsys):
+    content, style = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
+    first, again, other = (str(tmp_path / name) for name in ("first.png", "again.png", "other.png"))
+    command = ["stylize", str(content), str(style), "-o"]
+    assert main([*command, first, "--features", "offline", "--steps", "3", "--seed", "5", "--size", "40"]) == 0
+    assert main([*command, again, "--like", first]) == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
+    assert settings_of(again) == settings_of(first)
+    assert "other pictures" not in capsys.readouterr().out
+    assert main([*command, other, "--like", first, "--steps", "2"]) == 0
+    assert (settings_of(other)["steps"], settings_of(other)["seed"]) == (2, 5)
+
+
+def test_files_without_settings_are_refused(tmp_path):
+    picture = Image.new("RGB", (40, 40))
+    picture.save(tmp_path / "plain.png")
+    picture.save(tmp_path / "photo.jpg")
+    (tmp_path / "text.png").write_text("no picture")
+    for name, text in (("broken.png", "{not json"), ("list.png", "[1]"), ("huge.png", "9" * 200_000)):
+        info = PngInfo()
+        info.add_itxt("nst_tf", text)
+        picture.save(tmp_path / name, pnginfo=info)
+    for name in ("plain.png", "photo.jpg", "text.png", "broken.png", "list.png", "huge.png"):
+        with pytest.raises(ValueError, match="carries no settings"):
+            settings_of(tmp_path / name)
+    with pytest.raises(ValueError, match="no file"):
+        settings_of(tmp_path / "missing.png")
