@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser lab lint format notebooks bench published-losses links images strip clean
+.PHONY: help demo test test-browser test-faults lab lint format notebooks bench published-losses links images strip clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ $(VENV)/.browser: $(VENV)/.test
 
 test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab in a real Chromium; screenshots in outputs/browser/
 	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py
+
+test-faults: $(VENV)/.core  ## kill, damage and fill up, hundreds of times; prints what was survived (minutes)
+	@$(BIN)/python tests/faults/run_faults.py
 
 lab: $(VENV)/.lab  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.

@@ -296,6 +296,7 @@ KERAS_IO = Recipe(
 KERAS_200 = replace(
     KERAS_IO,
     name="keras_200",
+    steps=20,
     title="The keras.io example as often re-used: 200 steps, no total variation",
     total_variation_weight=0.0,
     published_steps=200,

@@ -1,6 +1,7 @@
 import http.server
 import io
 import os
+import platform
 import socket
 import stat
 import threading
@@ -299,7 +300,7 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(photo, tmp_path, suf
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(pair, tmp_path, monkeypatch):
     monkeypatch.setattr("nst_tf.engine.files.secrets.token_hex", lambda size: "x")
-    os.symlink("/dev/full", tmp_path / ".x.png.x.part")
+    os.symlink("/dev/full", tmp_path / f".x.png.{platform.node()[:32]}-{os.getpid()}-x.part")
     with pytest.raises(OSError, match="No space left"):
         save_image(pair[0], tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []

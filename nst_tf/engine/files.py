@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import platform
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 
 def check_writable(path: str | os.PathLike) -> None:
@@ -42,7 +46,9 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.part")
+    stem, here = f".{path.name[:64]}.", f"{platform.node()[:32]}-"
+    _remove_leftovers(path.parent, stem + here)
+    temporary = path.with_name(f"{stem}{here}{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -51,3 +57,11 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove temporary files whose process, on this machine, was killed before it could."""
+    for leftover in folder.iterdir():
+        owner = re.fullmatch(re.escape(prefix) + r"(\d+)-[0-9a-f]{8}\.part", leftover.name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            leftover.unlink(missing_ok=True)
