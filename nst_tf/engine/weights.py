@@ -117,11 +117,10 @@ def md5_of(path: Path) -> str:
 
 def _download(wanted: WeightsFile, path: Path) -> None:
     """Download a file, going on where the connection broke off, until it is whole or it is no use to try again."""
-    logger.info("Downloading %s, %d MB; this happens once.", wanted.name, wanted.megabytes)
     deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _receive(wanted.url, path, deadline)
+            _receive(wanted, path, deadline)
             received = md5_of(path)
             if received == wanted.md5:
                 return
@@ -134,11 +133,12 @@ def _download(wanted: WeightsFile, path: Path) -> None:
             time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
-def _receive(url: str, path: Path, deadline: float) -> None:
+def _receive(wanted: WeightsFile, path: Path, deadline: float) -> None:
     """Add to a file what is missing of it, or all of it from a server that cannot send parts."""
     have = path.stat().st_size if path.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(wanted.url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=CONNECT_LIMIT_SECONDS) as response:
+        logger.info("Downloading %s, %d MB; this happens once.", wanted.name, wanted.megabytes)
         part = response.status == http.HTTPStatus.PARTIAL_CONTENT
         promised = response.headers.get("Content-Length")
         with open(path, "ab" if part else "wb") as file:
