@@ -193,7 +193,7 @@ def test_lbfgs_solves_a_badly_scaled_quadratic_and_reports_each_iteration(genera
     solver = SciPySolver(Evaluation(losses), target.shape, clip=False)
     solver.start(tf.zeros(target.shape), 60)
     reports = []
-    solver.run(0.0, 60, (255.0, 255.0, 255.0), lambda row, image: reports.append(row[0, 0]))
+    solver.run(0.0, 60, (255.0, 255.0, 255.0), lambda row: reports.append(row[0, 0]))
     assert 5 < len(reports) <= 60
     assert reports[-1] < 1e-6 * reports[0]
     np.testing.assert_allclose(solver.best_image, target, atol=1e-2)

@@ -44,7 +44,7 @@ def test_like_repeats_a_picture_bit_for_bit_and_takes_what_is_given_from_the_com
     content, style = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
     first, again, other = (str(tmp_path / name) for name in ("first.png", "again.png", "other.png"))
     command = ["stylize", str(content), str(style), "-o"]
-    assert main([*command, first, "--features", "offline", "--steps", "3", "--seed", "5", "--size", "40"]) == 0
+    assert main([*command, first, "--features", "offline", "--steps", "3", "--seed", "5", "--size", "50"]) == 0
     assert main([*command, again, "--like", first]) == 0
     np.testing.assert_array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
     assert settings_of(again) == settings_of(first)
