@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--resume", metavar="NST", help="go on from such a file; give the same pictures and settings again"
     )
+    command.add_argument(
+        "--deterministic", action="store_true", help="the same bits each time on a GPU too, in more time"
+    )
     command.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     command.add_argument("--timelapse", metavar="GIF", help="also write an animation of how the picture came to be")
     command.set_defaults(run=_stylize)
@@ -153,6 +156,7 @@ def _stylize(options: argparse.Namespace) -> int:
         tile=options.tile,
         checkpoint=options.checkpoint,
         resume=options.resume,
+        deterministic=options.deterministic,
         callback=watcher,
     )
     watcher.end_line()

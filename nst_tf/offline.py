@@ -119,7 +119,7 @@ def _random_patches(block_input: np.ndarray, count: int, generator: np.random.Ge
 def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return filters (patch size, width) and bias (width,) whose answers to the patches have mean 0 and variance 1."""
     mean = patches.mean(axis=0)
-    centred = patches - mean
+    centred = tf.constant(patches - mean)  # once, since every conversion copies a hundred megabytes
     whitening = _whitening(centred)  # (patch size, directions)
     centroids = _spherical_kmeans(_unit_rows(_product(centred, whitening)), width, generator)
     filters = _product(whitening, centroids.T)
@@ -127,7 +127,7 @@ def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generat
     return filters.astype(np.float32), (-mean @ filters).astype(np.float32)
 
 
-def _whitening(centred: np.ndarray) -> np.ndarray:
+def _whitening(centred: tf.Tensor) -> np.ndarray:
     """Return the map onto the strongest principal directions, each scaled towards unit variance."""
     covariance = tf.matmul(centred, centred, transpose_a=True).numpy() / len(centred)
     size = len(covariance)
@@ -155,7 +155,7 @@ def _spherical_kmeans(points: np.ndarray, clusters: int, generator: np.random.Ge
     return centroids
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _product(left: np.ndarray | tf.Tensor, right: np.ndarray) -> np.ndarray:
     """Multiply two matrices."""
     # By TensorFlow, whose idle threads sleep where NumPy's spin.
     return tf.matmul(left, right).numpy()

@@ -24,6 +24,7 @@ from nst_tf.engine.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from nst_tf.engine.determinism import deterministic_operations
 from nst_tf.engine.files import check_writable
 from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.engine.lbfgs import LBFGS
@@ -116,6 +117,7 @@ def stylize(
     tile: int | None = None,
     checkpoint: str | os.PathLike | None = None,
     resume: str | os.PathLike | None = None,
+    deterministic: bool = False,
     callback: Callable[[Step], None] | None = None,
     **changes: Any,
 ) -> Result:
@@ -144,6 +146,8 @@ def stylize(
             precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
             as a run that was never interrupted, bit for bit on one CPU; only `solver="published"` with L-BFGS starts
             its memory anew.
+        deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
+            one seed are always equal.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
 
@@ -194,7 +198,13 @@ def stylize(
         run.go_on_from(earlier)
     else:
         run.image = _start_image(recipe.start, content_image, style_image, seed)
-    status = run.descend()
+    if deterministic:
+        extractor.traced.clear()  # which operations were chosen is part of what was traced
+        with deterministic_operations():
+            status = run.descend()
+        extractor.traced.clear()
+    else:
+        status = run.descend()
     progress.check_finite(recipe)
     if not isinstance(features, FeatureExtractor):
         # Nobody else will use it, and it refers to itself through what was traced.

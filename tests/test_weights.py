@@ -1,19 +1,13 @@
-import hashlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import replace
 
 import pytest
+from misbehaving_server import CONTENT, HALF, misbehaving
 
 from nst_tf.engine import weights
 from nst_tf.engine.weights import IMAGENET, WeightsUnavailableError, imagenet_weights, state_of_cache
-
-CONTENT = bytes(range(256)) * 400
-HALF = len(CONTENT) // 2
 
 
 @pytest.fixture
@@ -22,59 +16,14 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "keras" / "models"
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves one file, with the faults that are asked for, one a request."""
-
-    def do_GET(self):
-        server = self.server
-        server.asked.append(self.headers.get("Range"))
-        fault = server.faults.pop(0) if server.faults else None
-        if fault in (404, 503):
-            self.send_error(fault)
-            return
-        if fault == "redirect":
-            self.send_response(302)
-            self.send_header("Location", "/elsewhere/vgg19.h5")
-            self.end_headers()
-            return
-        content, start = server.content, 0
-        if self.headers.get("Range") and server.sends_parts:
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            self.send_response(206)
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        end = HALF if fault in ("cut", "stall") else len(content)
-        self.wfile.write(b"wrong" * (len(content) // 5) if fault == "wrong" else content[start:end])
-        self.wfile.flush()
-        if fault == "stall":
-            server.go_on.wait(10)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def server(monkeypatch):
     """A local server that stands in for the published VGG19 file."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(weights, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(weights, "_failures", {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.content, server.faults, server.sends_parts = [], CONTENT, [], True
-    server.go_on = threading.Event()
-    published = replace(
-        IMAGENET["vgg19"],
-        url=f"http://127.0.0.1:{server.server_port}/vgg19.h5",
-        md5=hashlib.md5(CONTENT).hexdigest(),
-    )
-    monkeypatch.setitem(weights.IMAGENET, "vgg19", published)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.go_on.set()
-    server.shutdown()
-    server.server_close()
+    with misbehaving() as server:
+        yield server
 
 
 def test_weights_are_downloaded_once_and_then_found(cache, server):

@@ -79,10 +79,10 @@ class Tiles:
         self._objective = objective
         self._tile = tile
         self._scaled = scaled
-        self._content_and_grams = tf.function(functools.partial(self._trace_targets), reduce_retracing=True)
-        self._sums = tf.function(functools.partial(self._trace_sums), reduce_retracing=True)
-        self._weigh = tf.function(functools.partial(self._trace_weigh), reduce_retracing=True)
-        self._gradient = tf.function(functools.partial(self._trace_gradient), reduce_retracing=True)
+        self._content_and_grams = _traced(self._trace_targets)
+        self._sums = _traced(self._trace_sums)
+        self._weigh = _traced(self._trace_weigh)
+        self._gradient = _traced(self._trace_gradient)
 
     def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
         """Return what pictures are compared with."""
@@ -183,6 +183,11 @@ class Tiles:
             top, bottom, left, right = tf.unstack(window[:4] // stride)
             own[layer] = tensor[:, top:bottom, left:right]
         return own
+
+
+def _traced(function: Callable) -> Callable:
+    # There is no condition on a tensor in them that AutoGraph would have to convert, and looking for one takes long.
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
 
 
 class Span(NamedTuple):

@@ -39,7 +39,7 @@ class Solver:
 
     A subclass says in `_move` how the picture changes at a step.  `advance(targets, count)` takes up to `count` steps
     and returns the losses before each, float32 (steps taken, parts); it stops early where it cannot go on because the
-    loss is not a number.  `finish(targets)` returns the losses of the last picture.
+    loss is not a number.
 
     Args:
         evaluation: What is minimised.
@@ -56,12 +56,7 @@ class Solver:
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
         self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
-        if evaluation.traceable:
-            self.advance = traced(self._advance)
-            self.finish = traced(self._finish)
-        else:
-            self.advance = self._advance_untraced
-            self.finish = self._finish
+        self.advance = traced(self._advance) if evaluation.traceable else self._advance_untraced
         self._take = traced(self._take_step)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
@@ -84,10 +79,12 @@ class Solver:
         return {name: getattr(self, name) for name in names}
 
     def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
+        # There is nothing for AutoGraph to convert in it, and looking for it takes a second.
+        evaluate = tf.autograph.experimental.do_not_convert(self._evaluation.losses_and_gradient)
         history = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=None)
         taken = 0
         while taken < count and self.failures < FAILURES:
-            losses, gradient = self._evaluation.losses_and_gradient(self.image, targets)
+            losses, gradient = evaluate(self.image, targets)
             history = history.write(taken, tf.stack(losses))
             self._take_step(losses[0], gradient)
             taken += 1
@@ -108,7 +105,8 @@ class Solver:
         self.step.assign_add(1)
         self._move(loss, gradient, finite)
 
-    def _finish(self, targets: Any) -> tf.Tensor:
+    def finish(self, targets: Any) -> tf.Tensor:
+        """Return the losses of the last picture, float32 (parts,)."""
         losses = self._evaluation.losses(self.image, targets)
         self.keep_best(losses[0], self.image)
         return tf.stack(losses)

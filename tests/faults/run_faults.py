@@ -7,16 +7,19 @@ behind, or a wrong picture without a word.  The exit status is 1 if anything was
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from misbehaving_server import CONTENT, misbehaving
 
+from nst_tf.engine import weights
 from nst_tf.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from nst_tf.engine.files import written_whole
 from nst_tf.images import read_pixels, save_image
@@ -25,8 +28,19 @@ from nst_tf.settings import settings_of, settings_text
 MUTATIONS = 500
 KILLS = 60
 KILLS_OF_RUNS = 5
+DOWNLOADS = 60
+PAIRS_OF_DOWNLOADS = 10
 SIDE = 64
 SETTINGS = {"recipe": "studio", "steps": 3}
+SERVER_FAULTS = ("cut", "stall", "wrong", "redirect", 404, 503, None)
+# Fetches the weights into the cache that KERAS_HOME names.
+DOWNLOADER = """
+import sys
+from dataclasses import replace
+from nst_tf.engine import weights
+weights.IMAGENET["vgg19"] = replace(weights.IMAGENET["vgg19"], url=sys.argv[1], md5=sys.argv[2])
+weights.imagenet_weights("vgg19")
+"""
 # Writes checkpoints and pictures one after the other, each of one grey, until it is killed.
 WRITER = """
 import sys
@@ -225,6 +239,60 @@ def failing_writers(folder: Path) -> tuple[int, int]:
     return 100, lost
 
 
+def bad_network(folder: Path) -> tuple[int, int]:
+    """Download from a server that cuts off, stalls, sends wrong bytes, redirects and refuses, in random succession."""
+    generator, lost = np.random.default_rng(4), 0
+    with misbehaving() as server, shortened(PAUSE_SECONDS=0.01, CONNECT_LIMIT_SECONDS=0.3):
+        for number in range(DOWNLOADS):
+            os.environ["KERAS_HOME"] = str(folder / str(number))
+            weights._failures.clear()
+            server.faults = [SERVER_FAULTS[index] for index in generator.integers(0, len(SERVER_FAULTS), 5)]
+            server.sends_parts = bool(number % 2)
+            try:
+                lost += weights.imagenet_weights("vgg19").read_bytes() != CONTENT
+            except weights.WeightsUnavailableError:
+                pass
+            except Exception as error:
+                print(f"    {type(error).__name__}: {error}")
+                lost += 1
+            left = list(weights.cache_folder().iterdir()) if weights.cache_folder().exists() else []
+            lost += any(path.read_bytes() != CONTENT for path in left) or len(left) > 1
+    return DOWNLOADS, lost
+
+
+def two_downloads(folder: Path) -> tuple[int, int]:
+    """Let two processes fetch the same file into one cache; in every other try one of them is killed on the way."""
+    generator, lost = np.random.default_rng(5), 0
+    with misbehaving() as server:
+        wanted = weights.IMAGENET["vgg19"]
+        for number in range(PAIRS_OF_DOWNLOADS):
+            os.environ["KERAS_HOME"] = str(folder / str(number))
+            server.faults = ["cut", "cut"]
+            command = [sys.executable, "-c", DOWNLOADER, wanted.url, wanted.md5]
+            first, second = (subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2))
+            if number % 2:
+                time.sleep(generator.uniform(0.2, 1.5))
+                first.kill()
+            first.wait(60)
+            lost += second.wait(60) != 0 or weights.state_of_cache("vgg19") != "whole"
+            subprocess.run(command, check=True)
+            lost += [path.name for path in weights.cache_folder().iterdir()] != [wanted.name]
+    return PAIRS_OF_DOWNLOADS, lost
+
+
+@contextlib.contextmanager
+def shortened(**seconds: float) -> Iterator[None]:
+    """Wait less long than for a real server, until the end of the with block."""
+    before = {name: getattr(weights, name) for name in seconds}
+    for name, value in seconds.items():
+        setattr(weights, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(weights, name, value)
+
+
 def main() -> int:
     """Try every fault and print the table."""
     faults: dict[str, Callable[[Path], tuple[int, int]]] = {
@@ -232,6 +300,8 @@ def main() -> int:
         "runs killed and resumed": killed_runs,
         "writing that fails": failing_writers,
         "disk full": full_disk,
+        "download over a bad network": bad_network,
+        "two downloads at once": two_downloads,
         "PNG damaged": lambda folder: mutated(saved(".png"), read_picture),
         "JPEG damaged": lambda folder: mutated(saved(".jpg"), read_picture),
         "WebP damaged": lambda folder: mutated(saved(".webp"), read_picture),
