@@ -46,9 +46,8 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    stem, here = f".{path.name[:64]}.", f"{platform.node()[:32]}-"
-    _remove_leftovers(path.parent, stem + here)
-    temporary = path.with_name(f"{stem}{here}{os.getpid()}-{secrets.token_hex(4)}.part")
+    remove_leftovers(path)
+    temporary = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -59,9 +58,16 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _remove_leftovers(folder: Path, prefix: str) -> None:
-    """Remove temporary files whose process, on this machine, was killed before it could."""
-    for leftover in folder.iterdir():
-        owner = re.fullmatch(re.escape(prefix) + r"(\d+)-[0-9a-f]{8}\.part", leftover.name)
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Remove temporary files for `path` whose process, on this machine, was killed before it could."""
+    path = Path(path)
+    for leftover in path.parent.iterdir():
+        owner = re.fullmatch(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}\.part", leftover.name)
+        # In a folder that may only be read they stay.
         if owner and not psutil.pid_exists(int(owner[1])):
-            leftover.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name[:64]}.{platform.node()[:32]}-"

@@ -14,7 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from nst_tf.engine.files import written_whole
+from nst_tf.engine.files import remove_leftovers, written_whole
 
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 CONNECT_LIMIT_SECONDS = 10
@@ -73,6 +73,7 @@ def imagenet_weights(network: str) -> Path:
     wanted = IMAGENET[network]
     path = cache_folder() / wanted.name
     if state_of_cache(network) == "whole":
+        remove_leftovers(path)
         return path
     failed = _failures.get(wanted.url)
     if failed and time.monotonic() - failed[0] < FORGET_FAILURE_SECONDS:
