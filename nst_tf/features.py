@@ -20,6 +20,7 @@ from nst_tf.engine.weights import imagenet_weights
 
 PREPROCESSING = ("caffe", "torch", "tf", "none")
 POOLING = ("max", "average")
+BORDERS = ("zeros", "replicate")
 
 # The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -37,6 +38,14 @@ class Geometry(NamedTuple):
 
     stride: int
     reach: int
+
+
+class ReplicateBorder(keras.layers.Layer):
+    """Adds one position on every side, repeating the outermost."""
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Return (batch, height + 2, width + 2, channels)."""
+        return keras.ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
 
 
 class FeatureExtractor:
@@ -118,6 +127,7 @@ def vgg19_features(
     weights: str | os.PathLike | None = "imagenet",
     pooling: str = "max",
     preprocessing: str = "caffe",
+    border: str = "zeros",
 ) -> FeatureExtractor:
     """Make a feature extractor of VGG19, truncated at the deepest layer asked for.
 
@@ -127,6 +137,8 @@ def vgg19_features(
             its top, or None for random weights from a fixed seed.
         pooling: "max" as published, or "average" (the plain mean), which Gatys et al. found to look better.
         preprocessing: "caffe" as the network was trained, "torch", "tf" or "none".
+        border: What the convolutions see beyond the edge: "zeros" as published, or "replicate", the outermost values
+            again, which leaves no frame along the edges of the stylized picture.
 
     Raises:
         ValueError: If a layer or option is unknown, or the weights cannot be had or read.
@@ -135,7 +147,7 @@ def vgg19_features(
         Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1,
         column E.
     """
-    return _vgg_features("vgg19", keras.applications.VGG19, layers, weights, pooling, preprocessing)
+    return _vgg_features("vgg19", keras.applications.VGG19, layers, weights, pooling, preprocessing, border)
 
 
 def vgg16_features(
@@ -144,13 +156,14 @@ def vgg16_features(
     weights: str | os.PathLike | None = "imagenet",
     pooling: str = "max",
     preprocessing: str = "caffe",
+    border: str = "zeros",
 ) -> FeatureExtractor:
     """Make a feature extractor of VGG16; see `vgg19_features`.  Its blocks 3 to 5 have three convolutions each.
 
     Reference:
         Simonyan, Zisserman 2015, table 1, column D.
     """
-    return _vgg_features("vgg16", keras.applications.VGG16, layers, weights, pooling, preprocessing)
+    return _vgg_features("vgg16", keras.applications.VGG16, layers, weights, pooling, preprocessing, border)
 
 
 def keras_features(
@@ -180,9 +193,11 @@ def _vgg_features(
     weights: str | os.PathLike | None,
     pooling: str,
     preprocessing: str,
+    border: str,
 ) -> FeatureExtractor:
     layers = tuple(layers)
     _check_choice(pooling, POOLING, "pooling")
+    _check_choice(border, BORDERS, "border")
     _check_choice(preprocessing, PREPROCESSING, "preprocessing")
     published = build(include_top=False, weights=None)
     published.trainable = False
@@ -200,11 +215,20 @@ def _vgg_features(
             stride *= 2
             if pooling == "average":
                 layer = keras.layers.AveragePooling2D(2, name=layer.name)
-        tensor = layer(tensor)
+        tensor = _with_replicated_border(layer, tensor) if border == "replicate" and layer.weights else layer(tensor)
         outputs[layer.name] = tensor
         geometry[layer.name] = Geometry(stride, reach)
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
     return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)
+
+
+def _with_replicated_border(convolution: keras.layers.Conv2D, features: keras.KerasTensor) -> keras.KerasTensor:
+    """Apply a 3 × 3 convolution that sees the outermost values again beyond the edge, where it would see zeros."""
+    unpadded = keras.layers.Conv2D.from_config({**convolution.get_config(), "padding": "valid"})
+    output = unpadded(ReplicateBorder()(features))
+    unpadded.set_weights(convolution.get_weights())
+    unpadded.trainable = False
+    return output
 
 
 def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:

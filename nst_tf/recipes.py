@@ -8,16 +8,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.features import POOLING, FeatureExtractor
+from nst_tf.features import BORDERS, POOLING, FeatureExtractor
 from nst_tf.images import load_image
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.objective import UNITS, Objective, find_targets
+from nst_tf.styles import as_styles
 
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
 SIZINGS = ("longest side", "rows", "square", "shorter side")
 VGG_PREPROCESSING = ("caffe", "torch", "none")
 METHODS = ("adam", "lbfgs")
+COLORS = ("style", "matching", "luminance")
+LARGEST_STYLE_SCALE = 8
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 VGG_CHANNELS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
 
@@ -91,6 +94,12 @@ class Recipe:
         size: In pixels.
         upscale: Whether a smaller content image is enlarged to it.
         style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
+        style_scale: How long the style image's longest side is, as a multiple of the content image's: larger than 1
+            for larger strokes, smaller for finer ones.  None leaves it as it is given.
+        color: "style" takes the style's colours.  "matching" gives the style image the content's colours first;
+            "luminance" repaints the luminance alone and keeps the content's chroma.
+        border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
+            outermost values again, which leaves no frame.  The offline network always replicates.
         source: Where the recipe is from.
         url: Where to read it.
         quirks: What surprises in it, one sentence each.
@@ -124,6 +133,9 @@ class Recipe:
     size: int = 512
     upscale: bool = False
     style_size: str = "own"
+    style_scale: float | None = None
+    color: str = "style"
+    border: str = "zeros"
     source: str = ""
     url: str = ""
     quirks: tuple[str, ...] = ()
@@ -141,6 +153,8 @@ class Recipe:
             ("preprocessing", self.preprocessing, VGG_PREPROCESSING),
             ("sizing", self.sizing, SIZINGS),
             ("style_size", self.style_size, STYLE_SIZES),
+            ("color", self.color, COLORS),
+            ("border", self.border, BORDERS),
         )
         weights = {
             "content_weight": self.content_weight,
@@ -152,9 +166,31 @@ class Recipe:
         for what, weight in weights.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"{what} is {weight}; a weight must be a finite number of at least 0.")
+        self._check_controls()
         for what, count in (("steps", self.steps), ("levels", self.levels), ("size", self.size)):
             if count < 1:
                 raise ValueError(f"{what} is {count}; expected at least 1.")
+
+    def _check_controls(self) -> None:
+        """Refuse controls that contradict each other."""
+        if self.style_scale is not None and not 0 < self.style_scale <= LARGEST_STYLE_SCALE:
+            raise ValueError(
+                f"style_scale is {self.style_scale}; expected more than 0 and at most {LARGEST_STYLE_SCALE}, or None."
+            )
+        contradictions = {
+            "style_scale with style_size='content', which squashes the style image to the content's size": (
+                self.style_scale is not None and self.style_size == "content"
+            ),
+            f"color={self.color!r} with style_weight=0: there is no style whose colours could be kept out": (
+                self.color != "style" and not self.style_weight
+            ),
+            "color='luminance' with content_weight=0: a texture has no content whose chroma could be kept": (
+                self.color == "luminance" and not self.content_weight
+            ),
+        }
+        for contradiction, holds in contradictions.items():
+            if holds:
+                raise ValueError(f"These make no sense together: {contradiction}. Leave one of them out.")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -206,17 +242,21 @@ class Recipe:
         content_image = load_image(content_image, size=wanted, name="the content image")
         if self.style_size == "content":
             return content_image, load_image(style, size=wanted, name="the style image")
-        return content_image, load_image(style, max_side=max(wanted), upscale=self.upscale, name="the style image")
+        side = round(max(wanted) * (self.style_scale or 1.0))
+        upscale = self.upscale or self.style_scale is not None
+        return content_image, load_image(style, max_side=side, upscale=upscale, name="the style image")
 
-    def objective(self, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: tf.Tensor) -> Objective:
+    def objective(self, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any) -> Objective:
         """Return what is to be minimised: a function from a picture to its `Losses`.
 
         Args:
             extractor: Returns the features of at least `layers`.
             content_image: float32 (1, height, width, 3), RGB in [0, 1].
-            style_image: The same; of the content image's size if `style_size` is "content".
+            style_image: The same; of the content image's size if `style_size` is "content".  Or several, as `stylize`
+                takes them.
         """
-        return Objective(self, extractor, find_targets(self, extractor, content_image, style_image))
+        styles = as_styles(style_image, content_image)
+        return Objective(self, extractor, find_targets(self, extractor, content_image, styles))
 
 
 FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))

@@ -6,8 +6,8 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf import __version__
+from nst_tf.color import luminance, match_colors, match_luminance, with_luminance
 from nst_tf.engine.checkpoints import (
     VERSION,
     Checkpoint,
@@ -39,6 +40,7 @@ from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES, Recipe, find_recipe
 from nst_tf.settings import changes_of, settings_text
+from nst_tf.styles import Style, as_styles
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
@@ -65,10 +67,11 @@ class Step:
     losses: Losses
     seconds: float
     _image: tf.Variable = field(repr=False)
+    _finished: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
 
     def image(self) -> tf.Tensor:
         """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
-        return tf.identity(self._image)
+        return self._finished(self._image)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Result:
 
 def stylize(
     content_image: tf.Tensor,
-    style_image: tf.Tensor,
+    style_image: tf.Tensor | Style | Sequence[tf.Tensor | Style],
     *,
     recipe: str | Recipe = "studio",
     features: str | os.PathLike | FeatureExtractor = "auto",
@@ -125,7 +128,8 @@ def stylize(
 
     Args:
         content_image: float32 (1, height, width, 3), RGB in [0, 1]; what `load_image` returns.
-        style_image: The same, of any size.
+        style_image: The same, of any size.  Or several of them, which are blended in equal parts; or `Style`s, which
+            have weights, and masks that say where each is wanted.
         recipe: Name of a recipe, or a `Recipe`.
         features: "auto" (VGG19 with ImageNet weights from the cache, else downloaded, else offline with a warning),
             "vgg19", "vgg16", "offline" (learned from the two pictures in seconds), the path of a Keras weights file of
@@ -149,15 +153,17 @@ def stylize(
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
             one seed are always equal.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
-        **changes: Fields of the recipe to change for this run, such as `start="noise"` or `style_weight=3.0`.
+        **changes: Fields of the recipe to change for this run, such as `start="noise"`, `style_weight=3.0`,
+            `color="luminance"` or `style_scale=1.5`.
 
     Returns:
         The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
         returns the best picture until then, with `status="interrupted"`.
 
     Raises:
-        ValueError: If a picture breaks the pixel contract, a name or number is not one that can be meant, a checkpoint
-            is damaged or of another run, or the loss was never a number.
+        ValueError: If a picture breaks the pixel contract, a name or number is not one that can be meant, a mask does
+            not fit its picture, two controls contradict each other, a checkpoint is damaged or of another run, or the
+            loss was never a number.
 
     Reference:
         Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
@@ -169,8 +175,10 @@ def stylize(
     begun = time.perf_counter()
     recipe = find_recipe(recipe).changed(**changes)
     check_image(content_image, "content image")
-    check_image(style_image, "style image")
-    content_image, style_image = tf.convert_to_tensor(content_image), tf.convert_to_tensor(style_image)
+    content_image = tf.convert_to_tensor(content_image)
+    given = as_styles(style_image, content_image)
+    if given[0].content_mask is not None and not recipe.style_weight:
+        raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
     earlier = read_checkpoint(resume) if resume else None
     if solver not in SOLVERS:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
@@ -184,20 +192,24 @@ def stylize(
     if tile is not None and tile < SMALLEST_TILE:
         raise ValueError(f"tile is {tile}; expected at least {SMALLEST_TILE} pixels, or None.")
     chosen = choose_precision(this_device(), precision)
-    if recipe.style_size == "content":
-        style_image = _resized(style_image, content_image.shape[1:3])
-    extractor = find_features(features, recipe, content_image, style_image, seed=seed)
+    styles = tuple(_prepared(style, recipe, content_image) for style in given)
+    repainted = tf.image.grayscale_to_rgb(luminance(content_image)) if recipe.color == "luminance" else content_image
+    extractor = find_features(features, recipe, repainted, [style.image for style in styles], seed=seed)
     if precision == "auto" and not extractor.geometry:
         chosen = Precision("float32", f"{extractor.name} is used as it was given")
 
-    saver = _Saver(checkpoint or resume, recipe, extractor, content_image, style_image, solver, steps, seed)
-    progress = _Progress(steps, callback, begun)
-    run = _Run(recipe, extractor, content_image, style_image, solver, steps, levels, tile, chosen.name, progress, saver)
+    def finished(image: tf.Tensor) -> tf.Tensor:
+        return _finished(image, recipe, content_image, given)
+
+    inputs = _fingerprints(content_image, given)
+    saver = _Saver(checkpoint or resume, recipe, extractor, inputs, solver, steps, seed)
+    progress = _Progress(steps, callback, begun, finished)
+    run = _Run(recipe, extractor, repainted, styles, solver, steps, levels, tile, chosen.name, progress, saver)
     if earlier:
         saver.check(earlier, resume)
         run.go_on_from(earlier)
     else:
-        run.image = _start_image(recipe.start, content_image, style_image, seed)
+        run.image = _start_image(recipe.start, repainted, styles[0].image, seed)
     if deterministic:
         extractor.traced.clear()  # which operations were chosen is part of what was traced
         with deterministic_operations():
@@ -211,7 +223,7 @@ def stylize(
         extractor.traced.clear()
         extractor.kept.clear()
     return Result(
-        image=tf.clip_by_value(_resized(run.image, content_image.shape[1:3]), 0.0, 1.0),
+        image=tf.clip_by_value(finished(_resized(run.image, content_image.shape[1:3])), 0.0, 1.0),
         history=progress.history(),
         features=extractor.name,
         precision=run.precision,
@@ -230,17 +242,57 @@ def stylize(
             "precision": run.precision,
             "size": [int(side) for side in content_image.shape[1:3]],
             "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
-            "content": fingerprint(content_image.numpy()),
-            "style": fingerprint(style_image.numpy()),
+            **inputs,
         },
     )
+
+
+def _fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str, Any]:
+    """Return what tells these inputs from others, as JSON can hold it."""
+    masks = [mask for style in styles for mask in (style.content_mask, style.style_mask) if mask is not None]
+    return {
+        "content": fingerprint(content_image.numpy()),
+        "style": fingerprint(*(style.image.numpy() for style in styles)),
+        "style_weights": [style.weight for style in styles],
+        "masks": fingerprint(*masks) if masks else None,
+    }
+
+
+def _prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
+    """Give a style picture the size and the colours that the recipe asks for."""
+    image, size = style.image, tuple(content_image.shape[1:3])
+    if recipe.style_size == "content":
+        image = _resized(image, size)
+    elif recipe.style_scale is not None:
+        scale = recipe.style_scale * max(size) / max(image.shape[1:3])
+        image = _resized(image, [max(MIN_SIDE, round(side * scale)) for side in image.shape[1:3]])
+    if recipe.color == "matching":
+        image = match_colors(image, content_image)
+    elif recipe.color == "luminance":
+        image = match_luminance(image, content_image)
+    return replace(style, image=image, style_mask=_mask_resized(style.style_mask, image.shape[1:3]))
+
+
+def _finished(image: tf.Tensor, recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
+    """Put the content's chroma back if asked to, and the content itself where no style is wanted."""
+    if recipe.color != "luminance" and styles[0].content_mask is None:
+        return tf.identity(image)
+    size = image.shape[1:3]
+    content = _resized(content_image, size)
+    if recipe.color == "luminance":
+        image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
+    if styles[0].content_mask is None:
+        return image
+    masks = [_mask_resized(style.content_mask, size) for style in styles]
+    covered = np.minimum(np.sum(masks, axis=0), 1.0)[np.newaxis, :, :, np.newaxis]
+    return covered * image + (1 - covered) * content
 
 
 def find_features(
     features: str | os.PathLike | FeatureExtractor,
     recipe: Recipe,
     content_image: tf.Tensor,
-    style_image: tf.Tensor,
+    style_image: tf.Tensor | Sequence[tf.Tensor],
     *,
     seed: int = 0,
 ) -> FeatureExtractor:
@@ -262,8 +314,11 @@ def find_features(
         # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
         relative = recipe.content_form == recipe.style_form == "relative"
         imitate = None if relative else recipe.preprocessing
-        return offline_features([content_image, style_image], recipe.layers, seed=seed, imitate=imitate)
-    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing}
+        pictures = [*style_image] if isinstance(style_image, Sequence) else [style_image]
+        if recipe.content_weight:
+            pictures = [content_image, *pictures]
+        return offline_features(pictures, recipe.layers, seed=seed, imitate=imitate)
+    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
     if features == "vgg19":
         return vgg19_features(recipe.layers, **options)
     if isinstance(features, str) and features.endswith(".h5"):
@@ -312,7 +367,7 @@ class _Run:
     recipe: Recipe
     extractor: FeatureExtractor
     content_image: tf.Tensor
-    style_image: tf.Tensor
+    styles: tuple[Style, ...]
     solver: str
     steps: int
     levels: int
@@ -376,16 +431,18 @@ class _Run:
 
     def _descend_level(self, level: int, scale: float) -> tf.Tensor:
         """Take the steps of one size, and return the losses of its last picture; what could not be taken is left."""
-        content_image, style_image = (_scaled(picture, scale) for picture in (self.content_image, self.style_image))
+        content_image = _scaled(self.content_image, scale)
         size = content_image.shape[1:3]
-        larger = max(size, style_image.shape[1:3], key=np.prod)
+        styles = [_style_scaled(style, scale, size) for style in self.styles]
+        largest_style = max((style.image.shape[1:3] for style in styles), key=np.prod)
+        larger = max(size, largest_style, key=np.prod)
         tile = self.tile or _tile_that_fits(self.extractor, self.recipe, self.precision, self.solver, larger)
         kind = _Kind(self.solver, self.recipe, self.precision, tile, tuple(content_image.shape))
         with _lent(kind, self.extractor, content_image) as (evaluation, solver):
-            if tile and max(style_image.shape[1:3]) > tile and isinstance(evaluation, WholePicture):
-                targets = Tiles(evaluation.objective, tile).targets(content_image, style_image)
+            if tile and max(largest_style) > tile and isinstance(evaluation, WholePicture):
+                targets = Tiles(evaluation.objective, tile).targets(content_image, styles)
             else:
-                targets = evaluation.targets(content_image, style_image)
+                targets = evaluation.targets(content_image, styles)
             solver.start(_resized(self.image, size), self.left)
             if self.resumed:
                 self._restore(solver)
@@ -429,15 +486,23 @@ class _Run:
 class _Saver:
     """Writes checkpoints of a run, and reads those of the same run."""
 
-    def __init__(self, path, recipe, extractor, content_image, style_image, solver: str, steps: int, seed: int):
+    def __init__(
+        self,
+        path: str | os.PathLike | None,
+        recipe: Recipe,
+        extractor: FeatureExtractor,
+        inputs: dict[str, Any],
+        solver: str,
+        steps: int,
+        seed: int,
+    ):
         self._path = path
         self._pacer = Pacer()
         if path:
             check_writable(path)
             self._settings = {
                 "version": str(VERSION),
-                "content": fingerprint(content_image.numpy()),
-                "style": fingerprint(style_image.numpy()),
+                **{name: str(value) for name, value in inputs.items()},
                 "recipe": repr(recipe),
                 "network": _network_text(extractor),
                 "solver": solver,
@@ -481,10 +546,17 @@ def _network_text(extractor: FeatureExtractor) -> str:
 class _Progress:
     """Counts the steps of a run over all its sizes, keeps their losses, and tells the callback."""
 
-    def __init__(self, steps: int, callback: Callable[[Step], None] | None, begun: float):
+    def __init__(
+        self,
+        steps: int,
+        callback: Callable[[Step], None] | None,
+        begun: float,
+        finished: Callable[[tf.Tensor], tf.Tensor],
+    ):
         self._steps = steps
         self._callback = callback
         self._begun = begun
+        self._finished = finished
         self._losses: list[np.ndarray] = []
         self.step = 0
 
@@ -502,7 +574,7 @@ class _Progress:
         self.step += len(losses)
         if self._callback:
             latest = Losses(*(float(loss) for loss in losses[-1]))
-            self._callback(Step(self.step, self._steps, latest, self.seconds(), image))
+            self._callback(Step(self.step, self._steps, latest, self.seconds(), image, self._finished))
 
     def add_final(self, losses: np.ndarray) -> None:
         self._losses.append(losses[np.newaxis])
@@ -621,6 +693,22 @@ def _start_image(start: str, content_image: tf.Tensor, style_image: tf.Tensor, s
 def _scaled(image: tf.Tensor, scale: float) -> tf.Tensor:
     height, width = image.shape[1:3]
     return _resized(image, (max(MIN_SIDE, round(height * scale)), max(MIN_SIDE, round(width * scale))))
+
+
+def _style_scaled(style: Style, scale: float, size: tuple[int, int]) -> Style:
+    """Return a style for a content image of another size."""
+    image = _scaled(style.image, scale)
+    content_mask, style_mask = (
+        _mask_resized(style.content_mask, size),
+        _mask_resized(style.style_mask, image.shape[1:3]),
+    )
+    return replace(style, image=image, content_mask=content_mask, style_mask=style_mask)
+
+
+def _mask_resized(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+    if mask is None or mask.shape == tuple(size):
+        return mask
+    return np.clip(tf.image.resize(mask[:, :, np.newaxis], size, antialias=True).numpy()[:, :, 0], 0.0, 1.0)
 
 
 def _resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:

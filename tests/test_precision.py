@@ -19,6 +19,7 @@ from nst_tf.features import FeatureExtractor, keras_features, preprocess, vgg19_
 from nst_tf.objective import Objective
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
+from nst_tf.styles import as_styles
 from nst_tf.transfer import stylize
 
 PICTURES = Path(__file__).parent.parent / "images"
@@ -76,7 +77,7 @@ def vgg():
 
 def losses_and_gradient(extractor, recipe, pair, image, *, scaled=False):
     evaluation = WholePicture(Objective(recipe, extractor), scaled=scaled)
-    losses, gradient = evaluation.losses_and_gradient(image, evaluation.targets(*pair))
+    losses, gradient = evaluation.losses_and_gradient(image, evaluation.targets(pair[0], as_styles(pair[1], pair[0])))
     return float(losses.total), gradient.numpy().ravel()
 
 

@@ -9,6 +9,7 @@ from nst_tf.features import keras_features, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
+from nst_tf.styles import as_styles
 from nst_tf.transfer import stylize
 
 TO_BLOCK_3 = {
@@ -49,8 +50,12 @@ def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, nam
         extractor = offline_features(odd_pair, recipe.layers)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
-    targets = whole.targets(*odd_pair)
-    for one, other in zip(tf.nest.flatten(targets), tf.nest.flatten(tiles.targets(*odd_pair)), strict=True):
+    targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
+    for one, other in zip(
+        tf.nest.flatten(targets),
+        tf.nest.flatten(tiles.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))),
+        strict=True,
+    ):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
     losses, gradient = whole.losses_and_gradient(image, targets)
     plain = plain_gradient(recipe, extractor, image, targets)
@@ -75,7 +80,7 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
     extractor = offline_features(odd_pair, recipe.layers)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
-    targets = whole.targets(*odd_pair)
+    targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
     _, gradient = whole.losses_and_gradient(image, targets)
     np.testing.assert_allclose(gradient, plain_gradient(recipe, extractor, image, targets), rtol=1e-4, atol=1e-4)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)

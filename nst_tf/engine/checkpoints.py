@@ -19,7 +19,7 @@ import numpy as np
 
 from nst_tf.engine.files import written_whole
 
-VERSION = 1
+VERSION = 2
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
@@ -29,6 +29,8 @@ DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zl
 NAMES = {
     "content": "the content image",
     "style": "the style image",
+    "style_weights": "the weights of the styles",
+    "masks": "the masks",
     "recipe": "the recipe",
     "network": "the network",
     "solver": "the solver",

@@ -9,15 +9,29 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor
-from nst_tf.losses import content_scale, float32_at_least
-from nst_tf.objective import Losses, Objective, Sums, Targets, find_targets
+from nst_tf.losses import float32_at_least, gram_matrix
+from nst_tf.objective import (
+    SMALLEST_COVER,
+    Losses,
+    Objective,
+    Sums,
+    Targets,
+    find_targets,
+    in_regions,
+    mask_at,
+    targets_of,
+    weighted_content_layers,
+    weighted_style_layers,
+)
+from nst_tf.styles import Style
 
 # The largest entry of a gradient before it goes back through a network in float16, whose numbers end at 65504 and
 # lose their digits below 6e-5.
@@ -38,9 +52,9 @@ class WholePicture:
         self.objective = objective
         self._scaled = scaled
 
-    def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
+    def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
         """Return what pictures are compared with."""
-        return find_targets(self.objective.recipe, self.objective.extractor, content_image, style_image)
+        return find_targets(self.objective.recipe, self.objective.extractor, content_image, styles)
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
@@ -51,7 +65,7 @@ class WholePicture:
         objective = self.objective
 
         def of_features(features: dict[str, tf.Tensor]) -> Losses:
-            return objective.weigh(objective.sums(features, targets.content), image, targets)
+            return objective.weigh(objective.sums(features, targets.content, targets.masks()), image, targets)
 
         return _value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
 
@@ -79,37 +93,43 @@ class Tiles:
         self._objective = objective
         self._tile = tile
         self._scaled = scaled
-        self._content_and_grams = _traced(self._trace_targets)
+        self._content = _traced(self._trace_content)
+        self._grams = _traced(self._trace_grams)
         self._sums = _traced(self._trace_sums)
         self._weigh = _traced(self._trace_weigh)
         self._gradient = _traced(self._trace_gradient)
 
-    def targets(self, content_image: tf.Tensor, style_image: tf.Tensor) -> Targets:
+    def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
         """Return what pictures are compared with."""
         recipe, extractor = self._objective.recipe, self._objective.extractor
-        content: dict[str, tf.Variable] = {}
+        variables: dict[str, tf.Variable] = {}
         for tile, crop in self._tiles(content_image):
-            features, _, _ = self._content_and_grams(crop, tile.window())
-            for layer, part in features.items():
+            for layer, part in self._content(crop, tile.window()).items():
                 stride = extractor.geometry[layer].stride
-                if layer not in content:
+                if layer not in variables:
                     height, width = (side // stride for side in content_image.shape[1:3])
-                    content[layer] = tf.Variable(tf.zeros((1, height, width, part.shape[-1]), part.dtype))
+                    variables[layer] = tf.Variable(tf.zeros((1, height, width, part.shape[-1]), part.dtype))
                 rows, columns = tile.own(stride)
-                content[layer][:, rows, columns, :].assign(part)
-        style: dict[str, tf.Tensor] = {}
-        positions: dict[str, float] = {}
-        for tile, crop in self._tiles(style_image):
-            _, grams, counts = self._content_and_grams(crop, tile.window())
-            for layer, gram in grams.items():
-                style[layer] = style.get(layer, 0.0) + gram
-                positions[layer] = positions.get(layer, 0.0) + counts[layer]
-        fixed = {layer: variable.read_value() for layer, variable in content.items()}
-        return Targets(
-            content=fixed,
-            content_scales={layer: content_scale(target, form=recipe.content_form) for layer, target in fixed.items()},
-            style={layer: gram / positions[layer] for layer, gram in style.items()},
-        )
+                variables[layer][:, rows, columns, :].assign(part)
+        content = {layer: variable.read_value() for layer, variable in variables.items()}
+        sizes = self._sizes(content_image)
+        return targets_of(recipe, content, styles, [self._style_grams(style) for style in styles], sizes)
+
+    def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
+        """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
+        mask = np.ones(style.image.shape[1:3], np.float32) if style.style_mask is None else style.style_mask
+        masks = {layer: mask_at(mask, size) for layer, size in self._sizes(style.image).items()}
+        total: dict[str, tf.Tensor] = {}
+        for tile, crop in self._tiles(style.image):
+            for layer, gram in self._grams(crop, tile.window(), masks).items():
+                total[layer] = total.get(layer, 0.0) + gram
+        return {layer: gram / tf.maximum(tf.reduce_sum(masks[layer]), SMALLEST_COVER) for layer, gram in total.items()}
+
+    def _sizes(self, image: tf.Tensor) -> dict[str, tuple[int, int]]:
+        """Return (height, width) of a picture's features, by style layer."""
+        recipe, extractor = self._objective.recipe, self._objective.extractor
+        strides = {layer: extractor.geometry[layer].stride for layer in weighted_style_layers(recipe, extractor)}
+        return {layer: tuple(side // stride for side in image.shape[1:3]) for layer, stride in strides.items()}
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
@@ -122,7 +142,7 @@ class Tiles:
         losses, derivatives, direct = self._weigh(self._add_up(image, targets), image, targets)
         gradient = tf.Variable(direct)
         for tile, crop in self._tiles(image):
-            part = self._gradient(crop, tile.window(), targets.content, derivatives)
+            part = self._gradient(crop, tile.window(), targets.content, targets.masks(), derivatives)
             rows, columns = tile.seen()
             seen = gradient[:, rows, columns, :]
             seen.assign(seen + part)
@@ -141,18 +161,24 @@ class Tiles:
     def _add_up(self, image: tf.Tensor, targets: Targets) -> Sums:
         total = None
         for tile, crop in self._tiles(image):
-            sums = self._sums(crop, tile.window(), targets.content)
+            sums = self._sums(crop, tile.window(), targets.content, targets.masks())
             total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
         return total
 
-    def _trace_targets(self, crop: tf.Tensor, window: tf.Tensor) -> tuple[dict, dict, dict]:
+    def _trace_content(self, crop: tf.Tensor, window: tf.Tensor) -> dict[str, tf.Tensor]:
         features = self._own(self._objective.extractor(crop), window)
-        content = {layer: features[layer] for layer in self._objective.recipe.content_layers}
-        sums = self._objective.sums(features, content)
-        return content, sums.grams, sums.positions
+        return {layer: features[layer] for layer in weighted_content_layers(self._objective.recipe)}
 
-    def _trace_sums(self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor]) -> Sums:
-        return self._sums_of_features(self._objective.extractor(crop), window, content)
+    def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        features = self._own(self._objective.extractor(crop), window)
+        own_masks = self._own(masks, _in_picture(window))
+        guided = {layer: in_regions(features[layer], mask) for layer, mask in own_masks.items()}
+        return {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
+
+    def _trace_sums(
+        self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]
+    ) -> Sums:
+        return self._sums_of_features(self._objective.extractor(crop), window, content, masks)
 
     def _trace_weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> tuple[Losses, Sums, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -162,18 +188,24 @@ class Tiles:
         return losses, derivatives, direct
 
     def _trace_gradient(
-        self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor], derivatives: Sums
+        self,
+        crop: tf.Tensor,
+        window: tf.Tensor,
+        content: dict[str, tf.Tensor],
+        masks: dict[str, tf.Tensor],
+        derivatives: Sums,
     ) -> tf.Tensor:
         def of_features(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor]:
-            sums = self._sums_of_features(features, window, content)
+            sums = self._sums_of_features(features, window, content, masks)
             products = tf.nest.map_structure(lambda one, other: tf.reduce_sum(one * other), sums, derivatives)
             return (tf.add_n(tf.nest.flatten(products)),)
 
         return _value_and_gradient(of_features, self._objective.extractor, crop, scaled=self._scaled)[1]
 
-    def _sums_of_features(self, features: dict[str, tf.Tensor], window: tf.Tensor, content: dict) -> Sums:
-        in_picture = window[:4] + tf.repeat(window[4:], 2)
-        return self._objective.sums(self._own(features, window), self._own(content, in_picture))
+    def _sums_of_features(self, features: dict, window: tf.Tensor, content: dict, masks: dict) -> Sums:
+        in_picture = _in_picture(window)
+        own_content, own_masks = self._own(content, in_picture), self._own(masks, in_picture)
+        return self._objective.sums(self._own(features, window), own_content, own_masks)
 
     def _own(self, features: dict[str, tf.Tensor], window: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the features at the positions of a window given in pixels: top, bottom, left, right."""
@@ -188,6 +220,11 @@ class Tiles:
 def _traced(function: Callable) -> Callable:
     # There is no condition on a tensor in them that AutoGraph would have to convert, and looking for one takes long.
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
+
+
+def _in_picture(window: tf.Tensor) -> tf.Tensor:
+    """Return top, bottom, left and right of a tile in the whole picture, from its `window`."""
+    return window[:4] + tf.repeat(window[4:], 2)
 
 
 class Span(NamedTuple):

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, preprocess
+from nst_tf.features import FeatureExtractor, ReplicateBorder, preprocess
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
@@ -197,15 +197,15 @@ def can_be_rescaled(model: keras.Model) -> bool:
 def _homogeneous_chain(model: keras.Model) -> list[keras.Layer]:
     """Return what a model does to its input, step by step, if every step commutes with a positive factor."""
     activations = (keras.activations.relu, keras.activations.linear)
-    poolings = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+    others = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
     chain = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
     for step in chain:
         convolution = isinstance(step, keras.layers.Conv2D) and step.activation in activations
-        if not convolution and not isinstance(step, poolings):
+        if not convolution and not isinstance(step, others):
             raise ValueError(f"{step.name} of {model.name} does not commute with a factor, so float16 may overflow.")
     return chain
 
 
 def _is_converted(layer: keras.Operation) -> bool:
-    kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+    kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
     return isinstance(layer, kinds) and layer.input.shape[-1] > FEW_CHANNELS

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.styles import as_styles
 
 start_tensorflow()
 
@@ -253,7 +254,7 @@ def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, conte
     from nst_tf.transfer import _Kind, _make
 
     evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
-    targets = evaluation.targets(content, style)
+    targets = evaluation.targets(content, as_styles(style, content))
     solver.start(content, 1000)
     one = tf.constant(1)
     return lambda: solver.advance(targets, one).numpy()
@@ -410,7 +411,8 @@ def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *,
 
     evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
     judge = WholePicture(Objective(recipe, extractor))
-    targets, judged_targets = evaluation.targets(content, style), judge.targets(content, style)
+    styles = as_styles(style, content)
+    targets, judged_targets = evaluation.targets(content, styles), judge.targets(content, styles)
     solver.start(_start_image(recipe.start, content, style, 0), most)
     for step in range(1, most + 1):
         latest = float(solver.advance(targets, tf.constant(1))[0, 0])

@@ -1,0 +1,114 @@
+"""Keeping the content image's colours, in the two ways of Gatys et al. 2016.
+
+Either the style picture is given the content's colours before the run (`match_colors`), or only the luminance is
+repainted and the content's chroma is put back after it (`match_luminance`, `with_luminance`).
+
+Reference:
+    Gatys, Bethge, Hertzmann, Shechtman: "Preserving Color in Neural Artistic Style Transfer", arXiv:1606.05897, 2016.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+METHODS = ("optimal_transport", "cholesky", "pca")
+# Added to the variance of each colour channel, so that a grey or single-coloured picture can be matched too: about
+# one level of an 8-bit picture.
+SMALLEST_VARIANCE = 1e-5
+
+
+def match_colors(image: tf.Tensor, reference: tf.Tensor, *, method: str = "optimal_transport") -> tf.Tensor:
+    """Give a picture the mean colour and the colour covariance of another.
+
+    Every colour x becomes A (x − μ) + μ', where μ is the picture's mean and A makes its covariance Σ the other's, Σ':
+    A Σ Aᵀ = Σ'.  Many matrices do; they differ by a rotation of the colours.
+
+    Args:
+        image: The picture whose colours are moved, as a rule the style image; float32 (1, height, width, 3).
+        reference: The picture whose colours it is given, of any size.
+        method: Which A:
+
+            - `"optimal_transport"`: Σ^−½ (Σ^½ Σ' Σ^½)^½ Σ^−½, the only symmetric positive one; no other moves the
+              colours less in the mean square, so none swaps hues that need not be swapped.  Choose this.
+            - `"pca"`: Σ'^½ Σ^−½; nearly the same for similar pictures, but it may turn hues where they are not.
+            - `"cholesky"`: L' L⁻¹ of the Cholesky factors; the cheapest, and it depends on the order of the channels:
+              red decides over green, green over blue.
+
+    Returns:
+        float32, of the picture's shape.  Some values may leave [0, 1]; a network does not mind.
+
+    Raises:
+        ValueError: If the method is unknown.
+
+    Reference:
+        Gatys et al. 2016, section 3.1, for the linear map, Cholesky and PCA (there "image analogies"); for the optimal
+        transport between Gaussians: Pitié, Kokaram, "The linear Monge-Kantorovitch linear colour mapping for
+        example-based colour transfer", CVMP 2007.
+    """
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}; expected one of {', '.join(METHODS)}.")
+    colors, wanted = (np.asarray(picture, np.float64).reshape(-1, 3) for picture in (image, reference))
+    covariance, target = (np.cov(rows.T, bias=True) + SMALLEST_VARIANCE * np.eye(3) for rows in (colors, wanted))
+    if method == "cholesky":
+        transform = np.linalg.cholesky(target) @ np.linalg.inv(np.linalg.cholesky(covariance))
+    elif method == "pca":
+        transform = _power(target, 1 / 2) @ _power(covariance, -1 / 2)
+    else:
+        root, inverse_root = _power(covariance, 1 / 2), _power(covariance, -1 / 2)
+        transform = inverse_root @ _power(root @ target @ root, 1 / 2) @ inverse_root
+    moved = (colors - colors.mean(axis=0)) @ transform.T + wanted.mean(axis=0)
+    return tf.constant(moved.reshape(image.shape), tf.float32)
+
+
+def luminance(image: tf.Tensor) -> tf.Tensor:
+    """Return how bright each pixel is: 0.299 R + 0.587 G + 0.114 B, float32 (1, height, width, 1)."""
+    return tf.image.rgb_to_grayscale(image)
+
+
+def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return a grey picture whose luminance has the mean and the standard deviation of another picture's.
+
+    Args:
+        image: As a rule the style image; float32 (1, height, width, 3).
+        reference: The picture whose luminance is matched, of any size.
+
+    Returns:
+        float32 (1, height, width, 3), three equal channels; some values may leave [0, 1].
+
+    Reference:
+        Gatys et al. 2016, section 3.2: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
+    """
+    own, wanted = luminance(image), luminance(reference)
+    # A style picture of one grey has nothing to stretch.
+    scale = tf.math.reduce_std(wanted) / tf.maximum(tf.math.reduce_std(own), SMALLEST_VARIANCE**0.5)
+    matched = (own - tf.reduce_mean(own)) * scale + tf.reduce_mean(wanted)
+    return tf.image.grayscale_to_rgb(matched)
+
+
+def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
+    """Return a picture with its own chroma and another's luminance.
+
+    Adding the same to R, G and B changes the luminance alone.  Where the sum would leave [0, 1] less is added, so that
+    the chroma is kept exactly.
+
+    Args:
+        image: Whose chroma is kept, as a rule the content image; float32 (1, height, width, 3), RGB in [0, 1].
+        brightness: What it gets, float32 (1, height, width, 1).
+
+    Returns:
+        float32 (1, height, width, 3), RGB in [0, 1].
+
+    Reference:
+        Gatys et al. 2016, section 3.2.
+    """
+    added = brightness - luminance(image)
+    least = -tf.reduce_min(image, axis=-1, keepdims=True)
+    most = 1 - tf.reduce_max(image, axis=-1, keepdims=True)
+    return image + tf.clip_by_value(added, least, most)
+
+
+def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """Return a power of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values**exponent) @ vectors.T

@@ -1,0 +1,91 @@
+"""What a picture is repainted in: one style picture, a blend of several, or one for each region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.images import check_image
+from nst_tf.regions import check_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style picture, how much it counts, and where.
+
+    Args:
+        image: float32 (1, height, width, 3), RGB in [0, 1].
+        weight: Without masks, its share in the blend; the shares of all styles sum to one.  With masks, what the style
+            loss of its region is multiplied by.  If not given, equal shares, or 1.
+        content_mask: Which part of the content image it is for: float32 of that picture's (height, width), in [0, 1].
+            Either every style has one or none has; what no mask covers keeps the content.
+        style_mask: Which part of its own picture it is taken from; all of it if not given.
+
+    Example:
+        >>> styles = [Style(night, content_mask=sky), Style(mosaic, content_mask=ground)]
+        >>> result = stylize(content_image, styles, features="offline")
+    """
+
+    image: tf.Tensor = field(repr=False)
+    weight: float | None = None
+    content_mask: np.ndarray | None = field(default=None, repr=False)
+    style_mask: np.ndarray | None = field(default=None, repr=False)
+
+
+def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
+    """Return what `stylize` was given for a style as styles whose weights are known, without those of weight 0.
+
+    Args:
+        style_image: A picture, a `Style`, or a sequence of these.
+        content_image: The picture that content masks are for.
+
+    Raises:
+        ValueError: If there is no style, a picture breaks the pixel contract, a mask does not fit, the weights of a
+            blend do not sum to one, or some styles have a content mask and some have none.
+    """
+    # A list of pictures is a blend, an array or a tensor is one picture.
+    given = list(style_image) if isinstance(style_image, Sequence) else [style_image]
+    if not given:
+        raise ValueError("There is no style image.")
+    styles = [style if isinstance(style, Style) else Style(style) for style in given]
+    name = "style image" if len(styles) == 1 else "style image {}"
+    for number, style in enumerate(styles, 1):
+        check_image(style.image, name.format(number))
+    masked = [style.content_mask is not None for style in styles]
+    if any(masked) and not all(masked):
+        raise ValueError(
+            f"Style {masked.index(False) + 1} of {len(styles)} has no content mask, and others have one; give every "
+            "style a mask (nst_tf.rest_of(...) is what the others leave), or none."
+        )
+    default = 1.0 if any(masked) else 1.0 / len(styles)
+    weights = [default if style.weight is None else float(style.weight) for style in styles]
+    if not all(0 <= weight < float("inf") for weight in weights):
+        raise ValueError(f"The weights of the styles are {_listed(weights)}; each must be a number of at least 0.")
+    if not any(masked) and abs(sum(weights) - 1) > 1e-6:
+        raise ValueError(
+            f"The weights of the styles are {_listed(weights)}, which sum to {sum(weights):g}; those of a blend sum to "
+            "1. To make the style count for more, change style_weight."
+        )
+    checked = []
+    for number, (style, weight) in enumerate(zip(styles, weights, strict=True), 1):
+        masks = {
+            "content_mask": _checked(style.content_mask, content_image, f"content mask of style {number}"),
+            "style_mask": _checked(style.style_mask, style.image, f"style mask of style {number}"),
+        }
+        checked.append(replace(style, image=tf.convert_to_tensor(style.image), weight=weight, **masks))
+    used = tuple(style for style in checked if style.weight)
+    if not used:
+        raise ValueError("Every style has weight 0, so there is no style left; set style_weight=0 to leave style out.")
+    return used
+
+
+def _checked(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:
+    return None if mask is None else check_mask(mask, image, name)
+
+
+def _listed(weights: list[float]) -> str:
+    return ", ".join(f"{weight:g}" for weight in weights)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nst_tf.color import METHODS, luminance, match_colors, match_luminance, with_luminance
+from nst_tf.recipes import RECIPES
+from nst_tf.transfer import stylize
+
+YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+def moments(image):
+    colors = np.asarray(image, np.float64).reshape(-1, 3)
+    return colors.mean(axis=0), np.cov(colors.T, bias=True)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_matched_colours_have_the_mean_and_covariance_of_the_reference(pair, generator, method):
+    reference = tf.constant(generator.beta(2, 3, (1, 40, 40, 3)) * [1, 0.6, 0.3], tf.float32)
+    # The stripes hold two colours, and so no covariance of full rank; the content picture does.
+    for mine, wanted in zip(moments(match_colors(pair[0], reference, method=method)), moments(reference), strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-4)
+
+
+def test_optimal_transport_moves_colours_least(pair, generator):
+    reference = tf.constant(generator.beta(2, 3, (1, 40, 40, 3)) * [1, 0.6, 0.3], tf.float32)
+    moved = {
+        method: float(tf.reduce_mean((match_colors(pair[0], reference, method=method) - pair[0]) ** 2))
+        for method in METHODS
+    }
+    assert moved["optimal_transport"] <= min(moved.values()) + 1e-9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_grey_and_flat_pictures_can_be_matched(pair, method):
+    grey = tf.image.grayscale_to_rgb(luminance(pair[0]))
+    for image, reference in ((grey, pair[0]), (tf.fill((1, 40, 40, 3), 0.5), pair[0]), (pair[0], grey)):
+        assert np.isfinite(match_colors(image, reference, method=method)).all()
+        assert np.isfinite(match_luminance(image, reference)).all()
+
+
+def test_unknown_method_is_refused(pair):
+    with pytest.raises(ValueError, match="optimal_transport"):
+        match_colors(*pair, method="mystery")
+
+
+def test_matched_luminance_has_mean_and_deviation_of_the_reference(pair):
+    matched, wanted = luminance(match_luminance(pair[1], pair[0])), luminance(pair[0])
+    assert float(tf.reduce_mean(matched)) == pytest.approx(float(tf.reduce_mean(wanted)), abs=1e-4)
+    assert float(tf.math.reduce_std(matched)) == pytest.approx(float(tf.math.reduce_std(wanted)), abs=1e-4)
+
+
+def test_luminance_can_be_replaced_and_chroma_kept(pair, generator):
+    brightness = tf.constant(generator.uniform(size=(1, 48, 64, 1)), tf.float32)
+    joined = with_luminance(pair[0], brightness)
+    np.testing.assert_allclose((joined @ YIQ.T)[..., 1:], (pair[0] @ YIQ.T)[..., 1:], atol=1e-3)
+    assert np.min(joined) >= 0
+    assert np.max(joined) <= 1
+    inside = np.all((joined > 1e-3) & (joined < 1 - 1e-3), axis=-1)
+    assert inside.mean() > 0.3
+    np.testing.assert_allclose(luminance(joined)[inside], brightness[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"start": "noise"}, {"levels": 2}])
+def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
+    seen = []
+    content = tf.image.resize(pair[0], (72, 96)) if "levels" in options else pair[0]
+    result = stylize(
+        content,
+        pair[1],
+        features="offline",
+        steps=4,
+        color="luminance",
+        callback=lambda s: seen.append(s.image()),
+        **options,
+    )
+    np.testing.assert_allclose((result.image @ YIQ.T)[..., 1:], (content @ YIQ.T)[..., 1:], atol=1e-3)
+    assert np.abs(luminance(result.image) - luminance(content)).max() > 0.05
+    assert np.asarray(seen[-1]).std(axis=-1).max() > 0.05, "a callback sees grey"
+
+
+def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
+    options = {"features": "offline", "steps": 40, "style_weight": 50.0}
+    plain, matched = (moments(stylize(*pair, color=color, **options).image)[0] for color in ("style", "matching"))
+    content = moments(pair[0])[0]
+    assert np.abs(matched - content).max() < np.abs(plain - content).max()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"color": "matching", "style_weight": 0.0}, "no style whose colours"),
+        ({"color": "luminance", "content_weight": 0.0}, "a texture has no content"),
+        ({"style_scale": 2.0, "style_size": "content"}, "squashes the style image"),
+        ({"style_scale": 0.0}, "more than 0"),
+        ({"color": "sepia"}, "matching"),
+        ({"border": "mirror"}, "replicate"),
+    ],
+)
+def test_controls_that_contradict_each_other_are_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        RECIPES["studio"].changed(**changes)
+
+
+def test_style_scale_is_relative_to_the_content(pair):
+    from nst_tf.styles import Style
+    from nst_tf.transfer import _prepared
+
+    for scale, size in ((1.0, (64, 55)), (2.0, (128, 110)), (None, (56, 48))):
+        prepared = _prepared(Style(pair[1], 1.0), RECIPES["studio"].changed(style_scale=scale), pair[0])
+        assert tuple(prepared.image.shape[1:3]) == size

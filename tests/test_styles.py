@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nst_tf.features import vgg19_features
+from nst_tf.recipes import RECIPES
+from nst_tf.regions import load_mask, propose_regions, rest_of, soften
+from nst_tf.styles import Style, as_styles
+from nst_tf.transfer import stylize
+
+STUDIO = RECIPES["studio"]
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return vgg19_features(STUDIO.layers, weights=None)
+
+
+@pytest.fixture
+def left(pair):
+    mask = np.zeros(pair[0].shape[1:3], np.float32)
+    mask[:, :24] = 1
+    return mask
+
+
+@pytest.fixture
+def other(generator):
+    return tf.constant(generator.uniform(size=(1, 40, 50, 3)), tf.float32)
+
+
+def test_a_blend_with_weight_one_is_the_single_style_bit_for_bit(pair, other):
+    alone = stylize(*pair, features="offline", steps=3)
+    blend = [Style(pair[1], weight=1.0), Style(other, weight=0.0)]
+    np.testing.assert_array_equal(stylize(pair[0], blend, features="offline", steps=3).image, alone.image)
+
+
+def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, vgg):
+    blend = [Style(pair[1], weight=0.3), Style(other, weight=0.7)]
+    blended = STUDIO.objective(vgg, pair[0], blend).targets.style
+    alone = [STUDIO.objective(vgg, pair[0], style).targets.style for style in (pair[1], other)]
+    for layer, gram in blended.items():
+        np.testing.assert_allclose(gram, 0.3 * alone[0][layer] + 0.7 * alone[1][layer], rtol=1e-6, atol=1e-7)
+
+
+def test_pictures_in_a_list_are_blended_in_equal_parts(pair, other):
+    assert [style.weight for style in as_styles([pair[1], other], pair[0])] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
+    ones = np.ones(pair[0].shape[1:3], np.float32)
+    styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
+    image = pair[1][:, :48, :48]
+    plain, masked = (
+        STUDIO.objective(vgg, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
+    )
+    np.testing.assert_allclose(plain, masked, rtol=1e-6)
+    results = [stylize(pair[0], style, features=vgg, steps=3, tile=tile).image for style in (pair[1], styles)]
+    np.testing.assert_allclose(*results, atol=1e-6)
+
+
+def test_guided_gram_matrix_is_the_mean_over_the_region(pair, vgg, left):
+    recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
+    objective = recipe.objective(vgg, pair[0], Style(pair[1], content_mask=left))
+    sums = objective.sums(vgg(pair[0]), objective.targets.content, objective.targets.masks())
+    features = vgg(pair[0])["block1_conv1"].numpy().astype(np.float64)[0, :, :24].reshape(-1, 64)
+    expected = features.T @ features
+    np.testing.assert_allclose(sums.grams["block1_conv1"][0], expected, rtol=1e-4, atol=1e-4 * expected.max())
+    assert float(objective.targets.regions.weights["block1_conv1"][0]) == pytest.approx(24 / 64)
+
+
+def test_style_is_taken_from_its_mask_alone(pair, vgg):
+    half = np.zeros(pair[1].shape[1:3], np.float32)
+    half[:, 16:] = 1
+    changed = tf.concat([pair[1][:, :, :8] * 0, pair[1][:, :, 8:]], axis=2)
+    recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
+    targets = [
+        recipe.objective(vgg, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
+        for image in (pair[1], changed)
+    ]
+    np.testing.assert_array_equal(*targets)
+
+
+def test_style_has_no_gradient_beyond_what_a_masked_region_sees(pair, vgg, left):
+    recipe = STUDIO.changed(content_weight=0.0, style_layers={"block2_conv1": 1.0}, style_form="mean")
+    objective = recipe.objective(vgg, pair[0], Style(pair[1], content_mask=left))
+    image = tf.Variable(pair[0])
+    with tf.GradientTape() as tape:
+        loss = objective(image).style
+    gradient = np.abs(tape.gradient(loss, image).numpy()).max(axis=(0, 1, 3))
+    reach = 4  # block2_conv1 sees two pixels of block 1's convolutions and two of its own
+    assert (gradient[:24] > 0).all()
+    assert (gradient[24 + reach :] == 0).all()
+
+
+def test_what_no_mask_covers_keeps_the_content_exactly(pair, vgg, left):
+    result = stylize(pair[0], Style(pair[1], content_mask=left), features=vgg, steps=4, start="noise")
+    np.testing.assert_allclose(result.image[:, :, 24:], pair[0][:, :, 24:], atol=1e-6)
+    assert np.abs(result.image[:, :, :24] - pair[0][:, :, :24]).max() > 0.1
+
+
+def test_regions_have_styles_of_their_own(pair, other, vgg, left):
+    styles = [Style(pair[1], content_mask=left), Style(other, content_mask=rest_of(left))]
+    swapped = [Style(other, content_mask=left), Style(pair[1], content_mask=rest_of(left))]
+    first, second = (
+        stylize(pair[0], pictures, features=vgg, steps=30, style_weight=50).image for pictures in (styles, swapped)
+    )
+    # The stripes are blue and yellow, the noise is grey: blue and yellow differ where the stripes are wanted.
+    spread = [tf.math.reduce_std(image[..., 0] - image[..., 2], axis=1).numpy()[0] for image in (first, second)]
+    assert spread[0][:16].mean() > spread[1][:16].mean()
+    assert spread[0][40:].mean() < spread[1][40:].mean()
+
+
+def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, vgg, left):
+    from nst_tf.engine.gradient import Tiles, WholePicture
+    from nst_tf.objective import Objective
+
+    big = tf.image.resize(pair[0], (90, 130))
+    mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
+    styles = as_styles([Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))], big)
+    objective = Objective(STUDIO, vgg)
+    whole, tiles = WholePicture(objective), Tiles(objective, 64)
+    expected = whole.losses_and_gradient(big * 0.8, whole.targets(big, styles))
+    found = tiles.losses_and_gradient(big * 0.8, tiles.targets(big, styles))
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((48, 64), np.float32), "covers 0 pixels"),
+        (np.ones((50, 64), np.float32), r"load_mask\(..., size=\(48, 64\)\)"),
+        (np.full((48, 64), 255.0, np.float32), "in \\[0, 1\\]"),
+        (np.full((48, 64), np.nan, np.float32), "in \\[0, 1\\]"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused_with_the_reason(pair, mask, message):
+    with pytest.raises(ValueError, match=message):
+        stylize(pair[0], Style(pair[1], content_mask=mask), features="offline")
+
+
+def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
+    refused = {
+        "no style image": [],
+        "sum to 0.9": [Style(pair[1], weight=0.5), Style(pair[1], weight=0.4)],
+        "at least 0": [Style(pair[1], weight=1.5), Style(pair[1], weight=-0.5)],
+        "has no content mask": [Style(pair[1], content_mask=left), Style(pair[1])],
+        "every style has weight 0": [Style(pair[1], weight=0.0, content_mask=left)],
+    }
+    for message, styles in refused.items():
+        with pytest.raises(ValueError, match=f"(?i){message}"):
+            stylize(pair[0], styles, features="offline")
+    with pytest.raises(ValueError, match="masks with style_weight=0"):
+        stylize(pair[0], Style(pair[1], content_mask=left), features="offline", style_weight=0.0)
+
+
+def test_proposed_regions_find_what_differs_and_sum_to_one(generator):
+    image = np.full((1, 60, 80, 3), (0.2, 0.4, 0.9), np.float32)
+    image[:, 30:] = (0.1, 0.5, 0.1)
+    image += generator.normal(0, 0.02, image.shape).astype(np.float32)
+    masks = propose_regions(tf.constant(np.clip(image, 0, 1)), 2, softness=0.0)
+    np.testing.assert_allclose(masks.sum(axis=0), 1)
+    assert masks[0][:28].min() == 1
+    assert masks[1][32:].min() == 1
+    np.testing.assert_array_equal(masks, propose_regions(tf.constant(np.clip(image, 0, 1)), 2, softness=0.0))
+    soft = propose_regions(tf.constant(np.clip(image, 0, 1)), 2, softness=4.0)
+    assert 0.2 < soft[0][30, 40] < 0.8
+    with pytest.raises(ValueError, match="at least 2"):
+        propose_regions(tf.constant(image), 1)
+
+
+def test_masks_are_loaded_from_pictures_and_arrays(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.repeat([[0, 255]], 20, axis=0).astype(np.uint8)).resize((40, 40), 0).save(tmp_path / "mask.png")
+    mask = load_mask(tmp_path / "mask.png", size=(40, 60))
+    assert mask.shape == (40, 60)
+    assert mask[:, :25].max() < 0.01
+    assert mask[:, 35:].min() > 0.99
