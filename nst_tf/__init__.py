@@ -28,8 +28,10 @@ _HOMES = {
     "transfer": ("stylize", "find_features", "Result", "Step"),
     "engine.memory": ("estimate_memory",),
     "engine.precision": ("this_device", "choose_precision"),
+    "tools.special": ("texture", "reconstruct"),
+    "tools.sweep": ("sweep", "promote", "Axis"),
     "notebook": ("set_up_notebook", "in_colab"),
-    "display": ("show_images", "plot_history", "timelapse"),
+    "display": ("show_images", "plot_history", "contact_sheet", "timelapse"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -215,16 +215,17 @@ class Recipe:
 
         return explain(self, plain=plain)
 
-    def load_images(self, content: Any, style: Any, *, size: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Load the two pictures at the sizes the recipe's source gives them.
+    def load_images(self, content: Any, style: Any, *, size: int | None = None) -> tuple[tf.Tensor, Any]:
+        """Load the pictures at the sizes the recipe's source gives them.
 
         Args:
             content: Anything that `load_image` takes.
-            style: The same.
+            style: The same, or a list of such.
             size: Instead of the recipe's own.
 
         Returns:
-            The content and the style image, float32 (1, height, width, 3), RGB in [0, 1].
+            The content and the style image, float32 (1, height, width, 3), RGB in [0, 1]; a list of style images if a
+            list was given.
 
         Raises:
             ValueError: As `load_image`.
@@ -240,11 +241,16 @@ class Recipe:
             side = height if self.sizing == "rows" else min(height, width)
             wanted = _scaled_size(height, width, size / side, upscale=self.upscale)
         content_image = load_image(content_image, size=wanted, name="the content image")
+        if isinstance(style, (list, tuple)):
+            return content_image, [self._load_style(one, wanted) for one in style]
+        return content_image, self._load_style(style, wanted)
+
+    def _load_style(self, style: Any, content_size: tuple[int, int]) -> tf.Tensor:
         if self.style_size == "content":
-            return content_image, load_image(style, size=wanted, name="the style image")
-        side = round(max(wanted) * (self.style_scale or 1.0))
+            return load_image(style, size=content_size, name="the style image")
+        side = round(max(content_size) * (self.style_scale or 1.0))
         upscale = self.upscale or self.style_scale is not None
-        return content_image, load_image(style, max_side=side, upscale=upscale, name="the style image")
+        return load_image(style, max_side=side, upscale=upscale, name="the style image")
 
     def objective(self, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any) -> Objective:
         """Return what is to be minimised: a function from a picture to its `Losses`.
@@ -268,6 +274,7 @@ STUDIO = Recipe(
     style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
     content_weight=1.0,
     style_weight=5.0,
+    border="replicate",
     source="this project",
     quirks=(
         "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "

@@ -192,8 +192,7 @@ def stylize(
     if tile is not None and tile < SMALLEST_TILE:
         raise ValueError(f"tile is {tile}; expected at least {SMALLEST_TILE} pixels, or None.")
     chosen = choose_precision(this_device(), precision)
-    styles = tuple(_prepared(style, recipe, content_image) for style in given)
-    repainted = tf.image.grayscale_to_rgb(luminance(content_image)) if recipe.color == "luminance" else content_image
+    repainted, styles = prepared(recipe, content_image, given)
     extractor = find_features(features, recipe, repainted, [style.image for style in styles], seed=seed)
     if precision == "auto" and not extractor.geometry:
         chosen = Precision("float32", f"{extractor.name} is used as it was given")
@@ -258,8 +257,15 @@ def _fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str
     }
 
 
+def prepared(recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style]) -> tuple[tf.Tensor, tuple[Style, ...]]:
+    """Return the content image and the styles as the network is to see them, in the recipe's sizes and colours."""
+    sized = tuple(_prepared(style, recipe, content_image) for style in styles)
+    if recipe.color == "luminance":
+        return tf.image.grayscale_to_rgb(luminance(content_image)), sized
+    return content_image, sized
+
+
 def _prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
-    """Give a style picture the size and the colours that the recipe asks for."""
     image, size = style.image, tuple(content_image.shape[1:3])
     if recipe.style_size == "content":
         image = _resized(image, size)

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nst_tf.display import plot_history, show_images, timelapse
+from nst_tf.display import contact_sheet, plot_history, show_images, timelapse
 
 
 def test_show_images_draws_every_picture_under_its_caption(pair):
@@ -43,7 +43,32 @@ def test_timelapse_brings_pictures_of_all_sizes_to_one(pair, tmp_path):
 
 
 def test_timelapse_refuses_other_formats_and_no_pictures(pair, tmp_path):
-    with pytest.raises(ValueError, match="GIF"):
+    with pytest.raises(ValueError, match="gif"):
         timelapse([pair[0]], tmp_path / "x.mp4")
     with pytest.raises(ValueError, match="no picture"):
         timelapse([], tmp_path / "x.gif")
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_timelapse_stays_under_its_limit_and_may_show_the_curve(tmp_path, generator, suffix):
+    frames = [generator.uniform(size=(1, 96, 128, 3)).astype(np.float32) for _ in range(12)]
+    history = {"total": np.geomspace(10, 1, 13)}
+    free = timelapse(frames, tmp_path / f"free{suffix}")
+    limit = free.stat().st_size / 2e6
+    small = timelapse(frames, tmp_path / f"small{suffix}", max_megabytes=limit)
+    assert small.stat().st_size <= 1e6 * limit
+    with_curve = timelapse(frames, tmp_path / f"curve{suffix}", history=history)
+    plain, drawn = (np.asarray(Image.open(path).convert("RGB"), float) for path in (free, with_curve))
+    changed = np.abs(drawn - plain).mean(axis=-1)
+    assert changed[80:90, 10:30].mean() > 40, "no inset in the lower left corner"
+    assert changed[:40].mean() < 12
+    with pytest.raises(ValueError, match="allow more"):
+        timelapse(frames, tmp_path / f"none{suffix}", max_megabytes=1e-5)
+    assert not (tmp_path / f"none{suffix}").exists()
+
+
+def test_contact_sheet_names_rows_and_columns(generator):
+    pictures = generator.uniform(size=(2, 3, 1, 20, 30, 3)).astype(np.float32)
+    figure = contact_sheet(pictures, rows=("style_weight", ["1", "5"]), columns=("seed", ["0", "1", "2"]))
+    words = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
+    assert {"style_weight", "seed", "1", "5", "0", "2"} <= words

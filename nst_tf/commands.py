@@ -1,0 +1,353 @@
+"""What the commands of the command line do; `nst_tf.__main__` reads the command line itself."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from nst_tf.styles import Style
+    from nst_tf.transfer import Result, Step
+
+DONE, PROBLEM_FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DEFAULTS = {"recipe": "studio", "features": "auto", "solver": "fast", "seed": 0, "steps": None}
+# Of a time-lapse, kept while the run goes on: a long one would otherwise fill the memory with pictures.
+MOST_FRAMES = 80
+FRAME_SIDE = 320
+REST = "rest"
+
+
+def stylize(options: argparse.Namespace) -> int:
+    """Repaint a picture."""
+    begun = time.monotonic()
+    # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
+    from nst_tf.images import read_pixels
+    from nst_tf.settings import settings_of
+
+    _check_outputs(options)
+    content, *styles = (read_pixels(path) for path in (options.content, *options.style))
+    _check_masks(options)
+    like = settings_of(options.like) if options.like else {}
+
+    _start_tensorflow()
+    from nst_tf import transfer
+    from nst_tf.recipes import changed_by_json, find_recipe, size_of
+
+    for name, default in DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, like.get(name, default))
+    recipe = find_recipe(options.recipe)
+    if like.get("recipe") == recipe.name:
+        recipe = changed_by_json(recipe, like.get("changes", {}))
+    recipe = recipe.changed(**_changes(options))
+    if like and options.size is None:
+        options.size = size_of(recipe, *like["size"])
+    if like and options.features == like["features"] not in transfer.FEATURES:
+        raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
+    if options.style_weights is None and len(like.get("style_weights", [])) == len(styles):
+        options.style_weights = like["style_weights"]
+    content_image, style_images = recipe.load_images(content, styles, size=options.size)
+    watcher = _Watcher(keeps_images=bool(options.timelapse))
+    result = transfer.stylize(
+        content_image,
+        _styles(options, content_image, style_images),
+        recipe=recipe,
+        features=options.features,
+        solver=options.solver,
+        steps=options.steps,
+        seed=options.seed,
+        precision=options.precision,
+        tile=options.tile,
+        checkpoint=options.checkpoint,
+        resume=options.resume,
+        deterministic=options.deterministic,
+        callback=watcher,
+    )
+    differing = [name for name in ("content", "style", "masks") if like and like.get(name) != result.settings[name]]
+    note = (
+        f"Note: {options.like} was made of other pictures or masks, or of these at another size." if differing else ""
+    )
+    return _end(result, watcher, options, begun, note)
+
+
+def texture(options: argparse.Namespace) -> int:
+    """Make a texture of a style."""
+    begun = time.monotonic()
+    from nst_tf.images import read_pixels
+
+    _check_outputs(options)
+    pixels = read_pixels(options.style)
+    _start_tensorflow()
+    from nst_tf.images import load_image
+    from nst_tf.tools import special
+
+    width, height = options.size
+    watcher = _Watcher(keeps_images=bool(options.timelapse))
+    style_image = load_image(pixels, max_side=max(width, height), name="the style image")
+    run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
+    result = special.texture(style_image, height=height, width=width, callback=watcher, **run, **_changes(options))
+    return _end(result, watcher, options, begun)
+
+
+def reconstruct(options: argparse.Namespace) -> int:
+    """Reconstruct a picture from one layer."""
+    begun = time.monotonic()
+    from nst_tf.images import read_pixels
+
+    _check_outputs(options)
+    pixels = read_pixels(options.content)
+    _start_tensorflow()
+    from nst_tf.images import load_image
+    from nst_tf.tools import special
+
+    watcher = _Watcher(keeps_images=bool(options.timelapse))
+    content_image = load_image(pixels, max_side=options.size, name="the content image")
+    run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
+    result = special.reconstruct(content_image, layer=options.layer, callback=watcher, **run, **_changes(options))
+    return _end(result, watcher, options, begun)
+
+
+def regions(options: argparse.Namespace) -> int:
+    """Propose masks."""
+    from nst_tf.images import read_pixels, save_image
+
+    pixels = read_pixels(options.content)
+    _start_tensorflow()
+    import numpy as np
+
+    from nst_tf.engine.files import check_writable
+    from nst_tf.images import load_image
+    from nst_tf.regions import propose_regions
+
+    folder = Path(options.output)
+    check_writable(folder / "region_1.png")
+    image = load_image(pixels, max_side=options.size, name="the content image")
+    masks = propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
+    # Each region in its own brightness of the picture, beside the masks that --mask takes.
+    levels = np.linspace(0.35, 1.0, options.count).reshape(-1, 1, 1)
+    save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
+    for number, mask in enumerate(masks, 1):
+        path = save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), folder / f"region_{number}.png")
+        print(f"{path}: {100 * mask.mean():.0f} % of the picture")
+    return DONE
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Make small pictures over two settings."""
+    from nst_tf.images import read_pixels
+
+    for path in (options.content, *options.style):
+        read_pixels(path)
+    _start_tensorflow()
+    import keras
+
+    from nst_tf.tools import sweep as sweeping
+
+    axes = {"rows": sweeping.parse_axis(options.rows), "columns": sweeping.parse_axis(options.columns)}
+    bar = None
+
+    def progress(done: int, cells: int) -> None:
+        nonlocal bar
+        bar = bar or keras.utils.Progbar(cells, unit_name="picture")
+        bar.update(done)
+
+    changes = _changes(options)
+    if options.steps:
+        changes["steps"] = options.steps
+    sweeping.sweep(
+        options.content,
+        options.style,
+        options.output,
+        **axes,
+        recipe=options.recipe or "studio",
+        features=options.features or "auto",
+        solver=options.solver or "fast",
+        seed=options.seed or 0,
+        size=options.size or sweeping.SIZE,
+        callback=progress,
+        **changes,
+    )
+    print(f"{Path(options.output) / sweeping.SHEET}; python -m nst_tf promote {options.output} ROW COLUMN -o OUT")
+    return DONE
+
+
+def promote(options: argparse.Namespace) -> int:
+    """Make one picture of a sweep at full size."""
+    begun = time.monotonic()
+    _check_outputs(options)
+    _start_tensorflow()
+    from nst_tf.tools.sweep import promote as promoted
+
+    watcher = _Watcher(keeps_images=bool(options.timelapse))
+    result = promoted(options.folder, options.row, options.column, size=options.size, callback=watcher)
+    return _end(result, watcher, options, begun)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Look for what could keep a run from going well."""
+    from nst_tf.tools.doctor import PROBLEM, examine
+
+    levels = []
+    for finding in examine():
+        print(finding, flush=True)
+        levels.append(finding.level)
+    return PROBLEM_FOUND if PROBLEM in levels else DONE
+
+
+def recipes(options: argparse.Namespace) -> int:
+    """List or explain recipes."""
+    from nst_tf.engine.quiet import start_tensorflow
+
+    start_tensorflow()
+    from nst_tf.explain import overview
+    from nst_tf.recipes import RECIPES, find_recipe
+
+    if options.name is None:
+        print(overview(list(RECIPES.values())))
+    else:
+        print(find_recipe(options.name).explain(plain=True), end="")
+    return DONE
+
+
+def _start_tensorflow() -> None:
+    from nst_tf.engine.quiet import start_tensorflow
+
+    print("Starting TensorFlow ...", flush=True)
+    start_tensorflow()
+    warnings.showwarning = lambda message, *_: print(f"Note: {message}", flush=True)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    from nst_tf.engine.files import check_writable
+    from nst_tf.images import save_options
+
+    save_options(options.output)
+    if options.timelapse and Path(options.timelapse).suffix.lower() not in (".gif", ".webp"):
+        raise ValueError(f"A time-lapse is written as .gif or .webp; {options.timelapse!r} ends otherwise.")
+    written = (options.output, options.plot, options.timelapse, getattr(options, "checkpoint", None))
+    for path in filter(None, written):
+        check_writable(path)
+
+
+def _check_masks(options: argparse.Namespace) -> None:
+    from nst_tf.images import read_pixels
+
+    for option, masks in (("--mask", options.mask), ("--style-mask", options.style_mask)):
+        if masks and len(masks) != len(options.style):
+            raise ValueError(
+                f"{option} is given {len(masks)} times and there are {len(options.style)} style pictures; give one for "
+                "each, in their order."
+            )
+        for path in masks:
+            if path != REST:
+                read_pixels(path)
+    if options.mask.count(REST) > 1 or options.mask == [REST] or REST in options.style_mask:
+        raise ValueError(f"'--mask {REST}' is what the other masks leave, so it stands once and beside others.")
+
+
+def _styles(options: argparse.Namespace, content_image: tf.Tensor, style_images: list[tf.Tensor]) -> list[Style]:
+    """Put together the styles with their weights and masks."""
+    from nst_tf.regions import load_mask, rest_of
+    from nst_tf.styles import Style
+
+    count = len(style_images)
+    if options.style_weights and len(options.style_weights) != count:
+        raise ValueError(f"{len(options.style_weights)} style weights are given for {count} style pictures.")
+    size = tuple(content_image.shape[1:3])
+    masks: list[Any] = [None] * count
+    for index, path in enumerate(options.mask):
+        masks[index] = path if path == REST else load_mask(path, size=size, softness=options.softness)
+    if REST in options.mask:
+        masks[options.mask.index(REST)] = rest_of(*(mask for mask in masks if not isinstance(mask, str)))
+    style_masks: list[Any] = [None] * count
+    for index, path in enumerate(options.style_mask):
+        style_masks[index] = load_mask(path, size=tuple(style_images[index].shape[1:3]))
+    weights = options.style_weights or [None] * count
+    return [Style(*parts) for parts in zip(style_images, weights, masks, style_masks, strict=True)]
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of the recipe that the command line changes."""
+    from nst_tf.tools.fields import parse_change
+
+    changes = dict(parse_change(text) for text in options.set)
+    for name in ("color", "style_scale"):
+        if getattr(options, name, None) is not None:
+            changes[name] = getattr(options, name)
+    return changes
+
+
+def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: float, note: str = "") -> int:
+    """Save everything, and say in one line what was made."""
+    watcher.end_line()
+    if note:
+        print(note)
+    _save_all(result, watcher, options)
+    height, width = result.image.shape[1:3]
+    print(
+        f"{options.output}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
+        f"with {result.features} features in {result.precision}"
+        f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
+    )
+    return INTERRUPTED if result.status == "interrupted" else DONE
+
+
+def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) -> None:
+    result.save(options.output)
+    if options.plot:
+        from nst_tf.display import plot_history
+        from nst_tf.engine.files import written_whole
+
+        with written_whole(options.plot) as temporary:
+            plot_history(result.history).savefig(temporary, dpi=120, format="png")
+    if options.timelapse:
+        from nst_tf.display import timelapse
+
+        timelapse(
+            [*watcher.images, result.image],
+            options.timelapse,
+            history=result.history if options.timelapse_curve else None,
+            steps=[*watcher.steps, result.steps],
+            max_megabytes=options.timelapse_megabytes,
+        )
+
+
+class _Watcher:
+    """A callback that draws a progress bar, and keeps pictures for a time-lapse if asked to."""
+
+    def __init__(self, *, keeps_images: bool):
+        self.images = []
+        self.steps = []
+        self._keeps_images = keeps_images
+        self._bar = None
+        self._line_is_open = False
+
+    def __call__(self, step: Step) -> None:
+        if self._bar is None:
+            import keras
+
+            self._bar = keras.utils.Progbar(step.steps, stateful_metrics=["loss", "content", "style"], unit_name="step")
+        values = [("loss", step.losses.total), ("content", step.losses.content), ("style", step.losses.style)]
+        self._bar.update(step.step, values)
+        self._line_is_open = step.step < step.steps
+        if self._keeps_images:
+            import numpy as np
+
+            from nst_tf.images import read_pixels
+
+            frame = np.clip(step.image(), 0, 1)
+            if np.isfinite(frame).all():
+                self.images.append(read_pixels(frame, max_side=FRAME_SIDE))
+                self.steps.append(step.step)
+            if len(self.images) > MOST_FRAMES:
+                del self.images[1::2], self.steps[1::2]
+
+    def end_line(self) -> None:
+        """Go to a new line if the bar stopped before its end."""
+        if self._line_is_open:
+            print()

@@ -1,0 +1,71 @@
+"""Fields of a recipe, written as text on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from nst_tf.recipes import FIRST_CONVOLUTIONS, Recipe
+
+LAYERS = ("content_layers", "style_layers")
+# What text says of these would be prose, or an object.
+NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Return name and value of "style_weight=20".
+
+    Raises:
+        ValueError: If it is not of this form, or the recipe has no such field, or its value is of another kind.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"Expected a field of the recipe and its value, such as style_weight=20; got {text!r}.")
+    return name.strip(), parse_value(name.strip(), value.strip())
+
+
+def parse_value(name: str, text: str) -> Any:
+    """Return the value of a field of the recipe from text.
+
+    Args:
+        name: Of the field.
+        text: A number, a word, "none" where the field may be None; for layers "1-3" (the first convolution of each of
+            these blocks, equally weighted), or names joined by plus signs, each with its weight after a colon if they
+            differ: "block1_conv1:0.8+block4_conv2:0.2".
+
+    Raises:
+        ValueError: If there is no such field, or the text cannot be such a value.
+    """
+    kinds = {field.name: field.type for field in fields(Recipe) if field.name not in NOT_BY_TEXT}
+    if name not in kinds:
+        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {', '.join(kinds)}.")
+    if name in LAYERS:
+        return parse_layers(text)
+    kind = kinds[name]
+    if "None" in kind and text.lower() == "none":
+        return None
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name} is true or false; got {text!r}.")
+        return text.lower() == "true"
+    if kind.startswith("str"):
+        return text
+    try:
+        return int(text) if kind.startswith("int") else float(text)
+    except ValueError:
+        raise ValueError(f"{name} is a {'whole ' if kind.startswith('int') else ''}number; got {text!r}.") from None
+
+
+def parse_layers(text: str) -> dict[str, float]:
+    """Return layers and their weights from text; see `parse_value`."""
+    first, dash, last = text.partition("-")
+    if dash and first.isdecimal() and last.isdecimal():
+        if not 1 <= int(first) <= int(last) <= len(FIRST_CONVOLUTIONS):
+            raise ValueError(f"Blocks run from 1 to {len(FIRST_CONVOLUTIONS)}; got {text!r}.")
+        layers = FIRST_CONVOLUTIONS[int(first) - 1 : int(last)]
+        return dict.fromkeys(layers, 1 / len(layers))
+    parts = [part.partition(":") for part in text.split("+")]
+    try:
+        return {layer.strip(): float(weight) if colon else 1 / len(parts) for layer, colon, weight in parts}
+    except ValueError:
+        raise ValueError(f"A layer's weight is a number, such as block1_conv1:0.5; got {text!r}.") from None

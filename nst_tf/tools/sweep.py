@@ -1,0 +1,246 @@
+"""Sweeps: small pictures over two settings side by side, of which one is then made at full size."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from nst_tf.engine.files import check_writable, written_whole
+from nst_tf.features import FeatureExtractor
+from nst_tf.recipes import Recipe, changed_by_json, find_recipe
+from nst_tf.styles import Style, as_styles
+from nst_tf.tools.fields import parse_value
+from nst_tf.transfer import Result, find_features, prepared, stylize
+
+SHEET, JOBS = "contact_sheet.png", "sweep.json"
+SIZE = 192
+MOST_CELLS = 100
+# Settings that are no fields of the recipe.
+OTHERS = ("recipe", "style", "mix", "features", "solver", "seed")
+# Fields that no network depends on, so that cells which differ in nothing else share theirs.
+WEIGHTS = ("style_weight", "total_variation_weight", "steps", "start", "levels", "method", "clip")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting and the values it takes along one side of the sheet.
+
+    Args:
+        name: A field of the recipe, or "recipe", "style" (paths), "mix" (how much of the second of two styles, 0 to
+            1), "features", "solver" or "seed".
+        values: One for each row or column.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+
+    def labels(self) -> list[str]:
+        """Return what is written beside the rows or above the columns."""
+        return [_label(self.name, value) for value in self.values]
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that one cell is made from; paths and numbers only, so that JSON can hold it."""
+
+    content: str
+    styles: list[str]
+    style_weights: list[float] | None
+    recipe: str
+    changes: dict[str, Any]
+    features: str
+    solver: str
+    seed: int
+    size: int
+
+
+def parse_axis(text: str) -> Axis:
+    """Return the axis of "style_weight=1,5,25".
+
+    Raises:
+        ValueError: If it is not of this form, or a value is not of the setting's kind.
+    """
+    name, equals, values = text.partition("=")
+    parts = [part.strip() for part in values.split(",") if part.strip()]
+    if not equals or not parts:
+        raise ValueError(f"Expected a setting and its values, such as style_weight=1,5,25; got {text!r}.")
+    return Axis(name, tuple(_parsed(name, part) for part in parts))
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name not in OTHERS:
+        return parse_value(name, text)
+    try:
+        return {"mix": float, "seed": int}.get(name, str)(text)
+    except ValueError:
+        raise ValueError(f"{name} takes numbers; got {text!r}.") from None
+
+
+def sweep(
+    content: str | os.PathLike,
+    styles: Sequence[str | os.PathLike],
+    folder: str | os.PathLike,
+    *,
+    rows: Axis,
+    columns: Axis,
+    recipe: str = "studio",
+    features: str = "auto",
+    solver: str = "fast",
+    seed: int = 0,
+    size: int = SIZE,
+    callback: Callable[[int, int], None] | None = None,
+    **changes: Any,
+) -> list[list[tf.Tensor]]:
+    """Make a small picture for every pair of two settings, and one figure of all of them.
+
+    The folder then holds each picture as `ROW_COLUMN.png`, the figure as `contact_sheet.png`, and in `sweep.json` what
+    `promote` needs.
+
+    Args:
+        content: Path or URL of the content image.
+        styles: Paths or URLs of the style images, as a rule one.
+        folder: Where to put all of it.
+        rows: Setting and values by row.
+        columns: Setting and values by column.
+        recipe: Name of a recipe.
+        features: As for `stylize`, but a word or a path.
+        solver: As for `stylize`.
+        seed: As for `stylize`.
+        size: Of the small pictures, as `Recipe.load_images` takes it.
+        callback: Called after each picture with how many are done, and how many there will be.
+        **changes: Fields of the recipe that are the same in all.
+
+    Returns:
+        The pictures by row and column, float32 (1, height, width, 3).
+
+    Raises:
+        ValueError: If the axes have one name, there are too many cells, or as `stylize`.
+    """
+    if rows.name == columns.name:
+        raise ValueError(f"Rows and columns are both {rows.name!r}; sweep over two different settings.")
+    cells = len(rows.values) * len(columns.values)
+    if cells > MOST_CELLS:
+        raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
+    folder = Path(folder)
+    check_writable(folder / SHEET)
+    common = Job(str(content), [str(style) for style in styles], None, recipe, changes, features, solver, seed, size)
+    jobs = [
+        [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
+    ]
+    for job in (job for line in jobs for job in line):
+        _recipe_of(job)  # what cannot be meant is found before the first picture
+    networks: dict[str, FeatureExtractor] = {}
+    pictures, done = [], 0
+    for row, line in enumerate(jobs, 1):
+        pictures.append([])
+        for column, job in enumerate(line, 1):
+            result = run(job, networks)
+            result.save(folder / f"{row}_{column}.png")
+            pictures[-1].append(result.image)
+            done += 1
+            if callback:
+                callback(done, cells)
+    with written_whole(folder / JOBS) as temporary:
+        temporary.write_text(json.dumps([[asdict(job) for job in line] for line in jobs], indent=1) + "\n")
+    _draw(pictures, rows, columns, folder / SHEET)
+    return pictures
+
+
+def promote(
+    folder: str | os.PathLike, row: int, column: int, *, size: int | None = None, callback: Callable | None = None
+) -> Result:
+    """Make one picture of a sweep again, with the same settings and seed, at another size.
+
+    Args:
+        folder: Of the sweep.
+        row: Counted from 1, from the top.
+        column: Counted from 1, from the left.
+        size: As `Recipe.load_images` takes it; the recipe's own if not given.
+        callback: As for `stylize`.
+
+    Returns:
+        The result; at the sweep's own size it is the sweep's picture, bit for bit on one CPU.
+
+    Raises:
+        ValueError: If there is no such sweep or cell, or as `stylize`.
+    """
+    path = Path(folder) / JOBS
+    if not path.is_file():
+        raise ValueError(f"There is no sweep in {os.fspath(folder)!r}: {JOBS} is missing.")
+    try:
+        jobs = [[Job(**job) for job in line] for line in json.loads(path.read_text())]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} is damaged; make the sweep again.") from error
+    if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
+        raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
+    job = jobs[row - 1][column - 1]
+    return run(replace(job, size=size or _recipe_of(job).size), {}, callback)
+
+
+def run(job: Job, networks: dict[str, FeatureExtractor], callback: Callable | None = None) -> Result:
+    """Make the picture of a job.
+
+    Args:
+        job: What it is made from.
+        networks: Those of earlier jobs, which jobs that differ in weights alone share; added to.
+        callback: As for `stylize`.
+    """
+    recipe = _recipe_of(job)
+    content_image, style_images = recipe.load_images(job.content, job.styles, size=job.size)
+    weights = job.style_weights or [None] * len(style_images)
+    given = [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
+    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
+    key = repr(replace(job, changes=decisive))
+    if key not in networks:
+        repainted, styles = prepared(recipe, content_image, as_styles(given, content_image))
+        pictures = [style.image for style in styles]
+        networks[key] = find_features(job.features, recipe, repainted, pictures, seed=job.seed)
+    result = stylize(
+        content_image,
+        given,
+        recipe=recipe,
+        features=networks[key],
+        solver=job.solver,
+        seed=job.seed,
+        callback=callback,
+    )
+    return replace(result, settings={**result.settings, "features": job.features})
+
+
+def _recipe_of(job: Job) -> Recipe:
+    return changed_by_json(find_recipe(job.recipe), job.changes)
+
+
+def _with(job: Job, name: str, value: Any) -> Job:
+    """Return a job with one setting changed."""
+    if name == "style":
+        return replace(job, styles=[str(value)])
+    if name == "mix":
+        if len(job.styles) != 2 or not 0 <= value <= 1:
+            raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")
+        return replace(job, style_weights=[1 - value, value])
+    if name in OTHERS:
+        return replace(job, **{name: value})
+    return replace(job, changes={**job.changes, name: value})
+
+
+def _label(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{layer} × {weight:.3g}" for layer, weight in value.items())
+    if name == "style":
+        return Path(value).stem
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _draw(pictures: list[list[tf.Tensor]], rows: Axis, columns: Axis, path: Path) -> None:
+    from nst_tf.display import contact_sheet
+
+    figure = contact_sheet(pictures, rows=(rows.name, rows.labels()), columns=(columns.name, columns.labels()))
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")

@@ -1,0 +1,101 @@
+"""Every control from the command line, on small pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_tf.__main__ import main
+from nst_tf.images import save_image
+from nst_tf.settings import settings_of
+
+RUN = ["--features", "offline", "--steps", "2"]
+
+
+@pytest.fixture
+def folder(pair, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_image(pair[0], "c.png")
+    save_image(pair[1], "s.png")
+    save_image(pair[0][:, ::-1], "t.png")
+    left = np.zeros((1, 48, 64, 3), np.float32)
+    left[:, :, :32] = 1
+    save_image(left, "left.png")
+    return tmp_path
+
+
+def pixels(path):
+    return np.asarray(Image.open(path), float)
+
+
+def test_colour_scale_and_fields_are_set_and_kept_in_the_picture(folder):
+    command = ["stylize", "c.png", "s.png", "-o", "x.png", *RUN, "--style-scale", "1.5", "--color", "luminance"]
+    assert main([*command, "--set", "style_weight=20", "--set", "style_layers=1-3"]) == 0
+    changes = settings_of("x.png")["changes"]
+    assert changes["color"] == "luminance"
+    assert changes["style_scale"] == 1.5
+    assert changes["style_weight"] == 20
+    assert list(changes["style_layers"]) == ["block1_conv1", "block2_conv1", "block3_conv1"]
+    assert main(["stylize", "c.png", "s.png", "-o", "y.png", "--like", "x.png"]) == 0
+    np.testing.assert_array_equal(pixels("y.png"), pixels("x.png"))
+
+
+def test_styles_are_blended_and_weights_are_repeated_with_like(folder):
+    both = ["stylize", "c.png", "s.png", "t.png", "-o"]
+    assert main([*both, "x.png", *RUN, "--style-weights", "0.25,0.75"]) == 0
+    assert settings_of("x.png")["style_weights"] == [0.25, 0.75]
+    assert main([*both, "y.png", "--like", "x.png"]) == 0
+    np.testing.assert_array_equal(pixels("y.png"), pixels("x.png"))
+
+
+def test_masks_keep_the_content_and_rest_is_what_they_leave(folder, capsys):
+    assert main(["stylize", "c.png", "s.png", "-o", "x.png", *RUN, "--mask", "left.png"]) == 0
+    np.testing.assert_allclose(pixels("x.png")[:, 34:], pixels("c.png")[:, 34:], atol=1)
+    masks = ["--mask", "left.png", "--mask", "rest", "--softness", "2"]
+    assert main(["stylize", "c.png", "s.png", "t.png", "-o", "y.png", *RUN, *masks]) == 0
+    assert settings_of("y.png")["masks"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mask", "left.png", "--mask", "left.png"], "once|one for each"),
+        (["--mask", "rest"], "beside others"),
+        (["--mask", "missing.png"], "missing.png"),
+        (["--style-weights", "0.5,0.5"], "2 style weights are given for 1"),
+        (["--set", "strength=1"], "no field"),
+        (["--color", "sepia"], "luminance"),
+        (["--style-scale", "-1"], "style_scale"),
+    ],
+)
+def test_controls_that_cannot_be_meant_are_one_line_and_status_2(folder, capsys, arguments, message):
+    assert main(["stylize", "c.png", "s.png", "-o", "x.png", *RUN, *arguments]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert any(part in errors[0] for part in message.split("|"))
+    assert not (folder / "x.png").exists()
+
+
+def test_regions_are_proposed_as_masks_that_stylize_takes(folder, capsys):
+    assert main(["regions", "c.png", "-o", "masks", "--count", "2"]) == 0
+    assert "% of the picture" in capsys.readouterr().out
+    masks = [pixels(f"masks/region_{number}.png")[..., 0] for number in (1, 2)]
+    np.testing.assert_allclose(sum(masks), 255, atol=1.5)
+    assert main(["stylize", "c.png", "s.png", "-o", "x.png", *RUN, "--mask", "masks/region_1.png"]) == 0
+
+
+def test_a_sweep_is_made_and_a_cell_promoted(folder, capsys):
+    axes = ["--rows", "style_weight=1,50", "--columns", "seed=0,1"]
+    assert main(["sweep", "c.png", "s.png", "-o", "grid", *axes, *RUN, "--size", "48"]) == 0
+    assert "promote grid ROW COLUMN" in capsys.readouterr().out
+    assert main(["promote", "grid", "2", "1", "-o", "x.png", "--size", "48"]) == 0
+    np.testing.assert_array_equal(pixels("x.png"), pixels("grid/2_1.png"))
+    assert main(["promote", "grid", "5", "1", "-o", "x.png"]) == 2
+
+
+def test_texture_reconstruction_and_timelapse(folder):
+    animation = ["--timelapse", "x.webp", "--timelapse-curve", "--timelapse-megabytes", "0.5"]
+    assert main(["texture", "s.png", "-o", "x.png", *RUN, "--size", "70x40", *animation]) == 0
+    assert Image.open("x.png").size == (70, 40)
+    assert Image.open("x.webp").n_frames > 1
+    assert main(["reconstruct", "c.png", "-o", "y.png", *RUN, "--layer", "block2_conv1"]) == 0
+    assert Image.open("y.png").size == (64, 48)
