@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
+import sys
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +73,10 @@ def stylize(options: argparse.Namespace) -> int:
         deterministic=options.deterministic,
         callback=watcher,
     )
+    if like and like["network"] != result.settings["network"]:
+        _say(f"Note: {options.like} was made with {like['network']} features, this with {result.features}.")
+    if like and like["precision"] != result.precision:
+        _say(f"Note: {options.like} was made in {like['precision']}, this in {result.precision}.")
     differing = [name for name in ("content", "style", "masks") if like and like.get(name) != result.settings[name]]
     note = (
         f"Note: {options.like} was made of other pictures or masks, or of these at another size." if differing else ""
@@ -219,7 +228,21 @@ def _start_tensorflow() -> None:
 
     print("Starting TensorFlow ...", flush=True)
     start_tensorflow()
-    warnings.showwarning = lambda message, *_: print(f"Note: {message}", flush=True)
+    warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
+
+
+def _say(text: str = "") -> None:
+    with _stdout_may_close():
+        print(text, flush=True)
+
+
+@contextlib.contextmanager
+def _stdout_may_close() -> Iterator[None]:
+    """Go on in silence if whoever read the output has gone, for the picture is worth more than the report."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
@@ -286,10 +309,16 @@ def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: 
     """Save everything, and say in one line what was made."""
     watcher.end_line()
     if note:
-        print(note)
-    _save_all(result, watcher, options)
+        _say(note)
+    # There is a picture now, and a second Ctrl-C should not take it away.
+    signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _save_all(result, watcher, options)
+    finally:
+        for number, handler in signals.items():
+            signal.signal(number, handler)
     height, width = result.image.shape[1:3]
-    print(
+    _say(
         f"{options.output}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
         f"with {result.features} features in {result.precision}"
         f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
@@ -333,7 +362,8 @@ class _Watcher:
 
             self._bar = keras.utils.Progbar(step.steps, stateful_metrics=["loss", "content", "style"], unit_name="step")
         values = [("loss", step.losses.total), ("content", step.losses.content), ("style", step.losses.style)]
-        self._bar.update(step.step, values)
+        with _stdout_may_close():
+            self._bar.update(step.step, values)
         self._line_is_open = step.step < step.steps
         if self._keeps_images:
             import numpy as np
@@ -350,4 +380,4 @@ class _Watcher:
     def end_line(self) -> None:
         """Go to a new line if the bar stopped before its end."""
         if self._line_is_open:
-            print()
+            _say()

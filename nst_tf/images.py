@@ -9,8 +9,10 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import string
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from pathlib import Path
@@ -238,9 +240,14 @@ def _fetch(url: str) -> bytes:
     deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
     advice = "Check the address and the connection, or download the picture by hand and give its path."
     try:
-        if not url.startswith(("http://", "https://")):
+        if not url.lower().startswith(("http://", "https://")):
             raise ValueError(f"Cannot load {url!r}: only http and https addresses are fetched.")
-        request = urllib.request.Request(url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
+        ascii_url = urllib.parse.quote(url, safe=string.punctuation)  # as browsers write what is not ASCII
+        try:
+            urllib.parse.urlsplit(url)
+        except ValueError as error:
+            raise ValueError(f"Cannot load {url!r}: {error}. {advice}") from error
+        request = urllib.request.Request(ascii_url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
         with urllib.request.build_opener(_WebOnly).open(request, timeout=10) as response:
             return _read_response(response, url, deadline)
     except urllib.error.HTTPError as error:
@@ -253,7 +260,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     """Refuses to be redirected to anything but http and https; Python's own handler would follow to ftp."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
-        if not newurl.startswith(("http://", "https://")):
+        if not newurl.lower().startswith(("http://", "https://")):
             raise ValueError(f"{req.full_url!r} leads to {newurl!r}; only http and https addresses are fetched.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -324,7 +331,7 @@ def _deep_grey(picture: Image.Image, name: str) -> np.ndarray:
 
 def _to_srgb(picture: Image.Image) -> Image.Image:
     profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "L", "CMYK"):
+    if isinstance(profile, bytes) and picture.mode in ("RGB", "L", "CMYK"):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")

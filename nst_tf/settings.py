@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 KEYWORD = "nst_tf"
 # No PNG of ours comes near it, and nobody should have to parse another's megabytes.
 LONGEST_TEXT = 100_000
+# What every picture's settings hold, and of what kind.
+KINDS = {
+    "recipe": str,
+    "changes": dict,
+    "features": str,
+    "network": str,
+    "solver": str,
+    "steps": int,
+    "seed": int,
+    "precision": str,
+    "size": list,
+}
 
 
 def settings_text(settings: dict[str, Any]) -> dict[str, str]:
@@ -45,13 +58,19 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"There is no file {shown}. Check the path and the working folder.")
     refusal = f"{shown} carries no settings; only a PNG that nst_tf saved does."
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its pixels are never read
+            picture = Image.open(path, formats=["PNG"])
+        with picture:
             text = picture.info.get(KEYWORD) or getattr(picture, "text", {}).get(KEYWORD, "")
         settings = json.loads(text) if len(text) <= LONGEST_TEXT else None
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError) as error:
         raise ValueError(refusal) from error
     if not isinstance(settings, dict) or not isinstance(settings.get("recipe"), str):
         raise ValueError(refusal)
+    wrong = [name for name, kind in KINDS.items() if not isinstance(settings.get(name), kind)]
+    if wrong or len(settings["size"]) != 2 or not all(isinstance(side, int) for side in settings["size"]):
+        raise ValueError(f"{shown} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")
     return settings
 
 

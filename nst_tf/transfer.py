@@ -30,7 +30,7 @@ from nst_tf.engine.files import check_writable
 from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
-from nst_tf.engine.precision import Precision, choose_precision, extractor_in_precision, this_device
+from nst_tf.engine.precision import PRECISIONS, Precision, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
 from nst_tf.engine.weights import WeightsUnavailableError
@@ -187,6 +187,8 @@ def stylize(
     if steps is None:
         steps = (recipe.published_steps if solver == "published" else None) or recipe.steps
     levels = recipe.levels if solver == "fast" else 1
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; expected a whole number of at least 0.")
     if steps < levels:
         raise ValueError(f"steps is {steps}; expected at least {levels}.")
     if tile is not None and tile < SMALLEST_TILE:
@@ -387,7 +389,17 @@ class _Run:
     failures: int = 0  # losses of this size that were not numbers, if there were too many
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
-        """Take up where a checkpoint was written."""
+        """Take up where a checkpoint was written.
+
+        Raises:
+            ValueError: If it holds what no run can have written.
+        """
+        state, shape = checkpoint.state, tuple(self.content_image.shape)
+        image = checkpoint.variables["best_image"]
+        plausible = 0 <= state["level"] < self.levels and state["precision"] in PRECISIONS
+        plausible &= checkpoint.history.shape[1:] == (len(Losses._fields),) and image.dtype == np.float32
+        if not plausible or (state["level"] == self.levels - 1 and image.shape != shape):
+            raise ValueError("The checkpoint is damaged: its state is not one that a run can be in.")
         self.resumed = checkpoint
         self.precision = checkpoint.state["precision"]
         self.progress.take_up(checkpoint.history, checkpoint.state["seconds"])

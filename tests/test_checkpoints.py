@@ -1,14 +1,16 @@
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
 
-from nst_tf.engine.checkpoints import Pacer, read_checkpoint
+from nst_tf.engine.checkpoints import Pacer, read_checkpoint, write_checkpoint
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
 from nst_tf.recipes import RECIPES
@@ -234,3 +236,41 @@ def test_resuming_a_finished_run_gives_its_picture(pair, vgg, tmp_path):
         again = stylize(*pair, resume=path, **options)
         assert again.steps == 3
         np.testing.assert_array_equal(again.image, whole.image)
+
+
+def npy_header(shape):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text + b"\n").to_bytes(2, "little") + text + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "compression"),
+    [
+        ("variable/x.npy", npy_header("(1000000, 1000000, 1000)"), zipfile.ZIP_STORED),
+        ("variable/x.npy", npy_header("(" * 3000), zipfile.ZIP_STORED),
+        ("facts.npy", b"[" * 100_000, zipfile.ZIP_STORED),
+        ("variable/x.npy", bytes(10_000_000), zipfile.ZIP_DEFLATED),
+    ],
+)
+def test_a_checkpoint_made_to_do_harm_is_refused_in_one_line(tmp_path, member, data, compression):
+    with zipfile.ZipFile(tmp_path / "x.nst", "w") as file:
+        file.writestr(member, data, compression)
+    with pytest.raises(ValueError, match="damaged or is no checkpoint"):
+        read_checkpoint(tmp_path / "x.nst")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"state": {"level": 9, "precision": "float32", "seconds": 1.0}},
+        {"state": {"level": 0, "precision": "foo", "seconds": 1.0}},
+        {"history": np.zeros((3, 9), np.float32)},
+        {"variables": {"best_image": np.zeros((1, 8, 8, 3), np.float32)}},
+    ],
+)
+def test_a_checkpoint_in_a_state_no_run_can_be_in_is_refused(pair, tmp_path, wrong):
+    stylize(*pair, features="offline", steps=2, checkpoint=tmp_path / "run.nst", callback=interrupted_after(1))
+    whole = read_checkpoint(tmp_path / "run.nst")
+    write_checkpoint(tmp_path / "run.nst", dataclasses.replace(whole, **wrong))
+    with pytest.raises(ValueError, match="damaged"):
+        stylize(*pair, features="offline", steps=2, resume=tmp_path / "run.nst")

@@ -100,6 +100,19 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     assert Image.open(out).size == (64, 48)
 
 
+def test_a_reader_that_goes_away_does_not_take_the_picture_with_it(files, tmp_path):
+    arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "offline", "--steps", "30"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.read(30)
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    assert process.wait(120) == 0, errors
+    assert errors == ""
+    assert Image.open(tmp_path / "x.png").size == (64, 48)
+
+
 def test_help_and_import_do_not_load_tensorflow_or_matplotlib():
     check = (
         "import sys, nst_tf, nst_tf.__main__ as m\n"

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from nst_tf import images
-from nst_tf.images import check_image, load_image, save_image
+from nst_tf.engine.files import check_writable
+from nst_tf.images import check_image, load_image, read_pixels, save_image
 
 
 def picture_bytes(picture, format="PNG", **options):
@@ -356,3 +358,37 @@ def test_an_address_that_sends_too_much_or_for_too_long_is_given_up(address, mon
     monkeypatch.setattr(images, "DOWNLOAD_LIMIT_SECONDS", -1)
     with pytest.raises(ValueError, match="took longer"):
         load_image(f"{address}/photo")
+
+
+def test_a_profile_of_a_wrong_kind_is_ignored(tmp_path):
+    tags = ImageFileDirectory_v2()
+    tags[34675], tags.tagtype[34675] = "hello", 2
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(tmp_path / "x.tiff", tiffinfo=tags)
+    np.testing.assert_array_equal(read_pixels(tmp_path / "x.tiff")[0, 0], [1, 0, 0])
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "HTTP://127.0.0.1:9/x.png", "http://127.0.0.1:9/\u00e4.png"])
+def test_odd_addresses_are_refused_by_name(url):
+    with pytest.raises(ValueError, match="Cannot load") as refusal:
+        read_pixels(url)
+    assert url in str(refusal.value)
+    assert "only http" not in str(refusal.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs Unix")
+def test_pipes_are_not_replaced_and_links_are_followed(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ValueError, match="no ordinary file"):
+        check_writable(tmp_path / "pipe.png")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "real" / "x.png")
+    save_image(np.zeros((40, 40, 3), np.float32), tmp_path / "link.png")
+    assert (tmp_path / "link.png").is_symlink()
+    assert Image.open(tmp_path / "real" / "x.png").size == (40, 40)
+
+
+def test_long_names_in_other_scripts_can_be_written(tmp_path):
+    path = tmp_path / ("\U0001f600" * 60 + ".png")
+    check_writable(path)
+    save_image(np.zeros((40, 40, 3), np.float32), path)
+    assert path.exists()

@@ -10,7 +10,7 @@ from nst_tf.__main__ import main
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
 from nst_tf.recipes import RECIPES, changed_by_json
-from nst_tf.settings import settings_of
+from nst_tf.settings import settings_of, settings_text
 from nst_tf.transfer import stylize
 
 LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2")
@@ -67,3 +67,20 @@ def test_files_without_settings_are_refused(tmp_path):
             settings_of(tmp_path / name)
     with pytest.raises(ValueError, match="no file"):
         settings_of(tmp_path / "missing.png")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"changes": None}, {"steps": "20"}, {"seed": None}, {"size": [1]}, {"size": ["a", "b"]}, {"solver": ["fast"]}],
+)
+def test_settings_that_were_tampered_with_are_refused_by_name(pair, tmp_path, wrong):
+    settings = stylize(*pair, features="offline", steps=1).settings
+    path = save_image(pair[0], tmp_path / "x.png", png_text=settings_text({**settings, **wrong}))
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        settings_of(path)
+
+
+def test_settings_nested_without_end_are_refused(pair, tmp_path):
+    path = save_image(pair[0], tmp_path / "x.png", png_text={"nst_tf": '{"recipe":' + "[" * 90_000})
+    with pytest.raises(ValueError, match="carries no settings"):
+        settings_of(path)

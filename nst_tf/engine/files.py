@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,12 @@ def check_writable(path: str | os.PathLike) -> None:
         ValueError: If it could not; the message says why.
     """
     try:
-        if Path(path).is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=Path(path).parent):
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
+        if target.exists() and _is_guarded(target):
+            raise PermissionError(0, "it is somebody else's file")
     except OSError as error:
         raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
 
@@ -44,7 +46,7 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be made or written to.
     """
-    path = Path(path)
+    path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}.part")
@@ -61,13 +63,35 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
 def remove_leftovers(path: str | os.PathLike) -> None:
     """Remove temporary files for `path` whose process, on this machine, was killed before it could."""
     path = Path(path)
-    for leftover in path.parent.iterdir():
-        owner = re.fullmatch(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}\.part", leftover.name)
-        # In a folder that may only be read they stay.
-        if owner and not psutil.pid_exists(int(owner[1])):
-            with contextlib.suppress(OSError):
+    # In a folder that may not be listed or written to they stay.
+    with contextlib.suppress(OSError):
+        for leftover in path.parent.iterdir():
+            owner = re.fullmatch(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}\.part", leftover.name)
+            if owner and not psutil.pid_exists(int(owner[1])):
                 leftover.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:
-    return f".{path.name[:64]}.{platform.node()[:32]}-"
+    # A file system counts bytes, of which it takes 255.
+    shortened = path.name.encode()[:64].decode(errors="ignore")
+    return f".{shortened}.{platform.node()[:32]}-"
+
+
+def _target(path: str | os.PathLike) -> Path:
+    """Return where a file will stand, behind any links.
+
+    Raises:
+        OSError: If a folder, a device or the like stands there.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise IsADirectoryError(0, "it is a folder" if target.is_dir() else "it is no ordinary file")
+    return target
+
+
+def _is_guarded(path: Path) -> bool:
+    """Whether a file lies in a folder such as /tmp, in which people may not replace each other's files."""
+    if not hasattr(os, "geteuid"):
+        return False
+    folder = path.parent.stat()
+    return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, path.stat().st_uid, folder.st_uid)

@@ -141,17 +141,18 @@ def _receive(wanted: WeightsFile, path: Path, deadline: float) -> None:
     with urllib.request.urlopen(request, timeout=CONNECT_LIMIT_SECONDS) as response:
         logger.info("Downloading %s, %d MB; this happens once.", wanted.name, wanted.megabytes)
         part = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        promised = response.headers.get("Content-Length")
+        length = response.headers.get("Content-Length", "")
+        promised = int(length) if length.isdecimal() else 0
         with open(path, "ab" if part else "wb") as file:
             received = 0
             while chunk := response.read1(2**20):
                 file.write(chunk)
                 received += len(chunk)
-                if promised and 10 * received // int(promised) > 10 * (received - len(chunk)) // int(promised):
-                    logger.info("%d %% downloaded", 100 * received // int(promised))
+                if promised and 10 * received // promised > 10 * (received - len(chunk)) // promised:
+                    logger.info("%d %% downloaded", 100 * received // promised)
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"the download took longer than {DOWNLOAD_LIMIT_SECONDS} s")
-        if promised and received < int(promised):
+        if promised and received < promised:
             raise ConnectionError(f"the connection broke off after {received} of {promised} bytes")
 
 

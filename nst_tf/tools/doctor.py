@@ -27,16 +27,18 @@ import json
 from nst_tf.engine.quiet import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
-from nst_tf.engine.memory import estimate_memory, free_memory
+from nst_tf.engine.memory import choose_tile, free_memory
 from nst_tf.engine.precision import choose_precision, this_device
 device = this_device()
 precision = choose_precision(device)
-needs = {
-    network: [estimate_memory(side, side, precision=precision.name, features=network) for side in SIDES]
+free = free_memory()
+options = {"free": free, "solver": "fast"}
+fitting = {
+    network: [s for s in SIDES if not choose_tile(s, s, "studio", precision.name, features=network, **options)]
     for network in ("vgg19", "offline")
 }
 print(json.dumps({"device": device.kind + " " + device.name, "precision": precision.name, "why": precision.reason,
-                  "needs": needs, "free": free_memory(), "tensorflow": tf.__version__}))
+                  "fitting": fitting, "free": free, "tensorflow": tf.__version__}))
 """
 
 
@@ -81,7 +83,12 @@ def _python() -> Finding:
 
 def _packages() -> Iterator[Finding]:
     found = []
-    for requirement in importlib.metadata.requires("nst_tf") or ():
+    try:
+        requirements = importlib.metadata.requires("nst_tf") or ()
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding(NOTE, "nst_tf runs from its folder and is not installed.", "pip install -e . installs it.")
+        return
+    for requirement in requirements:
         if "extra ==" in requirement:
             continue
         name, floor = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", requirement).groups()
@@ -127,10 +134,7 @@ def _tensorflow() -> Iterator[Finding]:
 
 
 def _memory(facts: dict) -> Finding:
-    fitting = {}
-    for network, needs in facts["needs"].items():
-        sides = [side for side, need in zip(SIDES, needs, strict=True) if need <= facts["free"]]
-        fitting[network] = max(sides, default=0)
+    fitting = {network: max(sides, default=0) for network, sides in facts["fitting"].items()}
     text = f"{facts['free'] / 2**30:.1f} GiB of memory free"
     if not fitting["offline"]:
         return Finding(PROBLEM, f"{text}, not enough for {SIDES[0]} × {SIDES[0]} pixels", "Close other programs.")

@@ -31,7 +31,8 @@ KILLS_OF_RUNS = 5
 DOWNLOADS = 60
 PAIRS_OF_DOWNLOADS = 10
 SIDE = 64
-SETTINGS = {"recipe": "studio", "steps": 3}
+SETTINGS = {"recipe": "studio", "changes": {}, "features": "offline", "network": "offline", "solver": "fast"}
+SETTINGS |= {"steps": 3, "seed": 0, "precision": "float32", "size": [64, 64]}
 SERVER_FAULTS = ("cut", "stall", "wrong", "redirect", 404, 503, None)
 # Fetches the weights into the cache that KERAS_HOME names.
 DOWNLOADER = """

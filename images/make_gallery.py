@@ -1,0 +1,38 @@
+"""Make the README's gallery of controls on one pair of pictures, with the code as it is: make gallery."""
+
+from pathlib import Path
+
+import nst_tf
+
+FOLDER = Path(__file__).resolve().parent
+CONTENT, STYLE, OTHER_STYLE = "content/mountain_lake.jpg", "style/swirling_night.jpg", "style/fauvist_harbour.jpg"
+SIDE = 400
+
+
+def main() -> None:
+    """Repaint one picture with one control after the other, and draw all of them."""
+    content_image, style_image, other_image = (
+        nst_tf.load_image(FOLDER / name, max_side=SIDE) for name in (CONTENT, STYLE, OTHER_STYLE)
+    )
+    sky, *_ = nst_tf.propose_regions(content_image, 3, softness=3.0)
+    large_style = nst_tf.load_image(FOLDER / STYLE, max_side=2 * SIDE)
+    runs = {
+        "no control": (style_image, {}),
+        'color="luminance"': (style_image, {"color": "luminance"}),
+        'color="matching"': (style_image, {"color": "matching"}),
+        "two styles, half and half": ([style_image, other_image], {}),
+        "a mask: the sky only": (nst_tf.Style(style_image, content_mask=sky), {}),
+        "style_scale=2": (large_style, {"style_scale": 2.0}),
+        "total_variation_weight=20": (style_image, {"total_variation_weight": 20.0}),
+    }
+    pictures = {"content image": content_image}
+    for caption, (style, changes) in runs.items():
+        result = nst_tf.stylize(content_image, style, features="offline", **changes)
+        print(f"{caption}: {result.seconds:.0f} s", flush=True)
+        pictures[caption] = result.image
+    figure = nst_tf.show_images(pictures, columns=4, height=2.0)
+    figure.savefig(FOLDER / "gallery.jpg", dpi=110, pil_kwargs={"quality": 86})
+
+
+if __name__ == "__main__":
+    main()
