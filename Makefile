@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults lab lint format notebooks bench published-losses links images strip clean
+.PHONY: help demo test test-browser test-faults lab lint format notebooks bench published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ images: $(VENV)/.core  ## make the bundled pictures again (minutes)
 
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py
+
+gallery: $(VENV)/.core  ## make the README's gallery of controls again (minutes)
+	@$(BIN)/python images/make_gallery.py
 
 clean:  ## remove .venv and outputs
 	rm -rf $(VENV) outputs

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+
 import nst_tf
 
 FOLDER = Path(__file__).resolve().parent
 CONTENT, STYLE, OTHER_STYLE = "content/mountain_lake.jpg", "style/swirling_night.jpg", "style/fauvist_harbour.jpg"
-SIDE = 400
+SIDE = 360
 
 
 def main() -> None:
@@ -15,22 +17,26 @@ def main() -> None:
         nst_tf.load_image(FOLDER / name, max_side=SIDE) for name in (CONTENT, STYLE, OTHER_STYLE)
     )
     sky, *_ = nst_tf.propose_regions(content_image, 3, softness=3.0)
-    large_style = nst_tf.load_image(FOLDER / STYLE, max_side=2 * SIDE)
+    height, width = style_image.shape[1:3]
+    painted_sky = np.zeros((height, width), np.float32)
+    painted_sky[: height * 5 // 9, : width * 3 // 4] = 1  # beside the cypress
+    fine, coarse = (nst_tf.load_image(FOLDER / STYLE, max_side=round(s * SIDE), upscale=True) for s in (0.4, 3))
     runs = {
         "no control": (style_image, {}),
         'color="luminance"': (style_image, {"color": "luminance"}),
         'color="matching"': (style_image, {"color": "matching"}),
         "two styles, half and half": ([style_image, other_image], {}),
-        "a mask: the sky only": (nst_tf.Style(style_image, content_mask=sky), {}),
-        "style_scale=2": (large_style, {"style_scale": 2.0}),
-        "total_variation_weight=20": (style_image, {"total_variation_weight": 20.0}),
+        "masks: the sky like the sky": (nst_tf.Style(style_image, content_mask=sky, style_mask=painted_sky), {}),
+        "style_scale=0.4": (fine, {"style_scale": 0.4}),
+        "style_scale=3": (coarse, {"style_scale": 3.0}),
+        "total_variation_weight=3": (style_image, {"total_variation_weight": 3.0}),
     }
     pictures = {"content image": content_image}
     for caption, (style, changes) in runs.items():
         result = nst_tf.stylize(content_image, style, features="offline", **changes)
         print(f"{caption}: {result.seconds:.0f} s", flush=True)
         pictures[caption] = result.image
-    figure = nst_tf.show_images(pictures, columns=4, height=2.0)
+    figure = nst_tf.show_images(pictures, columns=3, height=2.5)
     figure.savefig(FOLDER / "gallery.jpg", dpi=110, pil_kwargs={"quality": 86})
 
 

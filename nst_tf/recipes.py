@@ -96,8 +96,8 @@ class Recipe:
         style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
         style_scale: How long the style image's longest side is, as a multiple of the content image's: larger than 1
             for larger strokes, smaller for finer ones.  None leaves it as it is given.
-        color: "style" takes the style's colours.  "matching" gives the style image the content's colours first;
-            "luminance" repaints the luminance alone and keeps the content's chroma.
+        color: "style" takes the style's colours.  "matching" gives the style image the content's colours before
+            the run, and the result after it; "luminance" repaints the luminance alone and keeps the content's chroma.
         border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
             outermost values again, which leaves no frame.  The offline network always replicates.
         source: Where the recipe is from.

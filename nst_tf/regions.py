@@ -14,7 +14,7 @@ from nst_tf.images import load_image
 # Less than this is no region that a network could see: one position of VGG's fifth block.
 SMALLEST_AREA = 16 * 16
 # What proposed regions are told apart by: colours, and so much of the place, each in [0, 1].
-WEIGHT_OF_PLACE = 0.35
+WEIGHT_OF_PLACE = 0.7
 # Regions are proposed on a picture of this longest side, which loses no region and takes a second at any size.
 PROPOSAL_SIDE = 160
 

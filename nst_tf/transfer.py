@@ -282,13 +282,16 @@ def _prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
 
 
 def _finished(image: tf.Tensor, recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
-    """Put the content's chroma back if asked to, and the content itself where no style is wanted."""
-    if recipe.color != "luminance" and styles[0].content_mask is None:
+    """Put the content's colours back if asked to, and the content itself where no style is wanted."""
+    if recipe.color == "style" and styles[0].content_mask is None:
         return tf.identity(image)
     size = image.shape[1:3]
     content = _resized(content_image, size)
     if recipe.color == "luminance":
         image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
+    elif recipe.color == "matching":
+        # A network that sees colours only roughly lets tints come in that neither picture has.
+        image = tf.clip_by_value(match_colors(image, content), 0.0, 1.0)
     if styles[0].content_mask is None:
         return image
     masks = [_mask_resized(style.content_mask, size) for style in styles]
