@@ -151,10 +151,12 @@ def _settings(recipe: Recipe) -> list[tuple[str, str]]:
         ("fast solver", f"{FAST[recipe.method]}, {recipe.steps} steps"),
         ("clipped to the pixel range", "at each step" if recipe.clip else "only when saved"),
         ("network", f"VGG19, {recipe.pooling} pooling, preprocessing {recipe.preprocessing}"),
+        ("seen beyond the edge", BEYOND_EDGE[recipe.border]),
         ("sizes", _sizes(recipe)),
     ]
 
 
+BEYOND_EDGE = {"zeros": "zeros", "replicate": "the outermost values again"}
 FAST = {"adam": "Adam at four resolutions", "lbfgs": "L-BFGS"}
 
 
