@@ -97,7 +97,7 @@ def _add_stylize(command: argparse.ArgumentParser) -> None:
         help="white where a style picture's style is taken from; once for each",
     )
     controls.add_argument(
-        "--softness", type=float, default=0.0, metavar="N", help="blur the edges of masks by N pixels (default: 0)"
+        "--softness", type=_amount, default=0.0, metavar="N", help="blur the edges of masks by N pixels (default: 0)"
     )
     engine = command.add_argument_group("engine")
     engine.add_argument(
@@ -156,7 +156,7 @@ def _add_regions(command: argparse.ArgumentParser) -> None:
         "--size", type=_positive, default=1024, metavar="N", help="longest side (default: %(default)s)"
     )
     command.add_argument(
-        "--softness", type=float, default=2.0, metavar="N", help="blur their edges by N pixels (default: %(default)s)"
+        "--softness", type=_amount, default=2.0, metavar="N", help="blur their edges by N pixels (default: %(default)s)"
     )
     command.add_argument("--seed", type=int, metavar="N", help="of where the search starts (default: 0)")
     command.set_defaults(run=commands.regions)
@@ -206,7 +206,17 @@ def _add_outputs(command: argparse.ArgumentParser) -> None:
     outputs.add_argument("--plot", metavar="PNG", help="also draw the losses over the steps")
     outputs.add_argument("--timelapse", metavar="GIF", help="also write an animation of it, .gif or .webp")
     outputs.add_argument("--timelapse-curve", action="store_true", help="with the loss curve in a corner")
-    outputs.add_argument("--timelapse-megabytes", type=float, metavar="N", help="no larger than this")
+    outputs.add_argument("--timelapse-megabytes", type=_amount, metavar="N", help="no larger than this")
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return amount
 
 
 def _numbers(text: str) -> list[float]:

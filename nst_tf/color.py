@@ -1,7 +1,8 @@
 """Keeping the content image's colours, in the two ways of Gatys et al. 2016.
 
-Either the style picture is given the content's colours before the run (`match_colors`), or only the luminance is
-repainted and the content's chroma is put back after it (`match_luminance`, `with_luminance`).
+Either the style picture is given the content's colours before the run, and the result once more after it
+(`match_colors`), or only the luminance is repainted and the content's chroma is put back (`match_luminance`,
+`with_luminance`).
 
 Reference:
     Gatys, Bethge, Hertzmann, Shechtman: "Preserving Color in Neural Artistic Style Transfer", arXiv:1606.05897, 2016.
@@ -18,7 +19,14 @@ METHODS = ("optimal_transport", "cholesky", "pca")
 SMALLEST_VARIANCE = 1e-5
 
 
-def match_colors(image: tf.Tensor, reference: tf.Tensor, *, method: str = "optimal_transport") -> tf.Tensor:
+def match_colors(
+    image: tf.Tensor,
+    reference: tf.Tensor,
+    *,
+    method: str = "optimal_transport",
+    mask: np.ndarray | None = None,
+    reference_mask: np.ndarray | None = None,
+) -> tf.Tensor:
     """Give a picture the mean colour and the colour covariance of another.
 
     Every colour x becomes A (x − μ) + μ', where μ is the picture's mean and A makes its covariance Σ the other's, Σ':
@@ -34,6 +42,8 @@ def match_colors(image: tf.Tensor, reference: tf.Tensor, *, method: str = "optim
             - `"pca"`: Σ'^½ Σ^−½; nearly the same for similar pictures, but it may turn hues where they are not.
             - `"cholesky"`: L' L⁻¹ of the Cholesky factors; the cheapest, and it depends on the order of the channels:
               red decides over green, green over blue.
+        mask: How much each pixel of the picture counts, (height, width); all the same if not given.
+        reference_mask: The same for the other picture.
 
     Returns:
         float32, of the picture's shape.  Some values may leave [0, 1]; a network does not mind.
@@ -42,14 +52,14 @@ def match_colors(image: tf.Tensor, reference: tf.Tensor, *, method: str = "optim
         ValueError: If the method is unknown.
 
     Reference:
-        Gatys et al. 2016, section 3.1, for the linear map, Cholesky and PCA (there "image analogies"); for the optimal
-        transport between Gaussians: Pitié, Kokaram, "The linear Monge-Kantorovitch linear colour mapping for
-        example-based colour transfer", CVMP 2007.
+        Gatys et al. 2016, on color histogram matching, for the linear map, Cholesky and PCA (there "image analogies");
+        for the optimal transport between Gaussians: Pitié, Kokaram, "The linear Monge-Kantorovitch linear colour
+        mapping for example-based colour transfer", CVMP 2007.
     """
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; expected one of {', '.join(METHODS)}.")
-    colors, wanted = (np.asarray(picture, np.float64).reshape(-1, 3) for picture in (image, reference))
-    covariance, target = (np.cov(rows.T, bias=True) + SMALLEST_VARIANCE * np.eye(3) for rows in (colors, wanted))
+    mean, covariance = _moments(image, mask)
+    wanted, target = _moments(reference, reference_mask)
     if method == "cholesky":
         transform = np.linalg.cholesky(target) @ np.linalg.inv(np.linalg.cholesky(covariance))
     elif method == "pca":
@@ -57,7 +67,7 @@ def match_colors(image: tf.Tensor, reference: tf.Tensor, *, method: str = "optim
     else:
         root, inverse_root = _power(covariance, 1 / 2), _power(covariance, -1 / 2)
         transform = inverse_root @ _power(root @ target @ root, 1 / 2) @ inverse_root
-    moved = (colors - colors.mean(axis=0)) @ transform.T + wanted.mean(axis=0)
+    moved = (np.asarray(image, np.float64).reshape(-1, 3) - mean) @ transform.T + wanted
     return tf.constant(moved.reshape(image.shape), tf.float32)
 
 
@@ -77,7 +87,7 @@ def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
         float32 (1, height, width, 3), three equal channels; some values may leave [0, 1].
 
     Reference:
-        Gatys et al. 2016, section 3.2: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
+        Gatys et al. 2016, on luminance-only transfer: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
     """
     own, wanted = luminance(image), luminance(reference)
     # A style picture of one grey has nothing to stretch.
@@ -100,12 +110,20 @@ def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
         float32 (1, height, width, 3), RGB in [0, 1].
 
     Reference:
-        Gatys et al. 2016, section 3.2.
+        Gatys et al. 2016, on luminance-only transfer.
     """
     added = brightness - luminance(image)
     least = -tf.reduce_min(image, axis=-1, keepdims=True)
     most = 1 - tf.reduce_max(image, axis=-1, keepdims=True)
     return image + tf.clip_by_value(added, least, most)
+
+
+def _moments(image: tf.Tensor, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean colour, and the covariance of the colours with a little variance added."""
+    colors = np.asarray(image, np.float64).reshape(-1, 3)
+    weights = None if mask is None else np.asarray(mask, np.float64).ravel()
+    covariance = np.cov(colors.T, ddof=0, aweights=weights)
+    return np.average(colors, axis=0, weights=weights), covariance + SMALLEST_VARIANCE * np.eye(3)
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:

@@ -54,7 +54,10 @@ def stylize(options: argparse.Namespace) -> int:
         options.size = size_of(recipe, *like["size"])
     if like and options.features == like["features"] not in transfer.FEATURES:
         raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
-    if options.style_weights is None and len(like.get("style_weights", [])) == len(styles):
+    if like.get("masks") and not options.mask and not options.style_mask:
+        raise ValueError(f"{options.like!r} was made with masks, which it does not hold; give them again with --mask.")
+    same_kind = bool(like.get("masks")) == bool(options.mask or options.style_mask)
+    if options.style_weights is None and same_kind and len(like.get("style_weights", [])) == len(styles):
         options.style_weights = like["style_weights"]
     content_image, style_images = recipe.load_images(content, styles, size=options.size)
     watcher = _Watcher(keeps_images=bool(options.timelapse))
@@ -158,30 +161,33 @@ def sweep(options: argparse.Namespace) -> int:
     from nst_tf.tools import sweep as sweeping
 
     axes = {"rows": sweeping.parse_axis(options.rows), "columns": sweeping.parse_axis(options.columns)}
-    bar = None
+    bar, done_so_far = None, 0
 
     def progress(done: int, cells: int) -> None:
-        nonlocal bar
-        bar = bar or keras.utils.Progbar(cells, unit_name="picture")
-        bar.update(done)
+        nonlocal bar, done_so_far
+        bar, done_so_far = bar or keras.utils.Progbar(cells, unit_name="picture"), done
+        with _stdout_may_close():
+            bar.update(done)
 
-    changes = _changes(options)
-    if options.steps:
-        changes["steps"] = options.steps
-    sweeping.sweep(
-        options.content,
-        options.style,
-        options.output,
-        **axes,
-        recipe=options.recipe or "studio",
-        features=options.features or "auto",
-        solver=options.solver or "fast",
-        seed=options.seed or 0,
-        size=options.size or sweeping.SIZE,
-        callback=progress,
-        **changes,
-    )
-    print(f"{Path(options.output) / sweeping.SHEET}; python -m nst_tf promote {options.output} ROW COLUMN -o OUT")
+    try:
+        sweeping.sweep(
+            options.content,
+            options.style,
+            options.output,
+            **axes,
+            recipe=options.recipe or "studio",
+            features=options.features or "auto",
+            solver=options.solver or "fast",
+            steps=options.steps,
+            seed=options.seed or 0,
+            size=options.size or sweeping.SIZE,
+            callback=progress,
+            **_changes(options),
+        )
+    except KeyboardInterrupt:
+        _say(f"\nInterrupted; {done_so_far} pictures are in {options.output}.")
+        return INTERRUPTED
+    _say(f"{Path(options.output) / sweeping.SHEET}; python -m nst_tf promote {options.output} ROW COLUMN -o OUT")
     return DONE
 
 
@@ -252,6 +258,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     save_options(options.output)
     if options.timelapse and Path(options.timelapse).suffix.lower() not in (".gif", ".webp"):
         raise ValueError(f"A time-lapse is written as .gif or .webp; {options.timelapse!r} ends otherwise.")
+    if not options.timelapse and (options.timelapse_curve or options.timelapse_megabytes):
+        raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
     written = (options.output, options.plot, options.timelapse, getattr(options, "checkpoint", None))
     for path in filter(None, written):
         check_writable(path)
@@ -289,7 +297,8 @@ def _styles(options: argparse.Namespace, content_image: tf.Tensor, style_images:
         masks[options.mask.index(REST)] = rest_of(*(mask for mask in masks if not isinstance(mask, str)))
     style_masks: list[Any] = [None] * count
     for index, path in enumerate(options.style_mask):
-        style_masks[index] = load_mask(path, size=tuple(style_images[index].shape[1:3]))
+        size = tuple(style_images[index].shape[1:3])
+        style_masks[index] = load_mask(path, size=size, softness=options.softness)
     weights = options.style_weights or [None] * count
     return [Style(*parts) for parts in zip(style_images, weights, masks, style_masks, strict=True)]
 

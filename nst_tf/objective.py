@@ -225,7 +225,7 @@ def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
         √m · F for each region, (regions, height, width, channels).
 
     Reference:
-        Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, equations 3 and 4; there m
+        Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, on spatial control; there m
         is squared, here a position that lies half in a region counts half.
     """
     return float32_at_least(features) * tf.sqrt(tf.transpose(masks, (3, 1, 2, 0)))

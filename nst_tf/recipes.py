@@ -12,7 +12,7 @@ from nst_tf.features import BORDERS, POOLING, FeatureExtractor
 from nst_tf.images import load_image
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.objective import UNITS, Objective, find_targets
-from nst_tf.styles import as_styles
+from nst_tf.styles import as_styles, counted
 
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
@@ -97,7 +97,8 @@ class Recipe:
         style_scale: How long the style image's longest side is, as a multiple of the content image's: larger than 1
             for larger strokes, smaller for finer ones.  None leaves it as it is given.
         color: "style" takes the style's colours.  "matching" gives the style image the content's colours before
-            the run, and the result after it; "luminance" repaints the luminance alone and keeps the content's chroma.
+            the run, and the result after it (losses and the choice of the best picture are those before);
+            "luminance" repaints the luminance alone and keeps the content's chroma.
         border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
             outermost values again, which leaves no frame.  The offline network always replicates.
         source: Where the recipe is from.
@@ -184,8 +185,11 @@ class Recipe:
             f"color={self.color!r} with style_weight=0: there is no style whose colours could be kept out": (
                 self.color != "style" and not self.style_weight
             ),
-            "color='luminance' with content_weight=0: a texture has no content whose chroma could be kept": (
-                self.color == "luminance" and not self.content_weight
+            f"color={self.color!r} with content_weight=0: a texture has no content whose colours could be kept": (
+                self.color != "style" and not self.content_weight
+            ),
+            "content_weight=0, style_weight=0 and total_variation_weight=0: nothing is left to optimise": (
+                not self.content_weight and not self.style_weight and not self.total_variation_weight
             ),
         }
         for contradiction, holds in contradictions.items():
@@ -261,7 +265,7 @@ class Recipe:
             style_image: The same; of the content image's size if `style_size` is "content".  Or several, as `stylize`
                 takes them.
         """
-        styles = as_styles(style_image, content_image)
+        styles = counted(as_styles(style_image, content_image))
         return Objective(self, extractor, find_targets(self, extractor, content_image, styles))
 
 
@@ -452,8 +456,8 @@ def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     Raises:
         ValueError: If a field does not exist, or its value cannot be meant.
     """
-    changes = dict(changes)
     try:
+        changes = dict(changes)
         if isinstance(changes.get("optimizer"), dict):
             changes["optimizer"] = Optimizer(**changes["optimizer"])
         if isinstance(changes.get("quirks"), list):

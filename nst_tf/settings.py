@@ -33,7 +33,12 @@ KINDS = {
 
 def settings_text(settings: dict[str, Any]) -> dict[str, str]:
     """Return settings as the text that `save_image` puts into a PNG."""
-    return {KEYWORD: json.dumps(settings)}
+    return {KEYWORD: json.dumps(settings, default=plain)}
+
+
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's, and a path as text."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def settings_of(path: str | os.PathLike) -> dict[str, Any]:
@@ -68,6 +73,9 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(refusal) from error
     if not isinstance(settings, dict) or not isinstance(settings.get("recipe"), str):
         raise ValueError(refusal)
+    weights = settings.get("style_weights", [])
+    if not isinstance(weights, list) or not all(isinstance(weight, (int, float)) for weight in weights):
+        raise ValueError(f"{shown} carries settings that nst_tf cannot have written (style_weights).")
     wrong = [name for name, kind in KINDS.items() if not isinstance(settings.get(name), kind)]
     if wrong or len(settings["size"]) != 2 or not all(isinstance(side, int) for side in settings["size"]):
         raise ValueError(f"{shown} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")

@@ -37,7 +37,7 @@ class Style:
 
 
 def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
-    """Return what `stylize` was given for a style as styles whose weights are known, without those of weight 0.
+    """Return what `stylize` was given for a style as styles whose weights are known.
 
     Args:
         style_image: A picture, a `Style`, or a sequence of these.
@@ -77,10 +77,19 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
             "style_mask": _checked(style.style_mask, style.image, f"style mask of style {number}"),
         }
         checked.append(replace(style, image=tf.convert_to_tensor(style.image), weight=weight, **masks))
-    used = tuple(style for style in checked if style.weight)
-    if not used:
+    if not any(style.weight for style in checked):
         raise ValueError("Every style has weight 0, so there is no style left; set style_weight=0 to leave style out.")
-    return used
+    return tuple(checked)
+
+
+def counted(styles: Sequence[Style]) -> tuple[Style, ...]:
+    """Return the styles that have a weight other than 0."""
+    return tuple(style for style in styles if style.weight)
+
+
+def any_mask(styles: Sequence[Style]) -> bool:
+    """Whether any style has a mask of either kind."""
+    return any(style.content_mask is not None or style.style_mask is not None for style in styles)
 
 
 def _checked(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:

@@ -40,7 +40,7 @@ from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES, Recipe, find_recipe
 from nst_tf.settings import changes_of, settings_text
-from nst_tf.styles import Style, as_styles
+from nst_tf.styles import Style, any_mask, as_styles, counted
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
@@ -194,13 +194,13 @@ def stylize(
     if tile is not None and tile < SMALLEST_TILE:
         raise ValueError(f"tile is {tile}; expected at least {SMALLEST_TILE} pixels, or None.")
     chosen = choose_precision(this_device(), precision)
-    repainted, styles = prepared(recipe, content_image, given)
+    repainted, styles = prepared(recipe, content_image, counted(given))
     extractor = find_features(features, recipe, repainted, [style.image for style in styles], seed=seed)
     if precision == "auto" and not extractor.geometry:
         chosen = Precision("float32", f"{extractor.name} is used as it was given")
 
     def finished(image: tf.Tensor) -> tf.Tensor:
-        return _finished(image, recipe, content_image, given)
+        return _finished(image, recipe, content_image, counted(given))
 
     inputs = _fingerprints(content_image, given)
     saver = _Saver(checkpoint or resume, recipe, extractor, inputs, solver, steps, seed)
@@ -210,7 +210,8 @@ def stylize(
         saver.check(earlier, resume)
         run.go_on_from(earlier)
     else:
-        run.image = _start_image(recipe.start, repainted, styles[0].image, seed)
+        start = _start_image(recipe.start, repainted, styles[0].image, seed)
+        run.image = tf.image.grayscale_to_rgb(luminance(start)) if recipe.color == "luminance" else start
     if deterministic:
         extractor.traced.clear()  # which operations were chosen is part of what was traced
         with deterministic_operations():
@@ -250,12 +251,13 @@ def stylize(
 
 def _fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str, Any]:
     """Return what tells these inputs from others, as JSON can hold it."""
-    masks = [mask for style in styles for mask in (style.content_mask, style.style_mask) if mask is not None]
+    masks = [mask for style in styles for mask in (style.content_mask, style.style_mask)]
+    none = np.zeros(0, np.float32)
     return {
         "content": fingerprint(content_image.numpy()),
         "style": fingerprint(*(style.image.numpy() for style in styles)),
         "style_weights": [style.weight for style in styles],
-        "masks": fingerprint(*masks) if masks else None,
+        "masks": fingerprint(*(none if mask is None else mask for mask in masks)) if any_mask(styles) else None,
     }
 
 
@@ -273,12 +275,19 @@ def _prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
         image = _resized(image, size)
     elif recipe.style_scale is not None:
         scale = recipe.style_scale * max(size) / max(image.shape[1:3])
-        image = _resized(image, [max(MIN_SIDE, round(side * scale)) for side in image.shape[1:3]])
+        scaled = [round(side * scale) for side in image.shape[1:3]]
+        if min(scaled) < MIN_SIDE:
+            raise ValueError(
+                f"With style_scale={recipe.style_scale:g} the style image would be {scaled[1]} × {scaled[0]} pixels; "
+                f"each side must have at least {MIN_SIDE}. Choose a larger style_scale."
+            )
+        image = _resized(image, scaled)
+    style_mask = _mask_resized(style.style_mask, image.shape[1:3])
     if recipe.color == "matching":
-        image = match_colors(image, content_image)
+        image = match_colors(image, content_image, mask=style_mask, reference_mask=style.content_mask)
     elif recipe.color == "luminance":
         image = match_luminance(image, content_image)
-    return replace(style, image=image, style_mask=_mask_resized(style.style_mask, image.shape[1:3]))
+    return replace(style, image=image, style_mask=style_mask)
 
 
 def _finished(image: tf.Tensor, recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
@@ -289,14 +298,23 @@ def _finished(image: tf.Tensor, recipe: Recipe, content_image: tf.Tensor, styles
     content = _resized(content_image, size)
     if recipe.color == "luminance":
         image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
-    elif recipe.color == "matching":
+    masks = [_mask_resized(style.content_mask, size) for style in styles]
+    if recipe.color == "matching" and np.isfinite(image).all():
         # A network that sees colours only roughly lets tints come in that neither picture has.
-        image = tf.clip_by_value(match_colors(image, content), 0.0, 1.0)
+        matched = [match_colors(image, content, mask=mask, reference_mask=mask) for mask in masks]
+        image = tf.clip_by_value(_by_region(matched, masks), 0.0, 1.0)
     if styles[0].content_mask is None:
         return image
-    masks = [_mask_resized(style.content_mask, size) for style in styles]
     covered = np.minimum(np.sum(masks, axis=0), 1.0)[np.newaxis, :, :, np.newaxis]
     return covered * image + (1 - covered) * content
+
+
+def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) -> tf.Tensor:
+    """Return a picture that is in each region the one of that region; the first where there are no regions."""
+    if masks[0] is None:
+        return images[0]
+    shares = np.stack(masks) / np.maximum(np.sum(masks, axis=0), 1e-6)
+    return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
 
 
 def find_features(
@@ -672,7 +690,13 @@ def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tup
         decay_rate=published.decay_rate,
         decay_steps=published.decay_steps,
     )
-    return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=optimizer, scale=UNITS[published.units])
+    return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=optimizer, scale=_units(recipe))
+
+
+def _units(recipe: Recipe) -> tuple[float, float, float]:
+    """Return the units of the published optimiser by channel; the same for all where the picture stays grey."""
+    units = UNITS[recipe.optimizer.units]
+    return units if recipe.color != "luminance" else (sum(units) / len(units),) * len(units)
 
 
 def _descend(
@@ -680,7 +704,7 @@ def _descend(
 ) -> None:
     """Take the steps of one size, a quarter of a second's worth at a time, fewer if the solver is stuck."""
     if isinstance(solver, SciPySolver):
-        solver.run(targets, steps, UNITS[recipe.optimizer.units], report)
+        solver.run(targets, steps, _units(recipe), report)
         return
     done, count = 0, 1
     while done < steps and not solver.stuck:

@@ -87,14 +87,17 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     out = tmp_path / "x.png"
     arguments = ["stylize", *map(str, files), "-o", str(out), "--features", "offline", "--steps", "100000"]
     process = subprocess.Popen([sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, text=True)
-    seen = ""
-    while "100000" not in seen:  # the progress bar: optimisation has begun
-        character = process.stdout.read(1)
-        assert character, "it ended before it began"
-        seen += character
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    try:
+        seen = ""
+        while "100000" not in seen:  # the progress bar: optimisation has begun
+            character = process.stdout.read(1)
+            assert character, "it ended before it began"
+            seen += character
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "interrupted, best picture kept" in rest
     assert Image.open(out).size == (64, 48)

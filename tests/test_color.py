@@ -1,10 +1,15 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from nst_tf.color import METHODS, luminance, match_colors, match_luminance, with_luminance
+from nst_tf.features import vgg19_features
 from nst_tf.recipes import RECIPES
-from nst_tf.transfer import stylize
+from nst_tf.regions import rest_of
+from nst_tf.styles import Style, as_styles
+from nst_tf.transfer import prepared, stylize
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -90,7 +95,9 @@ def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
     ("changes", "message"),
     [
         ({"color": "matching", "style_weight": 0.0}, "no style whose colours"),
-        ({"color": "luminance", "content_weight": 0.0}, "a texture has no content"),
+        ({"color": "luminance", "content_weight": 0.0}, "a texture has no content whose"),
+        ({"color": "matching", "content_weight": 0.0}, "a texture has no content whose"),
+        ({"content_weight": 0.0, "style_weight": 0.0}, "nothing is left"),
         ({"style_scale": 2.0, "style_size": "content"}, "squashes the style image"),
         ({"style_scale": 0.0}, "more than 0"),
         ({"color": "sepia"}, "matching"),
@@ -109,3 +116,33 @@ def test_style_scale_is_relative_to_the_content(pair):
     for scale, size in ((1.0, (64, 55)), (2.0, (128, 110)), (None, (56, 48))):
         prepared = _prepared(Style(pair[1], 1.0), RECIPES["studio"].changed(style_scale=scale), pair[0])
         assert tuple(prepared.image.shape[1:3]) == size
+
+
+@pytest.mark.parametrize(
+    "options", [{"start": "noise"}, {"recipe": "gatys"}, {"recipe": "udacity", "solver": "published"}, {"tile": 64}]
+)
+def test_the_losses_of_a_run_on_luminance_are_those_of_the_picture_that_is_delivered(pair, options):
+    # Nearly grey, so that no luminance has to give way to the content's chroma.
+    content = tf.image.resize(pair[0], (80, 96)) * 0.02 + 0.49
+    recipe = RECIPES[options.pop("recipe", "studio")].changed(color="luminance", clip=True)
+    extractor = vgg19_features(recipe.layers, weights=None)
+    result = stylize(content, pair[1], recipe=recipe, features=extractor, steps=12, **options)
+    grey, styles = prepared(recipe, content, as_styles(pair[1], content))
+    delivered = tf.image.grayscale_to_rgb(luminance(result.image))
+    loss = recipe.objective(extractor, grey, [style_in_range(style) for style in styles])(delivered).total
+    assert float(loss) == pytest.approx(result.history["total"].min(), rel=0.05)
+
+
+def style_in_range(style):
+    return dataclasses.replace(style, image=tf.clip_by_value(style.image, 0, 1))
+
+
+def test_matching_takes_each_regions_colours_from_that_region(pair):
+    content = np.full((1, 48, 64, 3), (0.8, 0.1, 0.1), np.float32)
+    content[:, :, 32:] = (0.1, 0.1, 0.8)
+    mask = np.zeros((48, 64), np.float32)
+    mask[:, :32] = 1
+    styles = [Style(pair[1], content_mask=mask), Style(pair[1], content_mask=rest_of(mask))]
+    _, matched = prepared(RECIPES["studio"].changed(color="matching"), tf.constant(content), as_styles(styles, content))
+    np.testing.assert_allclose(moments(matched[0].image)[0], (0.8, 0.1, 0.1), atol=1e-3)
+    np.testing.assert_allclose(moments(matched[1].image)[0], (0.1, 0.1, 0.8), atol=1e-3)

@@ -53,6 +53,22 @@ def test_masks_keep_the_content_and_rest_is_what_they_leave(folder, capsys):
     masks = ["--mask", "left.png", "--mask", "rest", "--softness", "2"]
     assert main(["stylize", "c.png", "s.png", "t.png", "-o", "y.png", *RUN, *masks]) == 0
     assert settings_of("y.png")["masks"]
+    assert main(["stylize", "c.png", "s.png", "-o", "z.png", "--like", "x.png"]) == 2
+    assert "give them again with --mask" in capsys.readouterr().err
+
+
+def test_a_style_of_weight_0_stays_so_with_like(folder):
+    both = ["stylize", "c.png", "s.png", "t.png", "-o"]
+    assert main([*both, "x.png", *RUN, "--style-weights", "1,0"]) == 0
+    assert main([*both, "y.png", "--like", "x.png"]) == 0
+    np.testing.assert_array_equal(pixels("y.png"), pixels("x.png"))
+
+
+@pytest.mark.parametrize("softness", ["inf", "-5", "much"])
+def test_softness_is_a_number_of_at_least_0(folder, softness, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["regions", "c.png", "-o", "masks", "--softness", softness])
+    assert "at least 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -65,6 +81,8 @@ def test_masks_keep_the_content_and_rest_is_what_they_leave(folder, capsys):
         (["--set", "strength=1"], "no field"),
         (["--color", "sepia"], "luminance"),
         (["--style-scale", "-1"], "style_scale"),
+        (["--set", "steps=3"], "--steps 3"),
+        (["--timelapse-curve"], "--timelapse"),
     ],
 )
 def test_controls_that_cannot_be_meant_are_one_line_and_status_2(folder, capsys, arguments, message):

@@ -55,7 +55,10 @@ def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
         STUDIO.objective(vgg, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
-    results = [stylize(pair[0], style, features=vgg, steps=3, tile=tile).image for style in (pair[1], styles)]
+    content = tf.image.resize(pair[0], (90, 130)) if tile else pair[0]
+    ones = np.ones(content.shape[1:3], np.float32)
+    styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
+    results = [stylize(content, style, features=vgg, steps=3, tile=tile).image for style in (pair[1], styles)]
     np.testing.assert_allclose(*results, atol=1e-6)
 
 

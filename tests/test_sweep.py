@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from nst_tf.settings import settings_of
 from nst_tf.tools.fields import parse_change, parse_layers, parse_value
 from nst_tf.tools.special import reconstruct, texture
 from nst_tf.tools.sweep import Axis, parse_axis, promote, sweep
+from nst_tf.transfer import stylize
 
 
 @pytest.fixture
@@ -70,7 +73,11 @@ def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, t
         "no field 'strength'": (weights, Axis("strength", (1,))),
         "at least 0": (weights, Axis("content_weight", (-1.0,))),
         "too many": (Axis("style_weight", tuple(range(60))), Axis("seed", (0, 1))),
-        "2 styles|1 styles": (weights, Axis("mix", (0.5,))),
+        "1 styles": (weights, Axis("mix", (0.5,))),
+        "one size": (weights, Axis("size", (40, 64))),
+        "Unknown solver": (weights, Axis("solver", ("fast", "mystery"))),
+        "Unknown features": (weights, Axis("features", ("offline", "mystery"))),
+        "no file": (weights, Axis("style", (files[1], "missing.png"))),
     }
     for message, (rows, columns) in refused.items():
         with pytest.raises(ValueError, match=message):
@@ -80,14 +87,70 @@ def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, t
         promote(tmp_path / "x", 1, 1)
 
 
+def test_an_interrupted_sweep_stops_and_keeps_what_was_finished(files, tmp_path):
+    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("seed", (0, 1))}
+
+    def interrupt(done, cells):
+        if done == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(files[0], files[1:], tmp_path / "x", **axes, callback=interrupt, **OPTIONS)
+    assert sorted(path.name for path in (tmp_path / "x").glob("*.png")) == ["1_1.png", "1_2.png"]
+    assert promote(tmp_path / "x", 2, 2, size=48).status == "done"
+
+
+def test_an_interrupt_within_a_picture_stops_the_sweep_too(files, tmp_path, monkeypatch):
+    from nst_tf.tools import sweep as module
+
+    def interrupted(*arguments, **options):
+        return dataclasses.replace(stylize(*arguments, **options), status="interrupted")
+
+    monkeypatch.setattr(module, "stylize", interrupted)
+    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("seed", (0, 1))}
+    with pytest.raises(KeyboardInterrupt):
+        sweep(files[0], files[1:], tmp_path / "x", **axes, **OPTIONS)
+    assert not list((tmp_path / "x").glob("*.png"))
+
+
+def test_steps_hold_for_the_published_solver_and_numbers_of_numpy_are_kept(files, tmp_path):
+    axes = {"rows": Axis("seed", tuple(np.arange(1))), "columns": Axis("style_weight", (np.float32(3),))}
+    options = {"recipe": "coursera", "solver": "published", "features": "offline", "size": 48, "steps": 2}
+    sweep(files[0], files[1:], tmp_path / "x", **axes, **options)
+    assert settings_of(tmp_path / "x" / "1_1.png")["steps"] == 2
+
+
+def test_a_sweep_is_promoted_from_any_folder_and_replaces_an_earlier_one(files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows, columns = Axis("style_weight", (1.0, 50.0)), Axis("seed", (0,))
+    sweep("c.png", ["s.png"], "x", rows=rows, columns=columns, **OPTIONS)
+    sweep("c.png", ["s.png"], "x", rows=Axis("style_weight", (2.0,)), columns=columns, **OPTIONS)
+    assert not (tmp_path / "x" / "2_1.png").exists()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert promote("../x", 1, 1, size=48).status == "done"
+    (tmp_path / "x" / "sweep.json").write_text("[]")
+    with pytest.raises(ValueError, match="damaged"):
+        promote("../x", 1, 1)
+
+
 def test_fields_are_read_from_text():
     assert parse_change("style_weight=20") == ("style_weight", 20.0)
     assert parse_value("style_scale", "none") is None
     assert parse_value("clip", "False") is False
-    assert parse_value("steps", "7") == 7
+    assert parse_value("levels", "2") == 2
     assert parse_layers("2-3") == {"block2_conv1": 0.5, "block3_conv1": 0.5}
     assert parse_layers("block1_conv1:0.8+block4_conv2:0.2") == {"block1_conv1": 0.8, "block4_conv2": 0.2}
-    for text in ("style_weight", "style_weight=much", "steps=1.5", "clip=perhaps", "strength=1", "style_layers=3-9"):
+    for text in (
+        "style_weight",
+        "style_weight=much",
+        "levels=1.5",
+        "steps=3",
+        "size=80",
+        "clip=perhaps",
+        "strength=1",
+        "style_layers=3-9",
+    ):
         with pytest.raises(ValueError):
             parse_change(text)
     for text in ("style_weight", "seed=one", "style_weight="):

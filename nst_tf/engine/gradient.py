@@ -67,7 +67,8 @@ class WholePicture:
         def of_features(features: dict[str, tf.Tensor]) -> Losses:
             return objective.weigh(objective.sums(features, targets.content, targets.masks()), image, targets)
 
-        return _value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
+        losses, gradient = _value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
+        return losses, _allowed(gradient, objective)
 
 
 class Tiles:
@@ -146,7 +147,7 @@ class Tiles:
             rows, columns = tile.seen()
             seen = gradient[:, rows, columns, :]
             seen.assign(seen + part)
-        return losses, gradient.read_value()
+        return losses, _allowed(gradient.read_value(), self._objective)
 
     def _tiles(self, image: tf.Tensor) -> Iterator[tuple[Tile, tf.Tensor]]:
         extractor = self._objective.extractor
@@ -215,6 +216,13 @@ class Tiles:
             top, bottom, left, right = tf.unstack(window[:4] // stride)
             own[layer] = tensor[:, top:bottom, left:right]
         return own
+
+
+def _allowed(gradient: tf.Tensor, objective: Objective) -> tf.Tensor:
+    """Return the gradient among the pictures that a recipe allows: grey ones where luminance alone is repainted."""
+    if objective.recipe.color != "luminance":
+        return gradient
+    return tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1)
 
 
 def _traced(function: Callable) -> Callable:

@@ -8,6 +8,7 @@ from typing import Any
 from nst_tf.recipes import FIRST_CONVOLUTIONS, Recipe
 
 LAYERS = ("content_layers", "style_layers")
+OPTIONS = ("steps", "size")
 # What text says of these would be prose, or an object.
 NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
 
@@ -21,6 +22,8 @@ def parse_change(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"Expected a field of the recipe and its value, such as style_weight=20; got {text!r}.")
+    if name.strip() in OPTIONS:
+        raise ValueError(f"{name.strip()} has an option of its own: --{name.strip()} {value.strip()}.")
     return name.strip(), parse_value(name.strip(), value.strip())
 
 

@@ -28,7 +28,7 @@ def texture(style_image: Any, *, height: int, width: int, **options: Any) -> Res
         ValueError: As `stylize`.
 
     Reference:
-        Gatys, Ecker, Bethge: "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, equation 5.
+        Gatys, Ecker, Bethge: "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, equation 3.
     """
     # Without content the content image says nothing but the size.
     size = tf.fill((1, height, width, 3), 0.5)

@@ -9,22 +9,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.files import check_writable, written_whole
 from nst_tf.features import FeatureExtractor
+from nst_tf.images import read_pixels
 from nst_tf.recipes import Recipe, changed_by_json, find_recipe
-from nst_tf.styles import Style, as_styles
+from nst_tf.settings import plain
+from nst_tf.styles import Style, as_styles, counted
 from nst_tf.tools.fields import parse_value
-from nst_tf.transfer import Result, find_features, prepared, stylize
+from nst_tf.transfer import FEATURES, SOLVERS, Result, find_features, prepared, stylize
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
 SIZE = 192
 MOST_CELLS = 100
 # Settings that are no fields of the recipe.
-OTHERS = ("recipe", "style", "mix", "features", "solver", "seed")
+OTHERS = ("recipe", "style", "mix", "features", "solver", "steps", "seed")
 # Fields that no network depends on, so that cells which differ in nothing else share theirs.
-WEIGHTS = ("style_weight", "total_variation_weight", "steps", "start", "levels", "method", "clip")
+WEIGHTS = ("style_weight", "total_variation_weight", "start", "levels", "method", "clip")
+KEPT_NETWORKS = 8
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Axis:
 
     Args:
         name: A field of the recipe, or "recipe", "style" (paths), "mix" (how much of the second of two styles, 0 to
-            1), "features", "solver" or "seed".
+            1), "features", "solver", "steps" or "seed".
         values: One for each row or column.
     """
 
@@ -56,6 +60,7 @@ class Job:
     changes: dict[str, Any]
     features: str
     solver: str
+    steps: int | None
     seed: int
     size: int
 
@@ -70,14 +75,14 @@ def parse_axis(text: str) -> Axis:
     parts = [part.strip() for part in values.split(",") if part.strip()]
     if not equals or not parts:
         raise ValueError(f"Expected a setting and its values, such as style_weight=1,5,25; got {text!r}.")
-    return Axis(name, tuple(_parsed(name, part) for part in parts))
+    return Axis(name.strip(), tuple(_parsed(name.strip(), part) for part in parts))
 
 
 def _parsed(name: str, text: str) -> Any:
     if name not in OTHERS:
         return parse_value(name, text)
     try:
-        return {"mix": float, "seed": int}.get(name, str)(text)
+        return {"mix": float, "seed": int, "steps": int}.get(name, str)(text)
     except ValueError:
         raise ValueError(f"{name} takes numbers; got {text!r}.") from None
 
@@ -92,6 +97,7 @@ def sweep(
     recipe: str = "studio",
     features: str = "auto",
     solver: str = "fast",
+    steps: int | None = None,
     seed: int = 0,
     size: int = SIZE,
     callback: Callable[[int, int], None] | None = None,
@@ -109,8 +115,9 @@ def sweep(
         rows: Setting and values by row.
         columns: Setting and values by column.
         recipe: Name of a recipe.
-        features: As for `stylize`, but a word or a path.
+        features: As for `stylize`, but a word or a path of weights.
         solver: As for `stylize`.
+        steps: As for `stylize`.
         seed: As for `stylize`.
         size: Of the small pictures, as `Recipe.load_images` takes it.
         callback: Called after each picture with how many are done, and how many there will be.
@@ -121,6 +128,7 @@ def sweep(
 
     Raises:
         ValueError: If the axes have one name, there are too many cells, or as `stylize`.
+        KeyboardInterrupt: If it was interrupted; the pictures that were finished stay in the folder.
     """
     if rows.name == columns.name:
         raise ValueError(f"Rows and columns are both {rows.name!r}; sweep over two different settings.")
@@ -129,25 +137,42 @@ def sweep(
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
     check_writable(folder / SHEET)
-    common = Job(str(content), [str(style) for style in styles], None, recipe, changes, features, solver, seed, size)
+    common = Job(
+        content=_lasting(content),
+        styles=[_lasting(style) for style in styles],
+        style_weights=None,
+        recipe=recipe,
+        changes=changes,
+        features=str(features),
+        solver=solver,
+        steps=steps,
+        seed=seed,
+        size=size,
+    )
     jobs = [
         [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
     ]
     for job in (job for line in jobs for job in line):
-        _recipe_of(job)  # what cannot be meant is found before the first picture
+        _check(job)  # what cannot be meant is found before the first picture
+    _forget_earlier(folder)
+    with written_whole(folder / JOBS) as temporary:
+        temporary.write_text(
+            json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
+        )
     networks: dict[str, FeatureExtractor] = {}
+    sources: dict[str, np.ndarray] = {}
     pictures, done = [], 0
     for row, line in enumerate(jobs, 1):
         pictures.append([])
         for column, job in enumerate(line, 1):
-            result = run(job, networks)
+            result = run(job, networks, sources)
+            if result.status == "interrupted":
+                raise KeyboardInterrupt
             result.save(folder / f"{row}_{column}.png")
             pictures[-1].append(result.image)
             done += 1
             if callback:
                 callback(done, cells)
-    with written_whole(folder / JOBS) as temporary:
-        temporary.write_text(json.dumps([[asdict(job) for job in line] for line in jobs], indent=1) + "\n")
     _draw(pictures, rows, columns, folder / SHEET)
     return pictures
 
@@ -170,35 +195,72 @@ def promote(
     Raises:
         ValueError: If there is no such sweep or cell, or as `stylize`.
     """
-    path = Path(folder) / JOBS
+    jobs = _read_jobs(Path(folder))
+    if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
+        raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
+    job = jobs[row - 1][column - 1]
+    return run(replace(job, size=size or _recipe_of(job).size), {}, {}, callback)
+
+
+def _read_jobs(folder: Path) -> list[list[Job]]:
+    path = folder / JOBS
     if not path.is_file():
         raise ValueError(f"There is no sweep in {os.fspath(folder)!r}: {JOBS} is missing.")
     try:
         jobs = [[Job(**job) for job in line] for line in json.loads(path.read_text())]
-    except (ValueError, TypeError) as error:
+        if not jobs or not jobs[0]:
+            raise ValueError("it is empty")
+        return jobs
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{str(path)!r} is damaged; make the sweep again.") from error
-    if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
-        raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
-    job = jobs[row - 1][column - 1]
-    return run(replace(job, size=size or _recipe_of(job).size), {}, callback)
 
 
-def run(job: Job, networks: dict[str, FeatureExtractor], callback: Callable | None = None) -> Result:
+def _forget_earlier(folder: Path) -> None:
+    """Remove the pictures of a sweep that stood in the folder, which would be taken for this one's."""
+    try:
+        earlier = _read_jobs(folder)
+    except ValueError:
+        return
+    for row, line in enumerate(earlier, 1):
+        for column, _ in enumerate(line, 1):
+            (folder / f"{row}_{column}.png").unlink(missing_ok=True)
+    (folder / SHEET).unlink(missing_ok=True)
+
+
+def _lasting(source: str | os.PathLike) -> str:
+    """Return a path that means the same from every folder; an address as it is."""
+    source = os.fspath(source)
+    return source if source.lower().startswith(("http://", "https://")) else os.path.abspath(source)
+
+
+def run(
+    job: Job,
+    networks: dict[str, FeatureExtractor],
+    sources: dict[str, np.ndarray],
+    callback: Callable | None = None,
+) -> Result:
     """Make the picture of a job.
 
     Args:
         job: What it is made from.
-        networks: Those of earlier jobs, which jobs that differ in weights alone share; added to.
+        networks: Those of earlier jobs, which jobs that need the same share; added to.
+        sources: Pictures of earlier jobs as they were read, by path or URL; added to.
         callback: As for `stylize`.
     """
     recipe = _recipe_of(job)
-    content_image, style_images = recipe.load_images(job.content, job.styles, size=job.size)
+    for source in (job.content, *job.styles):
+        if source not in sources:
+            sources[source] = read_pixels(source)
+    content_image, style_images = recipe.load_images(
+        sources[job.content], [sources[style] for style in job.styles], size=job.size
+    )
     weights = job.style_weights or [None] * len(style_images)
     given = [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
-    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
-    key = repr(replace(job, changes=decisive))
+    key = _network_of(job, recipe)
     if key not in networks:
-        repainted, styles = prepared(recipe, content_image, as_styles(given, content_image))
+        while len(networks) >= KEPT_NETWORKS:
+            networks.pop(next(iter(networks)))
+        repainted, styles = prepared(recipe, content_image, counted(as_styles(given, content_image)))
         pictures = [style.image for style in styles]
         networks[key] = find_features(job.features, recipe, repainted, pictures, seed=job.seed)
     result = stylize(
@@ -207,10 +269,38 @@ def run(job: Job, networks: dict[str, FeatureExtractor], callback: Callable | No
         recipe=recipe,
         features=networks[key],
         solver=job.solver,
+        steps=job.steps,
         seed=job.seed,
         callback=callback,
     )
     return replace(result, settings={**result.settings, "features": job.features})
+
+
+def _network_of(job: Job, recipe: Recipe) -> str:
+    """Return what tells the network of a job from others."""
+    if job.features in ("vgg19", "vgg16") or job.features.endswith(".h5"):
+        return repr((job.features, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
+    # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
+    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
+    return repr(replace(job, changes=decisive, steps=None, solver=""))
+
+
+def _check(job: Job) -> None:
+    """Raise ValueError for a job that cannot be meant."""
+    recipe = _recipe_of(job)
+    if job.style_weights and len(job.style_weights) != len(job.styles):
+        raise ValueError(f"mix goes between two styles; there are {len(job.styles)}.")
+    if job.solver not in SOLVERS:
+        raise ValueError(f"Unknown solver {job.solver!r}; expected one of {', '.join(SOLVERS)}.")
+    if job.solver == "published" and recipe.optimizer is None:
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    if job.features not in FEATURES and not job.features.endswith(".h5"):
+        raise ValueError(f"Unknown features {job.features!r}; expected one of {', '.join(FEATURES)}, or a .h5 file.")
+    if job.seed < 0 or (job.steps is not None and job.steps < 1):
+        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least 1.")
+    for source in (job.content, *job.styles):
+        if not source.lower().startswith(("http://", "https://")) and not os.path.isfile(source):
+            raise ValueError(f"There is no file {source!r}.")
 
 
 def _recipe_of(job: Job) -> Recipe:
@@ -219,8 +309,10 @@ def _recipe_of(job: Job) -> Recipe:
 
 def _with(job: Job, name: str, value: Any) -> Job:
     """Return a job with one setting changed."""
+    if name == "size":
+        raise ValueError("All pictures of a sheet have one size; promote makes one of them larger.")
     if name == "style":
-        return replace(job, styles=[str(value)])
+        return replace(job, styles=[_lasting(value)])
     if name == "mix":
         if len(job.styles) != 2 or not 0 <= value <= 1:
             raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")
