@@ -44,17 +44,10 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
         content_image: The picture that content masks are for.
 
     Raises:
-        ValueError: If there is no style, a picture breaks the pixel contract, a mask does not fit, the weights of a
-            blend do not sum to one, or some styles have a content mask and some have none.
+        ValueError: If there is no style, a mask does not fit, the weights of a blend do not sum to one, or some styles
+            have a content mask and some have none.
     """
-    # A list of pictures is a blend, an array or a tensor is one picture.
-    given = list(style_image) if isinstance(style_image, Sequence) else [style_image]
-    if not given:
-        raise ValueError("There is no style image.")
-    styles = [style if isinstance(style, Style) else Style(style) for style in given]
-    name = "style image" if len(styles) == 1 else "style image {}"
-    for number, style in enumerate(styles, 1):
-        check_image(style.image, name.format(number))
+    styles = _listed_styles(style_image)
     masked = [style.content_mask is not None for style in styles]
     if any(masked) and not all(masked):
         raise ValueError(
@@ -80,6 +73,22 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
     if not any(style.weight for style in checked):
         raise ValueError("Every style has weight 0, so there is no style left; set style_weight=0 to leave style out.")
     return tuple(checked)
+
+
+def check_styles(style_image: Any) -> None:
+    """Raise ValueError if one of the pictures that `stylize` was given for a style breaks the pixel contract."""
+    styles = _listed_styles(style_image)
+    name = "style image" if len(styles) == 1 else "style image {}"
+    for number, style in enumerate(styles, 1):
+        check_image(style.image, name.format(number))
+
+
+def _listed_styles(style_image: Any) -> list[Style]:
+    # A list of pictures is a blend, an array or a tensor is one picture.
+    given = list(style_image) if isinstance(style_image, Sequence) else [style_image]
+    if not given:
+        raise ValueError("There is no style image.")
+    return [style if isinstance(style, Style) else Style(style) for style in given]
 
 
 def counted(styles: Sequence[Style]) -> tuple[Style, ...]:

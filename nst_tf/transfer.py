@@ -40,7 +40,7 @@ from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES, Recipe, find_recipe
 from nst_tf.settings import changes_of, settings_text
-from nst_tf.styles import Style, any_mask, as_styles, counted
+from nst_tf.styles import Style, any_mask, as_styles, check_styles, counted
 
 FEATURES = ("auto", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
@@ -176,6 +176,7 @@ def stylize(
     recipe = find_recipe(recipe).changed(**changes)
     check_image(content_image, "content image")
     content_image = tf.convert_to_tensor(content_image)
+    check_styles(style_image)
     given = as_styles(style_image, content_image)
     if given[0].content_mask is not None and not recipe.style_weight:
         raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
