@@ -146,7 +146,7 @@ def test_notebook_runs_from_top_to_bottom_with_small_parameters(path, tmp_path):
         parameters.source = re.sub(rf"^{name} = \S+", f"{name} = {value}", parameters.source, flags=re.MULTILINE)
     nbformat.write(notebook, copy)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=120", "-q", "-p", "no:cacheprovider", str(copy)],
+        [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "-q", "-p", "no:cacheprovider", str(copy)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
