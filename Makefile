@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults lab lint format notebooks bench published-losses links images strip gallery clean
+.PHONY: help demo test test-browser test-faults test-lab lab lab-release lab-grade lab-class lint format notebooks bench published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,25 @@ test-faults: $(VENV)/.core  ## kill, damage and fill up, hundreds of times; prin
 
 lab: $(VENV)/.lab  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=.
+
+$(VENV)/.grading: $(VENV)/.test
+	@echo "Installing nbgrader ..."
+	@$(PIP) -e '.[lab]'
+	@touch $@
+
+lab-release: $(VENV)/.grading  ## make the course lab's student version and a zip to hand out
+	@$(BIN)/python notebooks/course_lab/course.py outputs/lab
+
+lab-grade: $(VENV)/.grading  ## mark a class: SUBMISSIONS=folder; marks.csv and feedback in outputs/lab/
+	@test -n "$(SUBMISSIONS)" || { echo "Say where they are: make lab-grade SUBMISSIONS=folder"; exit 2; }
+	@$(BIN)/python notebooks/course_lab/grade.py "$(SUBMISSIONS)"
+
+lab-class: $(VENV)/.grading  ## make a class of 50 submissions, mark it, and compare the marks (a quarter of an hour)
+	@$(BIN)/python tests/lab/made_class.py outputs/lab_class
+
+test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student version, marking (minutes)
+	@$(BIN)/python tests/lab/catalogue.py
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m lab tests/test_lab.py
 
 lint: $(VENV)/.lint  ## check style and formatting
 	@$(BIN)/ruff check .

@@ -1,0 +1,121 @@
+"""Make a submission into a notebook that nbgrader can mark, whatever happened to it on its way."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import nbformat
+from nbformat.notebooknode import NotebookNode
+
+LARGEST_BYTES = 50 * 2**20
+
+
+class CannotOpenError(ValueError):
+    """A submission that is not a notebook."""
+
+
+def read_submission(path: Path) -> NotebookNode:
+    """Read a submitted notebook.
+
+    Raises:
+        CannotOpenError: If it is not a notebook; the message says what it is.
+    """
+    if path.stat().st_size > LARGEST_BYTES:
+        raise CannotOpenError(
+            f"the file has {path.stat().st_size / 2**20:.0f} MiB; {LARGEST_BYTES // 2**20} are allowed"
+        )
+    data = path.read_bytes()
+    if not data.strip():
+        raise CannotOpenError("the file is empty")
+    try:
+        notebook = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
+        # What nbformat lets pass, and nbgrader stumbles over.
+        if not all(isinstance(cell.get("source"), str) for cell in notebook.cells):
+            raise ValueError("a cell has no text")
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise CannotOpenError("the file is not a notebook (.ipynb), which is JSON in UTF-8") from None
+    except Exception as error:  # nbformat raises many kinds, for many kinds of damage
+        raise CannotOpenError(f"the notebook is damaged: {str(error).splitlines()[0][:200]}") from None
+    return notebook
+
+
+def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, list[str]]:
+    """Give a submission's cells back the names that nbgrader knows them by, and put missing cells back.
+
+    A cell is known by its nbgrader metadata; failing that, by its id or by the function that it defines or the title
+    of its check, as some tools drop all metadata.  Of two cells with one name the last counts.  Cells that the student
+    added stay where they are.
+
+    Args:
+        submitted: The student's notebook.
+        release: The notebook that students were given.
+
+    Returns:
+        The mended notebook, and what was mended, in words.
+    """
+    known = {cell.metadata.nbgrader.grade_id: cell for cell in release.cells if "nbgrader" in cell.metadata}
+    cells, remarks, places = [], [], {}
+    for cell in submitted.cells:
+        cell = copy.deepcopy(cell)
+        if cell.cell_type == "raw":
+            cell = nbformat.v4.new_markdown_cell(cell.source)
+        named = _named_in_metadata(cell, known)
+        name = named or _recognised(cell, known)
+        cell.metadata = NotebookNode()
+        if name:
+            cell.metadata["nbgrader"] = copy.deepcopy(known[name].metadata.nbgrader)
+            if name in places:
+                remarks.append(f"{name} stood there more than once, and the last counts")
+                cells[places[name]].metadata = NotebookNode()
+            if not named:
+                remarks.append(f"{name} had lost its name")
+            places[name] = len(cells)
+        cells.append(cell)
+    mended = copy.deepcopy(release)
+    mended.cells = cells
+    missing = [name for name in known if name not in places]
+    for name in missing:
+        _put_back(mended.cells, known, name)
+    if missing:
+        remarks.append(f"put back: {', '.join(missing)}")
+    for index, cell in enumerate(mended.cells):
+        cell.id = f"cell-{index}"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return nbformat.from_dict(mended), remarks
+
+
+def _named_in_metadata(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | None:
+    metadata = cell.get("metadata", {}).get("nbgrader", {})
+    name = metadata.get("grade_id") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) and name in known and known[name].cell_type == cell.cell_type else None
+
+
+def _recognised(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | None:
+    for name, original in known.items():
+        if original.cell_type != cell.cell_type:
+            continue
+        if original.cell_type == "markdown":
+            if cell.get("id") == original.get("id"):
+                return name
+            continue
+        mark = _mark(original.source)
+        if mark and mark in cell.source and (mark == _mark(cell.source) or mark.startswith("def ")):
+            return name
+    return None
+
+
+def _mark(source: str) -> str | None:
+    """Return what a cell can be known by: the title of a check, or its first function."""
+    title = re.match(r"# @title .*", source)
+    function = re.search(r"^def \w+\(", source, re.MULTILINE)
+    return title[0] if title else function[0] if function else None
+
+
+def _put_back(cells: list[NotebookNode], known: dict[str, NotebookNode], missing: str) -> None:
+    """Insert a cell of the release after the nearest cell before it that is there."""
+    names = list(known)
+    places = {cell.metadata.nbgrader.grade_id: index for index, cell in enumerate(cells) if "nbgrader" in cell.metadata}
+    before = [name for name in names[: names.index(missing)] if name in places]
+    cells.insert(places[before[-1]] + 1 if before else 0, copy.deepcopy(known[missing]))
