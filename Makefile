@@ -85,7 +85,7 @@ format: $(VENV)/.lint  ## let ruff mend what it can
 	@$(BIN)/ruff format .
 
 notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (about ten minutes)
-	@for notebook in notebooks/[0-9]*.ipynb; do \
+	@for notebook in notebooks/[0-9]*.ipynb notebooks/course_lab/source/*/*.ipynb; do \
 		echo "$$notebook"; \
 		$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
 			--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 "$$notebook" || exit 1; \

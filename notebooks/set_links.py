@@ -13,10 +13,11 @@ def main(repository: str) -> None:
         sys.exit(f"{repository!r} is not of the form owner/name.")
     settings = ROOT / "pyproject.toml"
     before = re.search(r'^Repository = "https://github.com/(.*)"$', settings.read_text(), re.MULTILINE)[1]
-    for path in [settings, ROOT / "README.md", *sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]:
+    notebooks = [path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+    for path in [settings, ROOT / "README.md", *sorted(notebooks)]:
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(before, repository), encoding="utf-8")
-    print(f"{before} is now {repository}.")
+    print(f"{before} is now {repository}. If you teach the course lab, run `make lab-release` too.")
 
 
 if __name__ == "__main__":

@@ -163,5 +163,5 @@ def test_links_are_pointed_at_another_repository_everywhere(tmp_path):
     done = subprocess.run(["make", "links", "REPO=someone/something"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'Repository = "https://github.com/someone/something"' in (tmp_path / "pyproject.toml").read_text()
-    for path in [tmp_path / "README.md", *(tmp_path / "notebooks").glob("[0-9]*.ipynb")]:
+    for path in [tmp_path / "README.md", *(tmp_path / "notebooks").rglob("*.ipynb")]:
         assert "-owner-" not in re.sub(r'-owner-\\?" in REPOSITORY', "", path.read_text()), path.name

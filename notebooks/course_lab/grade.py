@@ -5,6 +5,7 @@ limits of time and memory and without a network; whatever is wrong with one cost
 """
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import html
@@ -13,11 +14,13 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import matplotlib
@@ -57,11 +60,17 @@ def main() -> None:
     }
     print(f"{len(submissions)} submissions, {arguments.workers} at a time, {sum(points.values()):g} points", flush=True)
     began, walls = time.monotonic(), set()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(arguments.workers) as pool:
         jobs = {pool.submit(mark, submission, course, release, arguments): submission for submission in submissions}
-        for count, job in enumerate(as_completed(jobs), 1):
-            walls.add(job.result())
-            print(f"[{count}/{len(submissions)}] {in_words(jobs[job], points)}", flush=True)
+        try:
+            for count, job in enumerate(as_completed(jobs), 1):
+                walls.add(job.result())
+                print(f"[{count}/{len(submissions)}] {in_words(jobs[job], points)}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end(*psutil.Process().children(recursive=True))
+            sys.exit("Interrupted. What was marked is kept; the same command goes on from there.")
     write_table(arguments.outputs / "marks.csv", submissions, points)
     collect_feedback(arguments.outputs / "feedback", submissions, course)
     print(f"{len(submissions)} submissions in {(time.monotonic() - began) / 60:.1f} minutes")
@@ -180,8 +189,7 @@ def run_marking(submission: Submission, course: Path, arguments: argparse.Namesp
         submission.remarks.append(f"marking ended by itself, with exit status {process.exitcode}")
         return True
     if result is None:
-        for each in [*psutil.Process(process.pid).children(recursive=True), process]:
-            each.kill()
+        end(*psutil.Process(process.pid).children(recursive=True), process)
         submission.status = "stopped"
         submission.remarks.append(f"marking took more than {arguments.seconds} seconds")
         return True
@@ -195,6 +203,13 @@ def run_marking(submission: Submission, course: Path, arguments: argparse.Namesp
 
 
 NOT_FOR_STUDENTS = (LAB / "source", ROOT / "tests", ROOT / "outputs", ROOT / ".git")
+
+
+def end(*processes: psutil.Process | BaseProcess) -> None:
+    """Kill processes, some of which may have ended by themselves."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def in_words(submission: Submission, points: dict[str, float]) -> str:

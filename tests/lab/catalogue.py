@@ -56,7 +56,7 @@ class Lab:
         }
         parameters = next(cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
         self._inputs: dict = {"__name__": "lab"}
-        for source in (self.cells["set_up"], parameters, self.cells["inputs"]):
+        for source in (self.cells["set_up"], parameters, self.cells["inputs"], self.cells["vgg_mean"]):
             exec(source, self._inputs)
 
     def said(self, task: int, answers: dict[int, str], *, hidden: bool) -> str | None:

@@ -1,0 +1,207 @@
+import contextlib
+import csv
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import catalogue
+import made_class
+import nbformat
+import pytest
+from catalogue import HIDDEN, LAB, SOURCE, TASKS
+from conftest import REPOSITORY
+from made_class import RELEASE, named
+
+WRONG = list(catalogue.wrong_answers())
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return catalogue.Lab()
+
+
+@pytest.fixture(scope="module")
+def source():
+    return nbformat.read(SOURCE, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def release():
+    return nbformat.read(RELEASE, as_version=4)
+
+
+def test_points_sum_to_100_and_one_task_is_marked_by_a_person(source):
+    worth = {name: cell.metadata.nbgrader.get("points", 0) for name, cell in named(source).items()}
+    assert sum(worth.values()) == 100
+    assert worth["task_11"] == 10
+    assert named(source)["task_11"].metadata.nbgrader.solution
+
+
+def test_every_task_has_theory_before_it_and_a_picture_after_its_check(source):
+    cells = list(source.cells)
+    for task in TASKS:
+        place = cells.index(named(source)[f"task_{task:02}"])
+        theory = [cell.source for cell in cells[:place] if cell.cell_type == "markdown"][-1]
+        assert theory.startswith(f"## Task {task}: ")
+        assert len(theory) > 200
+        assert cells[place + 1] is named(source)[f"check_{task:02}"]
+        pictures = [out for out in cells[place + 2].outputs if "image/jpeg" in out.get("data", {})]
+        assert pictures, task
+
+
+def test_points_in_headings_are_those_of_the_checks(source):
+    for task in TASKS:
+        text = next(cell.source for cell in source.cells if cell.source.startswith(f"## Task {task}: "))
+        assert f"({named(source)[f'check_{task:02}'].metadata.nbgrader.points} points)" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_check_passes_the_solution_and_looks_at_no_other_task(lab, task):
+    other = {number: lab.solution(number) for number in TASKS if number != task}
+    functions = [re.search(r"def (\w+)", code)[1] for code in other.values()]
+    rubbish = "\n".join(f"def {name}(*_, **__): return 'rubbish'" for name in functions)
+    assert lab.said(task, {0: rubbish, task: lab.solution(task)}, hidden=True) is None
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_wrong_answer_is_caught_and_its_hint_names_the_mistake(lab, wrong):
+    visible, whole = lab.judge(wrong)
+    assert whole is not None
+    if wrong.hint:
+        assert wrong.hint in visible
+
+
+def test_catalogue_is_large_enough_and_hints_at_most_of_it():
+    assert len(WRONG) >= 40
+    assert sum(wrong.hint is not None for wrong in WRONG) >= 30
+    assert {wrong.task for wrong in WRONG} == set(TASKS)
+    assert len({str(wrong) for wrong in WRONG}) == len(WRONG)
+
+
+def test_checks_never_take_their_expected_values_from_nst_tf(source):
+    for task in range(1, 10):
+        assert "nst_tf." not in named(source)[f"check_{task:02}"].source
+
+
+def test_hidden_tests_and_solutions_are_not_in_the_student_version(release):
+    text = RELEASE.read_text()
+    assert "HIDDEN TESTS" not in text
+    assert "SOLUTION" not in text
+    for task in TASKS:
+        assert "raise NotImplementedError()" in named(release)[f"task_{task:02}"].source
+    assert not any(cell.get("outputs") for cell in release.cells)
+
+
+def test_student_version_is_the_source_without_solutions_and_hidden_tests(source, release):
+    assert len(source.cells) == len(release.cells)
+    for given, made in zip(source.cells, release.cells, strict=True):
+        name = given.metadata.get("nbgrader", {}).get("grade_id", "")
+        if name.startswith("check_"):
+            assert made.source.strip() == HIDDEN.sub("", given.source + "\n").strip()
+        elif not name.startswith("task_"):
+            assert made.source == given.source
+
+
+def test_untouched_student_version_passes_no_check_and_runs_until_the_first(lab, release):
+    answers = {task: named(release)[f"task_{task:02}"].source for task in TASKS}
+    for task in TASKS:
+        assert "waits for your code" in lab.said(task, answers, hidden=False)
+
+
+def test_lab_without_a_network_download_or_nbgrader(source):
+    code = "\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
+    assert "nbgrader" not in code
+    assert "vgg19_features" not in code
+
+
+# What follows marks submissions with nbgrader (make test-lab).
+
+
+@pytest.fixture(scope="module")
+def grading():
+    pytest.importorskip("nbgrader")
+
+
+@pytest.mark.lab
+def test_committed_student_version_is_what_nbgrader_makes(grading, tmp_path):
+    import course
+
+    assert RELEASE.read_text() == course.student_version(course.make_course(tmp_path / "course"))
+
+
+@pytest.mark.lab
+def test_small_class_gets_the_right_marks_and_a_second_call_marks_nothing_again(grading, tmp_path):
+    chosen = ["lost_metadata_and_ids", "deleted_checks", "ends_python", "reads_the_solution", "calls_home", "cut_off"]
+    expected = few(tmp_path / "class", [*chosen, "untouched", "right"])
+    marks = tmp_path / "marks"
+    command = [sys.executable, str(LAB / "grade.py"), str(tmp_path / "class"), "--outputs", str(marks)]
+    with Listener() as callers:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert made_class.compare(marks / "marks.csv", expected) == []
+    assert callers == []
+    for name in expected:
+        feedback = (marks / "feedback" / f"{name}.html").read_text()
+        assert len(feedback) > (100 if name == "cut_off" else 10_000)
+    assert "cannot be opened" in (marks / "marks.csv").read_text()
+    stamps = {path: path.stat().st_mtime_ns for path in (marks / "course" / "autograded").rglob("*.ipynb")}
+    again = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert again.returncode == 0, again.stderr
+    assert stamps == {path: path.stat().st_mtime_ns for path in (marks / "course" / "autograded").rglob("*.ipynb")}
+    assert made_class.compare(marks / "marks.csv", expected) == []
+
+
+def few(folder, names):
+    """Write some submissions of the made class, and return the marks that they must get."""
+    right, worth = made_class.solutions(), made_class.points()
+    made = {name: (make(), lost) for name, (make, lost) in made_class.damaged().items()}
+    made |= {"untouched": (made_class.submission({}), set(TASKS)), "right": (made_class.submission(right), set())}
+    folder.mkdir()
+    for name in names:
+        content = made[name][0]
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        (folder / f"{name}.ipynb").write_bytes(data)
+    return {name: {task: 0 if task in made[name][1] else worth[task] for task in TASKS} for name in names}
+
+
+class Listener:
+    """Listen on the port that the submission `calls_home` calls; the list holds who called."""
+
+    def __enter__(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("127.0.0.1", 9))
+        self.socket.listen()
+        self.socket.settimeout(0.1)
+        self.callers = []
+        return self.callers
+
+    def __exit__(self, *_):
+        with contextlib.suppress(TimeoutError):
+            self.callers.append(self.socket.accept()[1])
+        self.socket.close()
+
+
+@pytest.mark.lab
+def test_written_marks_count_once_a_person_has_given_them(grading, tmp_path):
+    from marking import database
+    from nbgrader.api import Gradebook
+
+    few(tmp_path / "class", ["right"])
+    notebook = nbformat.read(tmp_path / "class" / "right.ipynb", as_version=4)
+    named(notebook)["task_11"].source = "I changed the style weight."
+    nbformat.write(notebook, tmp_path / "class" / "right.ipynb")
+    marks = tmp_path / "marks"
+    command = [sys.executable, str(LAB / "grade.py"), str(tmp_path / "class"), "--outputs", str(marks)]
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    row = next(csv.DictReader((marks / "marks.csv").read_text().splitlines()))
+    assert (row["task_11"], row["total"]) == ("", "90")
+    with Gradebook(database(marks / "course")) as gradebook:
+        grade = gradebook.find_grade("task_11", "style_transfer", "style_transfer", "right")
+        grade.manual_score, grade.needs_manual_grade = 7, False
+        gradebook.db.commit()
+    subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
+    row = next(csv.DictReader((marks / "marks.csv").read_text().splitlines()))
+    assert (row["task_11"], row["total"]) == ("7", "97")
