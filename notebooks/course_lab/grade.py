@@ -154,7 +154,7 @@ def mark(submission: Submission, course: Path, release: nbformat.NotebookNode, a
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / f"{ASSIGNMENT}.ipynb")
-    walls = run_marking(submission, course, arguments)
+    walls = run_marking(submission, course, release, arguments)
     if submission.status == "marked":
         stamp.parent.mkdir(exist_ok=True)
         kept = {"fingerprint": fingerprint, "remarks": submission.remarks, "status": submission.status, "walls": walls}
@@ -168,7 +168,23 @@ def fingerprint_of(notebook: nbformat.NotebookNode) -> str:
     return hashlib.sha256(json.dumps(notebook, sort_keys=True).encode() + source).hexdigest()
 
 
-def run_marking(submission: Submission, course: Path, arguments: argparse.Namespace) -> bool:
+def pictures_of(release: nbformat.NotebookNode) -> list[str]:
+    """Return the sources of the cells that only draw, all but those after the last check: a student's own transfer."""
+    checks = [index for index, cell in enumerate(release.cells) if _grade_id(cell).startswith("check_")]
+    return [
+        cell.source
+        for cell in release.cells[: checks[-1]]
+        if cell.cell_type == "code" and not _grade_id(cell) and "tags" not in cell.metadata
+    ]
+
+
+def _grade_id(cell: nbformat.NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def run_marking(
+    submission: Submission, course: Path, release: nbformat.NotebookNode, arguments: argparse.Namespace
+) -> bool:
     """Start a process that marks, and end it with all that it started when its time is over."""
     settings = {
         "course": str(course),
@@ -177,6 +193,7 @@ def run_marking(submission: Submission, course: Path, arguments: argparse.Namesp
         "memory_bytes": int(arguments.memory * 2**30),
         "hide": [str(folder) for folder in (arguments.outputs, arguments.submissions.resolve(), *NOT_FOR_STUDENTS)],
         "font_lists": matplotlib.get_cachedir(),
+        "pictures": pictures_of(release),
     }
     receiver, sender = PROCESSES.Pipe(duplex=False)
     process = PROCESSES.Process(target=work, args=(settings, sender))
