@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import json
+import os
 import re
 import socket
 import subprocess
@@ -8,8 +9,10 @@ import sys
 
 import catalogue
 import made_class
+import mend
 import nbformat
 import pytest
+import sandbox
 from catalogue import HIDDEN, LAB, SOURCE, TASKS
 from conftest import REPOSITORY
 from made_class import RELEASE, named
@@ -110,6 +113,114 @@ def test_untouched_student_version_passes_no_check_and_runs_until_the_first(lab,
         assert "waits for your code" in lab.said(task, answers, hidden=False)
 
 
+def answered(**changes):
+    """Return a submission that is right but for some answers, by task_01 and so on."""
+    return made_class.submission({**made_class.solutions(), **{int(name[-2:]): code for name, code in changes.items()}})
+
+
+def cells_by_name(notebook):
+    return {name: cell.source for name, cell in named(notebook).items()}
+
+
+def test_whole_submission_is_left_as_it_is(release):
+    mended, remarks = mend.mend(answered(), release)
+    assert remarks == []
+    assert cells_by_name(mended) == cells_by_name(answered())
+
+
+def test_submission_without_metadata_gets_its_names_back(release):
+    bare = answered()
+    for number, cell in enumerate(bare.cells):
+        cell.metadata, cell.id = nbformat.NotebookNode(), f"other-{number}"
+    mended, _ = mend.mend(bare, release)
+    assert cells_by_name(mended) == cells_by_name(answered())
+
+
+def test_deleted_cells_come_back_where_they_stood(release):
+    torn = answered()
+    gone = {"check_02", "inputs", "check_10"}
+    torn.cells = [cell for cell in torn.cells if cell.metadata.get("nbgrader", {}).get("grade_id") not in gone]
+    mended, remarks = mend.mend(torn, release)
+    assert list(named(mended)) == list(named(release))
+    parameters = next(index for index, cell in enumerate(mended.cells) if cell.source.startswith("SIZE"))
+    assert parameters < mended.cells.index(named(mended)["inputs"])
+    assert remarks == ["put back: inputs, check_02, check_10"]
+
+
+def test_no_stub_comes_over_an_answer_that_stands_in_another_cell(release):
+    merged = answered()
+    first, second = named(merged)["task_01"], named(merged)["task_02"]
+    first.source += "\n\n\n" + second.source
+    merged.cells.remove(second)
+    mended, _ = mend.mend(merged, release)
+    assert "task_02" not in named(mended)
+    assert "def content_loss" in named(mended)["task_01"].source
+
+
+def test_of_two_answers_the_last_counts(release):
+    doubled, _ = mend.mend(made_class.damaged()["doubled_cells"][0](), release)
+    assert named(doubled)["task_03"].source == made_class.solutions()[3]
+
+
+def test_written_answer_is_found_beside_its_cell(release):
+    beside = answered()
+    place = beside.cells.index(named(beside)["task_11"])
+    beside.cells.insert(place + 1, nbformat.v4.new_markdown_cell("I changed the style weight."))
+    mended, remarks = mend.mend(beside, release)
+    assert named(mended)["task_11"].source == "I changed the style weight."
+    assert remarks == ["task_11 was found beside its cell"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"  ",
+        b"%PDF",
+        b"[]",
+        b"{}",
+        b'{"cells": [{}], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_notebook_is_refused_in_words(data, tmp_path):
+    (tmp_path / "anna.ipynb").write_bytes(data)
+    with pytest.raises(mend.CannotOpenError, match=r"notebook|empty"):
+        mend.read_submission(tmp_path / "anna.ipynb")
+
+
+def test_half_a_character_does_not_stop_the_marking(tmp_path, release):
+    notebook = answered()
+    notebook.cells.append(nbformat.v4.new_markdown_cell("half an emoji: HALF"))
+    (tmp_path / "anna.ipynb").write_text(json.dumps(notebook).replace("HALF", "\\ud83d"))
+    mended, _ = mend.mend(mend.read_submission(tmp_path / "anna.ipynb"), release)
+    nbformat.write(mended, tmp_path / "mended.ipynb")
+
+
+@pytest.mark.skipif(not sandbox.has_namespaces(), reason="a process may not have namespaces of its own here")
+def test_sandbox_shows_and_changes_nothing_but_its_own_folder(tmp_path):
+    for name in ("work/own", "work/other", "secret"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text("x")
+    tries = f"""
+        cat {tmp_path}/secret/file; cat {tmp_path}/work/other/file; echo x > {tmp_path}/written
+        umount {tmp_path}/secret; kill -0 {os.getpid()}; rm -f {tmp_path}/work/own/file
+    """
+    own = tmp_path / "work" / "own"
+    front = sandbox.prefix(own=own, work=own.parent, hide=[tmp_path / "secret"], memory_bytes=2**31)
+    done = subprocess.run([*front, "sh", "-c", tries], cwd=own, capture_output=True, text=True)
+    assert done.stdout == ""
+    assert len([line for line in done.stderr.splitlines() if line]) == 5, done.stderr
+    assert not (tmp_path / "written").exists()
+    assert not (own / "file").exists()  # its own it may remove
+
+
+def test_cut_sockets_refuse_addresses_of_the_network():
+    code = "import socket, sandbox; sandbox.cut_sockets(); socket.create_connection(('127.0.0.1', 9), timeout=2)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=LAB, capture_output=True, text=True)
+    assert "There is no network while a submission is marked." in done.stderr
+
+
 def test_lab_without_a_network_download_or_nbgrader(source):
     code = "\n".join(cell.source for cell in source.cells if cell.cell_type == "code")
     assert "nbgrader" not in code
@@ -129,6 +240,24 @@ def test_committed_student_version_is_what_nbgrader_makes(grading, tmp_path):
     import course
 
     assert RELEASE.read_text() == course.student_version(course.make_course(tmp_path / "course"))
+
+
+@pytest.mark.lab
+def test_files_are_given_to_the_students_they_are_from(grading, tmp_path):
+    import grade
+
+    folder = tmp_path / "berta" / "style_transfer"
+    folder.mkdir(parents=True)
+    plain = [tmp_path / name for name in ("anna.ipynb", "._anna.ipynb", "=1+1.ipynb", "Ödön Ü.ipynb", "a b.ipynb")]
+    for path in [*plain, folder / "style_transfer.ipynb", folder / "style_transfer-Copy1.ipynb"]:
+        path.write_text("{}")
+    found = {each.student: each.path.name for each in grade.find_submissions(tmp_path)}
+    assert found["anna"] == "anna.ipynb"
+    assert found["berta"] == "style_transfer.ipynb"
+    assert found["berta-2"] == "style_transfer-Copy1.ipynb"
+    assert {"Ödön_Ü", "a_b", "1_1"} <= set(found)
+    assert len(found) == 6
+    assert grade.harmless("=1+1") == "'=1+1"
 
 
 @pytest.mark.lab
@@ -205,3 +334,4 @@ def test_written_marks_count_once_a_person_has_given_them(grading, tmp_path):
     subprocess.run(command, check=True, capture_output=True, cwd=REPOSITORY)
     row = next(csv.DictReader((marks / "marks.csv").read_text().splitlines()))
     assert (row["task_11"], row["total"]) == ("7", "97")
+    assert "97.0" in (marks / "feedback" / "right.html").read_text()

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -60,6 +61,8 @@ def main() -> None:
     }
     print(f"{len(submissions)} submissions, {arguments.workers} at a time, {sum(points.values()):g} points", flush=True)
     began, walls = time.monotonic(), set()
+    # In /tmp, as the path of a file socket may have 104 characters at most.
+    arguments.work = Path(tempfile.mkdtemp(prefix="nst", dir="/tmp"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(arguments.workers) as pool:
         jobs = {pool.submit(mark, submission, course, release, arguments): submission for submission in submissions}
@@ -70,7 +73,9 @@ def main() -> None:
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             end(*psutil.Process().children(recursive=True))
+            shutil.rmtree(arguments.work, ignore_errors=True)
             sys.exit("Interrupted. What was marked is kept; the same command goes on from there.")
+    shutil.rmtree(arguments.work, ignore_errors=True)
     write_table(arguments.outputs / "marks.csv", submissions, points)
     collect_feedback(arguments.outputs / "feedback", submissions, course)
     print(f"{len(submissions)} submissions in {(time.monotonic() - began) / 60:.1f} minutes")
@@ -96,6 +101,8 @@ def parse() -> argparse.Namespace:
     arguments.outputs = arguments.outputs.resolve()
     if not arguments.submissions.is_dir():
         parser.error(f"{arguments.submissions} is not a folder of submissions.")
+    if ROOT.is_relative_to(arguments.submissions.resolve()):
+        parser.error(f"{arguments.submissions} holds this repository; put the submissions into a folder of their own.")
     return arguments
 
 
@@ -106,8 +113,12 @@ def find_submissions(folder: Path) -> list[Submission]:
         SystemExit: If there is none.
     """
     folder = folder.resolve()
-    named = [(path.parent.parent.name, path) for path in sorted(folder.glob(f"*/{ASSIGNMENT}/*.ipynb"))]
-    named += [(path.stem, path) for path in sorted(folder.glob("*.ipynb"))]
+    named = [(path.parent.parent.name, path) for path in folder.glob(f"*/{ASSIGNMENT}/*.ipynb")]
+    named += [(path.stem, path) for path in folder.glob("*.ipynb")]
+    # Of several files of one student the one of the right name is first; macOS adds others that begin with "._".
+    named = sorted(
+        (pair for pair in named if pair[1].name[0] != "."), key=lambda pair: (pair[1].stem != ASSIGNMENT, pair)
+    )
     if not named:
         sys.exit(
             f"There is no notebook in {folder}: expected STUDENT/{ASSIGNMENT}/{ASSIGNMENT}.ipynb, or STUDENT.ipynb."
@@ -121,7 +132,8 @@ def find_submissions(folder: Path) -> list[Submission]:
             student = f"{plain}-{count}"
         submissions[student] = Submission(student, path)
         if student != plain:
-            submissions[student].remarks.append(f"there are {count} files for {plain}")
+            for each in (plain, student):
+                submissions[each].remarks.append("there is more than one file of this student")
     return list(submissions.values())
 
 
@@ -134,32 +146,52 @@ def student_name(name: str) -> str:
 def mark(submission: Submission, course: Path, release: nbformat.NotebookNode, arguments: argparse.Namespace) -> bool:
     """Mark one submission, whatever it is; return whether it ran behind walls."""
     try:
-        notebook, remarks = mend(read_submission(submission.path), release)
+        return _mark(submission, course, release, arguments)
     except CannotOpenError as error:
-        submission.status, submission.remarks = "cannot be opened", [str(error)]
-        return True
-    except OSError as error:
-        submission.status, submission.remarks = "cannot be read", [str(error)]
-        return True
+        submission.status = "cannot be opened"
+        submission.remarks.append(str(error))
+    except Exception as error:  # of one submission, which must not end the marking of the others
+        submission.status = "not marked"
+        submission.remarks.append(f"{type(error).__name__}: {error}"[:300])
+    return True
+
+
+def _mark(submission: Submission, course: Path, release: nbformat.NotebookNode, arguments: argparse.Namespace) -> bool:
+    notebook, remarks = mend(read_submission(submission.path), release)
     submission.remarks += remarks
     folder = course / "submitted" / submission.student / ASSIGNMENT
     fingerprint = fingerprint_of(notebook)
     stamp = course / "marked" / f"{submission.student}.json"
-    if stamp.exists() and not arguments.again:
-        before = json.loads(stamp.read_text())
-        if before["fingerprint"] == fingerprint:
-            submission.remarks, submission.status = before["remarks"], before["status"]
-            submission.scores = scores_of(course, submission.student)
-            return before["walls"]
+    before = read_stamp(stamp)
+    if before.get("fingerprint") == fingerprint and not arguments.again:
+        submission.remarks, submission.scores = before["remarks"], scores_of(course, submission.student)
+        if submission.scores != before["scores"]:  # a person has marked since
+            run_marking(submission, course, release, arguments, only_feedback=True)
+            write_stamp(stamp, {**before, "scores": submission.scores})
+        return before["walls"]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     nbformat.write(notebook, folder / f"{ASSIGNMENT}.ipynb")
     walls = run_marking(submission, course, release, arguments)
     if submission.status == "marked":
-        stamp.parent.mkdir(exist_ok=True)
-        kept = {"fingerprint": fingerprint, "remarks": submission.remarks, "status": submission.status, "walls": walls}
-        stamp.write_text(json.dumps(kept))
+        kept = {"fingerprint": fingerprint, "remarks": submission.remarks, "scores": submission.scores, "walls": walls}
+        write_stamp(stamp, kept)
     return walls
+
+
+def read_stamp(path: Path) -> dict:
+    """Return what is known of an earlier marking; nothing, if there is none or it is damaged."""
+    with contextlib.suppress(OSError, ValueError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return {}
+
+
+def write_stamp(path: Path, kept: dict) -> None:
+    """Write what was found, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(kept), encoding="utf-8")
+    temporary.replace(path)
 
 
 def fingerprint_of(notebook: nbformat.NotebookNode) -> str:
@@ -183,12 +215,19 @@ def _grade_id(cell: nbformat.NotebookNode) -> str:
 
 
 def run_marking(
-    submission: Submission, course: Path, release: nbformat.NotebookNode, arguments: argparse.Namespace
+    submission: Submission,
+    course: Path,
+    release: nbformat.NotebookNode,
+    arguments: argparse.Namespace,
+    *,
+    only_feedback: bool = False,
 ) -> bool:
     """Start a process that marks, and end it with all that it started when its time is over."""
     settings = {
         "course": str(course),
         "student": submission.student,
+        "work": str(arguments.work),
+        "only_feedback": only_feedback,
         "cell_seconds": arguments.cell_seconds,
         "memory_bytes": int(arguments.memory * 2**30),
         "hide": [str(folder) for folder in (arguments.outputs, arguments.submissions.resolve(), *NOT_FOR_STUDENTS)],
@@ -247,7 +286,7 @@ def total_of(submission: Submission) -> float:
 def write_table(path: Path, submissions: list[Submission], points: dict[str, float]) -> None:
     """Write marks.csv, a line for each student; what a person has yet to mark is left empty."""
     columns = {name: name.replace("check_", "task_") for name in points}
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(["student", *columns.values(), "total", "of", "status", "remarks", "file"])
         for submission in sorted(submissions, key=lambda each: each.student):

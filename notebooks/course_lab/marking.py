@@ -21,7 +21,9 @@ from traitlets.config import Config
 ASSIGNMENT = NOTEBOOK = "style_transfer"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST_RESTARTS = 4
-SMALL = {"SIZE": 96, "STEPS": 30, "PATCHES": 4000}
+# Students may have chosen pictures of their own, which are not here.
+SMALL = {"SIZE": "96", "STEPS": "30", "CONTENT": '"still_life"', "STYLE": '"swirling_night"'}
+PATCHES = 4000
 SETTINGS: dict = {}
 
 
@@ -39,7 +41,8 @@ class SandboxedKernelManager(AsyncKernelManager):
         """Put the sandbox in front of the kernel's command."""
         own = Path(os.environ["NST_LAB_OWN"])
         hide = [Path(folder) for folder in SETTINGS["hide"]]
-        front = prefix(own=own, hide=hide, memory_bytes=SETTINGS["memory_bytes"])
+        work = Path(SETTINGS["work"])
+        front = prefix(own=own, work=work, hide=hide, memory_bytes=SETTINGS["memory_bytes"])
         return [*front, *super().format_kernel_cmd(extra_arguments)]
 
 
@@ -47,13 +50,14 @@ class SandboxedExecute(Execute):
     """Runs a notebook to its end, even if a cell never ends or takes the kernel with it.
 
     The answer of such a cell's task is then put out of action, and the notebook is run again, so that the other tasks
-    keep their points.
+    keep their points.  The checks' tool is run again before each check, so that an answer cannot replace it.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         kwargs["kernel_manager_class"] = SandboxedKernelManager
         super().__init__(*args, **kwargs)
         self.timeout = SETTINGS["cell_seconds"]
+        self.iopub_timeout = SETTINGS["cell_seconds"]
         self.interrupt_on_timeout = False
         self.shutdown_kernel = "immediate"
         self.running = 0
@@ -61,7 +65,9 @@ class SandboxedExecute(Execute):
     def preprocess(self, nb, resources, km=None):
         """Run the notebook in a folder of its own."""
         lost: dict[int, str] = {}
-        quick = [quickened(cell, SETTINGS["pictures"]) for cell in nb.cells]
+        tool = next((cell.source for cell in nb.cells if name_of(cell) == "check_tools"), "")
+        quick = [quickened(cell, SETTINGS["pictures"], tool) for cell in nb.cells]
+        last = max((index for index, cell in enumerate(nb.cells) if name_of(cell).startswith("check_")), default=0)
         while True:
             with tempfile.TemporaryDirectory(prefix="lab", dir=os.environ["NST_LAB_WORK"]) as folder:
                 furnish(Path(folder))
@@ -75,6 +81,8 @@ class SandboxedExecute(Execute):
                     attempt, resources = super().preprocess(attempt, resources, km)
                     break
                 except (DeadKernelError, CellTimeoutError) as error:
+                    if self.running > last:
+                        break  # what stands after the last check carries no points, and is not waited for
                     reason = REASONS[isinstance(error, DeadKernelError)].format(**SETTINGS)
                     culprit = self.culprit(nb, set(lost))
                     lost[culprit] = f"{reason} Its answer was taken out, and the rest was marked without it."
@@ -106,21 +114,25 @@ REASONS = {
 }
 
 
-def quickened(cell, pictures: list[str]) -> str:
+def quickened(cell, pictures: list[str], tool: str) -> str:
     """Return the source of a cell as it is run to mark it: no check depends on what is left out or made small.
 
     Args:
         cell: Of the submission.
         pictures: Sources of the cells that draw what a check has looked at; they are left out if nobody changed them.
+        tool: Source of the checks' tool.
     """
     if cell.cell_type != "code":
         return cell.source
     if cell.source in pictures:
         return "# Left out while marking."
-    source = re.sub(r"^SIZE = \d+", f"SIZE = {SMALL['SIZE']}", cell.source, flags=re.MULTILINE)
-    source = re.sub(r"^STEPS = \d+", f"STEPS = {SMALL['STEPS']}", source, flags=re.MULTILINE)
+    source = cell.source
+    for name, value in SMALL.items():
+        source = re.sub(rf"^{name} = (\d+|\".*?\"|'.*?')", f"{name} = {value}", source, flags=re.MULTILINE)
+    if name_of(cell).startswith("check_") and name_of(cell) != "check_tools":
+        return f"{tool}\n{source}"
     if name_of(cell) == "inputs":
-        source = f"import nst_tf.offline\n\nnst_tf.offline.PATCHES = {SMALL['PATCHES']}\n{source}"
+        source = f"import nst_tf.offline\n\nnst_tf.offline.PATCHES = {PATCHES}\n{source}"
     return source
 
 
@@ -154,10 +166,11 @@ def mark(course: Path, student: str) -> dict:
     swapped = [SandboxedExecute if each is Execute else each for each in Autograde.autograde_preprocessors.default()]
     settings.Autograde.autograde_preprocessors = swapped
     api = NbGraderAPI(config=settings)
-    marked = api.autograde(ASSIGNMENT, student)
-    print(marked.get("log") or "", flush=True)
-    if not marked["success"]:
-        return {"scores": {}, "error": last_words(marked), "remarks": SETTINGS["remarks"]}
+    if not SETTINGS["only_feedback"]:
+        marked = api.autograde(ASSIGNMENT, student)
+        print(marked.get("log") or "", flush=True)
+        if not marked["success"]:
+            return {"scores": {}, "error": last_words(marked), "remarks": SETTINGS["remarks"]}
     told = api.generate_feedback(ASSIGNMENT, student)
     error = None if told["success"] else f"no feedback: {last_words(told)}"
     return {"scores": scores_of(course, student), "error": error, "remarks": SETTINGS["remarks"]}
@@ -172,10 +185,7 @@ def scores_of(course: Path, student: str) -> dict[str, float | None]:
     """Return the points by cell that stand in the gradebook; None where a person has yet to mark."""
     with Gradebook(database(course)) as gradebook:
         notebook = gradebook.find_submission_notebook(NOTEBOOK, ASSIGNMENT, student)
-        return {
-            grade.name: None if grade.needs_manual_grade and grade.manual_score is None else float(grade.score)
-            for grade in notebook.grades
-        }
+        return {grade.name: None if grade.needs_manual_grade else float(grade.score) for grade in notebook.grades}
 
 
 def last_words(result: dict) -> str:
@@ -193,10 +203,8 @@ def work(settings: dict, answer: Connection) -> None:
     log = os.open(logs / f"{settings['student']}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    # In /tmp, as the path of a file socket may have 104 characters at most.
-    with tempfile.TemporaryDirectory(prefix="nst", dir="/tmp") as work:
-        os.environ.update(NST_LAB_WORK=work, PYTHONPATH=str(ROOT), JUPYTER_PLATFORM_DIRS="1")
-        # One thread each: as many submissions as there are cores are marked at a time.
-        os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
-        result = mark(Path(SETTINGS["course"]), SETTINGS["student"])
+    os.environ.update(NST_LAB_WORK=settings["work"], PYTHONPATH=str(ROOT), JUPYTER_PLATFORM_DIRS="1")
+    # One thread each: as many submissions as there are cores are marked at a time.
+    os.environ.update(OMP_NUM_THREADS="1", TF_NUM_INTRAOP_THREADS="1", TF_NUM_INTEROP_THREADS="1")
+    result = mark(Path(settings["course"]), settings["student"])
     answer.send({**result, "namespaces": has_namespaces()})

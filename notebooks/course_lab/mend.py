@@ -30,9 +30,10 @@ def read_submission(path: Path) -> NotebookNode:
         raise CannotOpenError("the file is empty")
     try:
         notebook = nbformat.reads(data.decode("utf-8-sig"), as_version=4)
-        # What nbformat lets pass, and nbgrader stumbles over.
-        if not all(isinstance(cell.get("source"), str) for cell in notebook.cells):
-            raise ValueError("a cell has no text")
+        for cell in notebook.cells:  # what nbformat lets pass, and nbgrader stumbles over
+            if cell.get("cell_type") not in ("code", "markdown", "raw") or not isinstance(cell.get("source"), str):
+                raise ValueError("a cell has no kind or no text")
+            cell.source = cell.source.encode("utf-8", "replace").decode("utf-8")
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise CannotOpenError("the file is not a notebook (.ipynb), which is JSON in UTF-8") from None
     except Exception as error:  # nbformat raises many kinds, for many kinds of damage
@@ -55,28 +56,36 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
         The mended notebook, and what was mended, in words.
     """
     known = {cell.metadata.nbgrader.grade_id: cell for cell in release.cells if "nbgrader" in cell.metadata}
-    cells, remarks, places = [], [], {}
+    in_metadata = {_named_in_metadata(cell, known) for cell in submitted.cells}
+    guessable = {name: cell for name, cell in known.items() if name not in in_metadata}
+    cells, remarks, places, nameless = [], [], {}, 0
     for cell in submitted.cells:
         cell = copy.deepcopy(cell)
         if cell.cell_type == "raw":
             cell = nbformat.v4.new_markdown_cell(cell.source)
         named = _named_in_metadata(cell, known)
-        name = named or _recognised(cell, known)
+        name = named or _recognised(cell, guessable)
         cell.metadata = NotebookNode()
         if name:
             cell.metadata["nbgrader"] = copy.deepcopy(known[name].metadata.nbgrader)
             if name in places:
                 remarks.append(f"{name} stood there more than once, and the last counts")
                 cells[places[name]].metadata = NotebookNode()
-            if not named:
-                remarks.append(f"{name} had lost its name")
+            nameless += not named
             places[name] = len(cells)
         cells.append(cell)
+    if nameless:
+        remarks.append(f"{nameless} cells had lost their names")
+    remarks += _find_written_answer(cells, known)
     mended = copy.deepcopy(release)
     mended.cells = cells
-    missing = [name for name in known if name not in places]
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    present = {_grade_id(cell) for cell in cells}
+    missing = [name for name in known if name not in present]
     for name in missing:
-        _put_back(mended.cells, known, name)
+        mark = _mark(known[name].source) if name.startswith("task_") else None
+        if not (mark and mark in code):  # else two answers stand in one cell, and a stub would undo one
+            _put_back(mended.cells, known, name)
     if missing:
         remarks.append(f"put back: {', '.join(missing)}")
     for index, cell in enumerate(mended.cells):
@@ -84,6 +93,34 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     return nbformat.from_dict(mended), remarks
+
+
+def _grade_id(cell: NotebookNode) -> str:
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def _find_written_answer(cells: list[NotebookNode], known: dict[str, NotebookNode]) -> list[str]:
+    """Take what a student wrote beside the cell for the written answer as the answer."""
+    written = next((name for name, cell in known.items() if cell.cell_type == "markdown"), None)
+    headings = [index for index, cell in enumerate(cells) if cell.source.startswith("## Task 11")]
+    if written is None or not headings:
+        return []
+    own = next((cell for cell in cells if _grade_id(cell) == written), None)
+    if own is not None and own.source.strip() not in ("", known[written].source.strip()):
+        return []
+    beside = []
+    for cell in cells[headings[-1] + 1 :]:
+        if cell.source.startswith("## "):
+            break
+        if cell.cell_type == "markdown" and cell is not own and cell.source.strip() != known[written].source.strip():
+            beside.append(cell)
+    if not beside:
+        return []
+    if own is None:
+        own = beside[0]
+        own.metadata["nbgrader"] = copy.deepcopy(known[written].metadata.nbgrader)
+    own.source = "\n\n".join(cell.source for cell in beside)
+    return [f"{written} was found beside its cell"]
 
 
 def _named_in_metadata(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | None:
@@ -96,6 +133,8 @@ def _recognised(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | Non
     for name, original in known.items():
         if original.cell_type != cell.cell_type:
             continue
+        if original.source.strip() == cell.source.strip():
+            return name
         if original.cell_type == "markdown":
             if cell.get("id") == original.get("id"):
                 return name
@@ -114,8 +153,8 @@ def _mark(source: str) -> str | None:
 
 
 def _put_back(cells: list[NotebookNode], known: dict[str, NotebookNode], missing: str) -> None:
-    """Insert a cell of the release after the nearest cell before it that is there."""
+    """Insert a cell of the release before the next cell after it that is there."""
     names = list(known)
-    places = {cell.metadata.nbgrader.grade_id: index for index, cell in enumerate(cells) if "nbgrader" in cell.metadata}
-    before = [name for name in names[: names.index(missing)] if name in places]
-    cells.insert(places[before[-1]] + 1 if before else 0, copy.deepcopy(known[missing]))
+    places = {_grade_id(cell): index for index, cell in enumerate(cells)}
+    after = [name for name in names[names.index(missing) + 1 :] if name in places]
+    cells.insert(places[after[0]] if after else len(cells), copy.deepcopy(known[missing]))

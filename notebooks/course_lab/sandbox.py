@@ -18,16 +18,18 @@ import sys
 from pathlib import Path
 
 # A user namespace gives the right to mount; a second one inside it takes that right away again, for good.
-OUTER = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--")
+# Of its own too are the process numbers: it sees no other process, and what it starts ends with it.
+OUTER = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 INNER = ("unshare", "--user", "--")
-ALWAYS_WRITABLE = ("/dev", "/proc", "/sys")
+LEFT_ALONE = ("/dev", "/proc", "/sys")
 
 
-def prefix(*, own: Path, hide: list[Path], memory_bytes: int) -> list[str]:
+def prefix(*, own: Path, work: Path, hide: list[Path], memory_bytes: int) -> list[str]:
     """Return what goes in front of a kernel's command.
 
     Args:
         own: The one folder that the kernel may write to.
+        work: The folder that holds `own` and those of other submissions, which are hidden.
         hide: Folders that are to look empty.
         memory_bytes: The most memory that the kernel may take.
 
@@ -36,12 +38,13 @@ def prefix(*, own: Path, hide: list[Path], memory_bytes: int) -> list[str]:
     """
     settings = {
         "own": str(own.resolve()),
+        "work": str(work.resolve()),
         "hide": [str(folder.resolve()) for folder in hide if folder.is_dir()],
         "memory_bytes": memory_bytes,
         "namespaces": has_namespaces(),
     }
     program = [sys.executable, str(Path(__file__).resolve()), json.dumps(settings)]
-    return [*OUTER, *program] if settings["namespaces"] else program
+    return [*OUTER, "--", *program] if settings["namespaces"] else program
 
 
 @functools.cache
@@ -49,7 +52,7 @@ def has_namespaces() -> bool:
     """Return whether a process may have its own network and mounts here."""
     if not shutil.which("unshare") or not shutil.which("mount"):
         return False
-    trial = [*OUTER, "sh", "-c", "mount -t tmpfs none /mnt && exec unshare --user -- true"]
+    trial = [*OUTER, "--", "sh", "-c", "mount -t tmpfs none /mnt && exec unshare --user -- true"]
     return subprocess.run(trial, capture_output=True, check=False).returncode == 0
 
 
@@ -57,7 +60,7 @@ def main(settings: dict, command: list[str]) -> None:
     """Close the doors, and become the kernel."""
     limit_resources(settings["memory_bytes"])
     if settings["namespaces"]:
-        arrange_mounts(settings["own"], settings["hide"])
+        arrange_mounts(settings["own"], settings["work"], settings["hide"])
         os.chdir(os.getcwd())  # the folder of before the mounts is another one now
         os.execvp(INNER[0], [*INNER, *command])
     guard = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import sandbox; sandbox.cut_sockets()"
@@ -77,14 +80,20 @@ def limit_resources(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def arrange_mounts(own: str, hide: list[str]) -> None:
+def arrange_mounts(own: str, work: str, hide: list[str]) -> None:
     """Hide folders, and make everything read-only but the own folder."""
-    mount("--bind", own, own)
-    for folder in hide:
+    # The own folder waits elsewhere while the one around it is hidden.
+    mount("-t", "tmpfs", "-o", "size=64k", "none", "/mnt")
+    os.mkdir("/mnt/own")
+    mount("--bind", own, "/mnt/own")
+    for folder in (work, *hide):
         mount("-t", "tmpfs", "-o", "size=64k", "none", folder)
+    os.makedirs(own)
+    mount("--move", "/mnt/own", own)
+    mount("-t", "tmpfs", "-o", "size=64m", "none", "/dev/shm", must=False)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         place = line.split()[4].encode().decode("unicode_escape")
-        if place != own and not place.startswith(ALWAYS_WRITABLE):
+        if place != own and not f"{place}/".startswith(tuple(f"{folder}/" for folder in LEFT_ALONE)):
             # Some mounts of a container may not be changed; the rest still are.
             mount("-o", "remount,bind,ro", place, must=False)
 
