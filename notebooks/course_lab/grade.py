@@ -34,7 +34,7 @@ from mend import CannotOpenError, mend, read_submission
 LAB = Path(__file__).resolve().parent
 # Each process begins as a copy of one that has imported nbgrader, which takes seconds.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["marking"])
+PROCESSES.set_forkserver_preload(["matplotlib", "nbgrader.apps", "nbgrader.converters", "psutil"])
 
 
 @dataclass
