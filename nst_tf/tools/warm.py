@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -161,7 +162,13 @@ def network_of(job: Job, recipe: Recipe) -> str:
 
 def recipe_of(job: Job) -> Recipe:
     """Return the recipe of a job, with its changes."""
-    return changed_by_json(find_recipe(job.recipe), job.changes)
+    return _recipe(job.recipe, json.dumps(job.changes, default=plain))
+
+
+@functools.lru_cache(maxsize=64)
+def _recipe(name: str, changes: str) -> Recipe:
+    # Kept, since a list of a million jobs asks for few recipes.
+    return changed_by_json(find_recipe(name), json.loads(changes))
 
 
 def check_job(job: Job) -> None:
