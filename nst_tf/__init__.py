@@ -30,6 +30,8 @@ _HOMES = {
     "engine.precision": ("this_device", "choose_precision"),
     "tools.special": ("texture", "reconstruct"),
     "tools.sweep": ("sweep", "promote", "Axis"),
+    "tools.jobs": ("Job", "read_jobs", "pairs"),
+    "tools.many": ("stylize_many", "worker_processes"),
     "notebook": ("set_up_notebook", "in_colab"),
     "display": ("show_images", "plot_history", "contact_sheet", "timelapse"),
 }

@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     added = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_stylize(added.add_parser("stylize", help="repaint one picture in the style of another, or of several"))
     _add_sweep(added.add_parser("sweep", help="small pictures over two settings, in one figure"))
+    _add_many(added.add_parser("many", help="many pictures: a job file, or every pair of two folders"))
     _add_promote(added.add_parser("promote", help="one picture of a sweep at full size"))
     _add_regions(added.add_parser("regions", help="propose masks: regions of like colour"))
     _add_texture(added.add_parser("texture", help="style without content: a texture of any size"))
@@ -137,6 +138,28 @@ def _add_sweep(command: argparse.ArgumentParser) -> None:
     command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
     _add_run(command)
     command.set_defaults(run=commands.sweep)
+
+
+def _add_many(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "jobs",
+        nargs="?",
+        metavar="JOBS",
+        help="a CSV or JSON Lines with content, style, output, and whatever else differs, such as seed or style_weight",
+    )
+    folders = command.add_argument_group("instead of a job file")
+    folders.add_argument("--content-dir", metavar="DIR", help="folder of pictures to repaint, or a pattern in quotes")
+    folders.add_argument("--style-dir", metavar="DIR", help="folder of pictures whose styles they get, or a pattern")
+    folders.add_argument("-o", "--output", metavar="DIR", help="where the results go, as CONTENT__STYLE.png")
+    folders.add_argument("--by-name", action="store_true", help="pair only pictures of one name")
+    command.add_argument("--size", type=_positive, metavar="N", help="in pixels, as for stylize")
+    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
+    command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
+    _add_run(command)
+    command.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    command.add_argument("--again", action="store_true", help="make also what is there, of the same settings")
+    command.add_argument("--dry-run", action="store_true", help="check all jobs, estimate time and disk, make nothing")
+    command.set_defaults(run=commands.many)
 
 
 def _add_promote(command: argparse.ArgumentParser) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from nst_tf.styles import Style
+    from nst_tf.tools.jobs import Job
+    from nst_tf.tools.plan import Plan
     from nst_tf.transfer import Result, Step
 
 DONE, PROBLEM_FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -189,6 +191,80 @@ def sweep(options: argparse.Namespace) -> int:
         return INTERRUPTED
     _say(f"{Path(options.output) / sweeping.SHEET}; python -m nst_tf promote {options.output} ROW COLUMN -o OUT")
     return DONE
+
+
+def many(options: argparse.Namespace) -> int:
+    """Make many pictures, or say what that would take."""
+    from nst_tf.tools.jobs import pairs, read_jobs
+    from nst_tf.tools.many import stylize_many, worker_processes
+
+    folders = (options.content_dir, options.style_dir, options.output)
+    if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
+        raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
+    defaults = {
+        name: value
+        for name in ("recipe", "features", "solver", "steps", "seed", "size")
+        if (value := getattr(options, name)) is not None
+    }
+    defaults["changes"] = _changes(options)
+
+    def jobs() -> Iterator[Job]:
+        if options.jobs:
+            return read_jobs(options.jobs, **defaults)
+        return pairs(*folders, by_name=options.by_name, **defaults)
+
+    _start_tensorflow()
+    found = _planned(jobs(), options)
+    if options.dry_run or found.jobs == found.bad:
+        return BAD_INPUT if found.bad else DONE
+    counts = dict.fromkeys(("made", "there", "failed", "interrupted"), 0)
+    begun = time.monotonic()
+    executor = worker_processes(options.workers) if options.workers > 1 else None
+    try:
+        for done, outcome in enumerate(stylize_many(jobs(), executor=executor, again=options.again), 1):
+            counts[outcome.status] += 1
+            elapsed = time.monotonic() - begun
+            left = elapsed / done * (found.jobs - done)
+            words = f": {outcome.reason}" if outcome.reason else f" ({outcome.seconds:.1f} s)"
+            _say(f"[{done}/{found.jobs}, {_duration(left)} left] {outcome.job.output} {outcome.status}{words}")
+    except KeyboardInterrupt:
+        counts["interrupted"] += 1
+    finally:
+        if executor:
+            executor.shutdown(wait=not counts["interrupted"], cancel_futures=True)
+    report = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    _say(f"{report}, in {_duration(time.monotonic() - begun)}")
+    if counts["interrupted"]:
+        _say("The same command goes on from there.")
+        return INTERRUPTED
+    return PROBLEM_FOUND if counts["failed"] else DONE
+
+
+def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
+    """Check all jobs, say what is wrong with them, and for a dry run what they would take."""
+    from nst_tf.tools.plan import estimate, measure, plan
+
+    found = plan(jobs)
+    there = f", {found.there} of their outputs are there" if found.there else ""
+    _say(f"{found.jobs} jobs{there}")
+    for problem in found.problems:
+        _say(f"  {problem}")
+    if found.bad:
+        _say(f"{found.bad} jobs cannot be made as they are{'; the others can' if found.first else ''}.")
+    if options.dry_run and found.first:
+        cost = measure(found.first)
+        seconds, size = estimate(found, cost)
+        steps = f"{cost.fixed:.1f} s and {cost.per_step:.3f} s a step"
+        _say(f"One picture takes {steps} here, on all cores; all of them about {_duration(seconds)},")
+        _say(f"and about {size / 1e6:.1f} MB of disk.")
+    return found
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def promote(options: argparse.Namespace) -> int:

@@ -185,8 +185,7 @@ def stylize(
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
     if solver == "published" and recipe.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    if steps is None:
-        steps = (recipe.published_steps if solver == "published" else None) or recipe.steps
+    steps = steps_of(recipe, solver, steps)
     levels = recipe.levels if solver == "fast" else 1
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected a whole number of at least 0.")
@@ -203,7 +202,7 @@ def stylize(
     def finished(image: tf.Tensor) -> tf.Tensor:
         return _finished(image, recipe, content_image, counted(given))
 
-    inputs = _fingerprints(content_image, given)
+    inputs = fingerprints(content_image, given)
     saver = _Saver(checkpoint or resume, recipe, extractor, inputs, solver, steps, seed)
     progress = _Progress(steps, callback, begun, finished)
     run = _Run(recipe, extractor, repainted, styles, solver, steps, levels, tile, chosen.name, progress, saver)
@@ -250,7 +249,14 @@ def stylize(
     )
 
 
-def _fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str, Any]:
+def steps_of(recipe: Recipe, solver: str, steps: int | None) -> int:
+    """Return how many steps a run takes if so many were asked for, None for the recipe's own number."""
+    if steps is not None:
+        return steps
+    return (recipe.published_steps if solver == "published" else None) or recipe.steps
+
+
+def fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str, Any]:
     """Return what tells these inputs from others, as JSON can hold it."""
     masks = [mask for style in styles for mask in (style.content_mask, style.style_mask)]
     none = np.zeros(0, np.float32)
@@ -344,9 +350,7 @@ def find_features(
         # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
         relative = recipe.content_form == recipe.style_form == "relative"
         imitate = None if relative else recipe.preprocessing
-        pictures = [*style_image] if isinstance(style_image, Sequence) else [style_image]
-        if recipe.content_weight:
-            pictures = [content_image, *pictures]
+        pictures = pictures_to_learn_from(recipe, content_image, style_image)
         return offline_features(pictures, recipe.layers, seed=seed, imitate=imitate)
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
     if features == "vgg19":
@@ -365,6 +369,14 @@ def find_features(
         f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
         "or a FeatureExtractor."
     )
+
+
+def pictures_to_learn_from(
+    recipe: Recipe, content_image: tf.Tensor, style_image: tf.Tensor | Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Return the pictures that an offline network is learned from."""
+    pictures = [*style_image] if isinstance(style_image, Sequence) else [style_image]
+    return [content_image, *pictures] if recipe.content_weight else pictures
 
 
 def _tile_that_fits(

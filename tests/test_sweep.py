@@ -101,7 +101,7 @@ def test_an_interrupted_sweep_stops_and_keeps_what_was_finished(files, tmp_path)
 
 
 def test_an_interrupt_within_a_picture_stops_the_sweep_too(files, tmp_path, monkeypatch):
-    from nst_tf.tools import sweep as module
+    from nst_tf.tools import warm as module
 
     def interrupted(*arguments, **options):
         return dataclasses.replace(stylize(*arguments, **options), status="interrupted")

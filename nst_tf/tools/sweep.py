@@ -9,26 +9,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.files import check_writable, written_whole
-from nst_tf.features import FeatureExtractor
-from nst_tf.images import read_pixels
-from nst_tf.recipes import Recipe, changed_by_json, find_recipe
 from nst_tf.settings import plain
-from nst_tf.styles import Style, as_styles, counted
 from nst_tf.tools.fields import parse_value
-from nst_tf.transfer import FEATURES, SOLVERS, Result, find_features, prepared, stylize
+from nst_tf.tools.jobs import Job, lasting
+from nst_tf.tools.warm import Warm, check_job, recipe_of, run
+from nst_tf.transfer import Result
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
 SIZE = 192
 MOST_CELLS = 100
 # Settings that are no fields of the recipe.
 OTHERS = ("recipe", "style", "mix", "features", "solver", "steps", "seed")
-# Fields that no network depends on, so that cells which differ in nothing else share theirs.
-WEIGHTS = ("style_weight", "total_variation_weight", "start", "levels", "method", "clip")
-KEPT_NETWORKS = 8
 
 
 @dataclass(frozen=True)
@@ -47,22 +41,6 @@ class Axis:
     def labels(self) -> list[str]:
         """Return what is written beside the rows or above the columns."""
         return [_label(self.name, value) for value in self.values]
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that one cell is made from; paths and numbers only, so that JSON can hold it."""
-
-    content: str
-    styles: list[str]
-    style_weights: list[float] | None
-    recipe: str
-    changes: dict[str, Any]
-    features: str
-    solver: str
-    steps: int | None
-    seed: int
-    size: int
 
 
 def parse_axis(text: str) -> Axis:
@@ -138,8 +116,8 @@ def sweep(
     folder = Path(folder)
     check_writable(folder / SHEET)
     common = Job(
-        content=_lasting(content),
-        styles=[_lasting(style) for style in styles],
+        content=lasting(content),
+        styles=[lasting(style) for style in styles],
         style_weights=None,
         recipe=recipe,
         changes=changes,
@@ -153,19 +131,17 @@ def sweep(
         [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
     ]
     for job in (job for line in jobs for job in line):
-        _check(job)  # what cannot be meant is found before the first picture
+        check_job(job)  # what cannot be meant is found before the first picture
     _forget_earlier(folder)
     with written_whole(folder / JOBS) as temporary:
         temporary.write_text(
             json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
         )
-    networks: dict[str, FeatureExtractor] = {}
-    sources: dict[str, np.ndarray] = {}
-    pictures, done = [], 0
+    warm, pictures, done = Warm(), [], 0
     for row, line in enumerate(jobs, 1):
         pictures.append([])
         for column, job in enumerate(line, 1):
-            result = run(job, networks, sources)
+            result = run(job, warm)
             if result.status == "interrupted":
                 raise KeyboardInterrupt
             result.save(folder / f"{row}_{column}.png")
@@ -199,7 +175,7 @@ def promote(
     if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
         raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
     job = jobs[row - 1][column - 1]
-    return run(replace(job, size=size or _recipe_of(job).size), {}, {}, callback)
+    return run(replace(job, size=size or recipe_of(job).size), Warm(), callback)
 
 
 def _read_jobs(folder: Path) -> list[list[Job]]:
@@ -227,92 +203,12 @@ def _forget_earlier(folder: Path) -> None:
     (folder / SHEET).unlink(missing_ok=True)
 
 
-def _lasting(source: str | os.PathLike) -> str:
-    """Return a path that means the same from every folder; an address as it is."""
-    source = os.fspath(source)
-    return source if source.lower().startswith(("http://", "https://")) else os.path.abspath(source)
-
-
-def run(
-    job: Job,
-    networks: dict[str, FeatureExtractor],
-    sources: dict[str, np.ndarray],
-    callback: Callable | None = None,
-) -> Result:
-    """Make the picture of a job.
-
-    Args:
-        job: What it is made from.
-        networks: Those of earlier jobs, which jobs that need the same share; added to.
-        sources: Pictures of earlier jobs as they were read, by path or URL; added to.
-        callback: As for `stylize`.
-    """
-    recipe = _recipe_of(job)
-    for source in (job.content, *job.styles):
-        if source not in sources:
-            sources[source] = read_pixels(source)
-    content_image, style_images = recipe.load_images(
-        sources[job.content], [sources[style] for style in job.styles], size=job.size
-    )
-    weights = job.style_weights or [None] * len(style_images)
-    given = [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
-    key = _network_of(job, recipe)
-    if key not in networks:
-        while len(networks) >= KEPT_NETWORKS:
-            networks.pop(next(iter(networks)))
-        repainted, styles = prepared(recipe, content_image, counted(as_styles(given, content_image)))
-        pictures = [style.image for style in styles]
-        networks[key] = find_features(job.features, recipe, repainted, pictures, seed=job.seed)
-    result = stylize(
-        content_image,
-        given,
-        recipe=recipe,
-        features=networks[key],
-        solver=job.solver,
-        steps=job.steps,
-        seed=job.seed,
-        callback=callback,
-    )
-    return replace(result, settings={**result.settings, "features": job.features})
-
-
-def _network_of(job: Job, recipe: Recipe) -> str:
-    """Return what tells the network of a job from others."""
-    if job.features in ("vgg19", "vgg16") or job.features.endswith(".h5"):
-        return repr((job.features, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
-    # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
-    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
-    return repr(replace(job, changes=decisive, steps=None, solver=""))
-
-
-def _check(job: Job) -> None:
-    """Raise ValueError for a job that cannot be meant."""
-    recipe = _recipe_of(job)
-    if job.style_weights and len(job.style_weights) != len(job.styles):
-        raise ValueError(f"mix goes between two styles; there are {len(job.styles)}.")
-    if job.solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {job.solver!r}; expected one of {', '.join(SOLVERS)}.")
-    if job.solver == "published" and recipe.optimizer is None:
-        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    if job.features not in FEATURES and not job.features.endswith(".h5"):
-        raise ValueError(f"Unknown features {job.features!r}; expected one of {', '.join(FEATURES)}, or a .h5 file.")
-    if job.seed < 0 or (job.steps is not None and job.steps < 1):
-        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least 1.")
-    for source in (job.content, *job.styles):
-        if not source.lower().startswith(("http://", "https://")) and not os.path.isfile(source):
-            raise ValueError(f"There is no file {source!r}.")
-
-
-def _recipe_of(job: Job) -> Recipe:
-    return changed_by_json(find_recipe(job.recipe), job.changes)
-
-
 def _with(job: Job, name: str, value: Any) -> Job:
     """Return a job with one setting changed."""
     if name == "size":
         raise ValueError("All pictures of a sheet have one size; promote makes one of them larger.")
     if name == "style":
-        return replace(job, styles=[_lasting(value)])
+        return replace(job, styles=[lasting(value)])
     if name == "mix":
         if len(job.styles) != 2 or not 0 <= value <= 1:
             raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")

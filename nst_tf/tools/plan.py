@@ -1,0 +1,170 @@
+"""What a list of jobs asks for, found out before the first hour is spent on it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from nst_tf.tools.jobs import Job, is_address
+
+MOST_PROBLEMS = 20
+STEPS = (2, 12)
+
+
+@dataclass
+class Plan:
+    """What a list of jobs asks for.
+
+    Args:
+        jobs: How many there are.
+        there: How many of their outputs exist already, made of whatever.
+        problems: What would make a job fail, at most twenty of them in words.
+        bad: How many jobs would fail.
+        work: Sum of pixels × steps; `pixels` the sum of pixels, both as if all pictures had the first one's aspect.
+        first: The first job without a problem.
+    """
+
+    jobs: int = 0
+    there: int = 0
+    bad: int = 0
+    work: float = 0.0
+    pixels: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    first: Job | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the picture of one job costs here, on all cores.
+
+    Args:
+        fixed: Seconds whatever the steps are: reading, learning an offline network, saving.
+        per_step: Seconds.
+        size: In bytes, of the PNG.
+        job: Which was measured.
+    """
+
+    fixed: float
+    per_step: float
+    size: int
+    job: Job
+
+
+def plan(jobs: Iterable[Job]) -> Plan:
+    """Go through jobs without making one: are their inputs there and pictures, their outputs distinct?
+
+    Args:
+        jobs: Read one by one; what is remembered of each is a hash, so that a file of a million lines is fine.
+
+    Raises:
+        ValueError: If the list itself cannot be read.
+    """
+    from nst_tf.tools.warm import check_job, recipe_of
+    from nst_tf.transfer import steps_of
+
+    found = Plan()
+    outputs: set[bytes] = set()
+    sources: dict[bytes, str] = {}
+    folders: set[str] = set()
+    for number, job in enumerate(jobs, 1):
+        found.jobs += 1
+        try:
+            check_job(job)
+            for problem in _problems(job, outputs, sources, folders):
+                raise ValueError(problem)
+            recipe = recipe_of(job)
+        except ValueError as error:
+            found.bad += 1
+            if len(found.problems) < MOST_PROBLEMS:
+                found.problems.append(f"job {number}: {error}")
+            continue
+        found.there += os.path.exists(job.output)
+        found.first = found.first or job
+        pixels = (job.size or recipe.size) ** 2
+        found.pixels += pixels
+        found.work += pixels * steps_of(recipe, job.solver, job.steps)
+    return found
+
+
+def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
+    from nst_tf.engine.files import check_writable
+
+    if not job.output.lower().endswith(".png"):
+        yield f"its output is {job.output!r}; expected a .png, which carries its settings"
+    name = _hash(os.path.normcase(job.output))
+    if name in outputs:
+        yield f"its output {job.output!r} is another job's too"
+    outputs.add(name)
+    folder = os.path.dirname(job.output)
+    if folder not in folders:
+        try:
+            check_writable(job.output)
+        except (ValueError, OSError) as error:
+            yield str(error)
+        folders.add(folder)
+    for source in (job.content, *job.styles):
+        name = _hash(source)
+        if name not in sources:
+            sources[name] = "" if is_address(source) else _unreadable(source)
+        if sources[name]:
+            yield sources[name]
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()
+
+
+def _unreadable(path: str) -> str:
+    """Return why a file is no picture, "" if it seems to be one; only its beginning is read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path):
+            return ""
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"{path!r} cannot be read as a picture ({error})"
+
+
+def measure(job: Job) -> Cost:
+    """Make a few steps of a job, and say what all of it would cost.
+
+    Raises:
+        ValueError: As `stylize`.
+    """
+    from nst_tf.images import to_uint8
+    from nst_tf.tools.warm import Warm, run
+
+    warm = Warm(most_networks=1)
+    run(replace(job, steps=STEPS[0]), warm)  # traces, which later pictures of the size need not
+    seconds = []
+    for number, steps in enumerate(STEPS, 1):
+        begun = time.perf_counter()
+        # Another seed, so that an offline network is learned again.
+        result = run(replace(job, steps=steps, seed=job.seed + number), warm)
+        encoded = io.BytesIO()
+        _png(to_uint8(result.image), encoded)
+        seconds.append(time.perf_counter() - begun)
+    per_step = max((seconds[1] - seconds[0]) / (STEPS[1] - STEPS[0]), 1e-6)
+    return Cost(max(seconds[0] - STEPS[0] * per_step, 0.0), per_step, encoded.tell(), job)
+
+
+def _png(pixels, file: io.BytesIO) -> None:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(file, "PNG")
+
+
+def estimate(found: Plan, cost: Cost) -> tuple[float, float]:
+    """Return the seconds and bytes that all jobs of a plan take, by what one of them cost.
+
+    The part of the steps grows with pixels × steps, the rest with the number of jobs.
+    """
+    from nst_tf.tools.warm import recipe_of
+
+    jobs = found.jobs - found.bad
+    pixels = (cost.job.size or recipe_of(cost.job).size) ** 2
+    return jobs * cost.fixed + found.work / pixels * cost.per_step, found.pixels / pixels * cost.size

@@ -1,0 +1,189 @@
+"""How the picture of a job is made, with what the jobs before it left warm."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.features import FeatureExtractor
+from nst_tf.images import read_pixels
+from nst_tf.offline import relearn
+from nst_tf.recipes import RECIPES, Recipe, changed_by_json, find_recipe
+from nst_tf.settings import changes_of, plain, settings_of
+from nst_tf.styles import Style, as_styles, counted
+from nst_tf.tools.jobs import Job, is_address
+from nst_tf.transfer import (
+    FEATURES,
+    SOLVERS,
+    Result,
+    find_features,
+    fingerprints,
+    pictures_to_learn_from,
+    prepared,
+    steps_of,
+    stylize,
+)
+
+# Fields that no network depends on, so that jobs which differ in nothing else share theirs.
+WEIGHTS = ("style_weight", "total_variation_weight", "start", "levels", "method", "clip")
+
+
+@dataclass
+class Warm:
+    """What jobs leave for those after them.
+
+    Args:
+        most_networks: How many feature extractors are kept, with what was traced for them.
+        most_sources: How many pictures are kept as they were read.
+    """
+
+    most_networks: int = 8
+    most_sources: int = 16
+    networks: dict[str, FeatureExtractor] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def source(self, path: str) -> np.ndarray:
+        """Return the pixels of a path or URL, as they were read when it was first asked for."""
+        pixels = self.sources.pop(path, None)
+        if pixels is None:
+            pixels = read_pixels(path)
+        while len(self.sources) >= self.most_sources:
+            self.sources.pop(next(iter(self.sources)))
+        self.sources[path] = pixels
+        return pixels
+
+    def network(
+        self, key: str, kind: str, make: Callable[[FeatureExtractor | None], FeatureExtractor]
+    ) -> FeatureExtractor:
+        """Return the extractor of a key.
+
+        Args:
+            key: What tells it from others.
+            kind: What tells its build from others'; two offline networks of one kind differ in their weights only.
+            make: Makes one, out of an older one of the kind if there is no room for more.
+        """
+        extractor = self.networks.pop(key, None)
+        if extractor is None:
+            older = None
+            if len(self.networks) >= self.most_networks:
+                oldest = next((each for each in self.networks if self.kinds[each] == kind), next(iter(self.networks)))
+                older = self.networks.pop(oldest)
+                if self.kinds.pop(oldest) != kind:
+                    older = None
+            extractor = make(older)
+        self.networks[key], self.kinds[key] = extractor, kind
+        return extractor
+
+
+def run(job: Job, warm: Warm, callback: Callable | None = None) -> Result:
+    """Make the picture of a job.
+
+    Args:
+        job: What it is made from.
+        warm: What earlier jobs left; added to.
+        callback: As for `stylize`.
+
+    Raises:
+        ValueError: As `stylize`.
+    """
+    recipe = recipe_of(job)
+    content_image, given = load(job, recipe, warm)
+
+    def make(older: FeatureExtractor | None) -> FeatureExtractor:
+        repainted, styles = prepared(recipe, content_image, counted(as_styles(given, content_image)))
+        pictures = [style.image for style in styles]
+        if older is None or older.name != "offline":
+            return find_features(job.features, recipe, repainted, pictures, seed=job.seed)
+        relearn(older, pictures_to_learn_from(recipe, repainted, pictures), seed=job.seed)
+        return older
+
+    key = network_of(job, recipe)
+    # Constants tuned to VGG's activations are imitated by the offline network, so the recipe decides its build.
+    kind = repr((job.features, recipe.layers, recipe.name)) if job.features == "offline" else key
+    result = stylize(
+        content_image,
+        given,
+        recipe=recipe,
+        features=warm.network(key, kind, make),
+        solver=job.solver,
+        steps=job.steps,
+        seed=job.seed,
+        callback=callback,
+    )
+    return replace(result, settings={**result.settings, "features": job.features})
+
+
+def load(job: Job, recipe: Recipe, warm: Warm) -> tuple[tf.Tensor, list[Style]]:
+    """Return the content image and the styles of a job, in the sizes of its recipe."""
+    content_image, style_images = recipe.load_images(
+        warm.source(job.content), [warm.source(style) for style in job.styles], size=job.size
+    )
+    weights = job.style_weights or [None] * len(style_images)
+    return content_image, [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
+
+
+def is_made(job: Job, warm: Warm) -> bool:
+    """Return whether a job's output is there, made from the same pictures with the same settings."""
+    try:
+        found = settings_of(job.output)
+    except ValueError:
+        return False
+    recipe = recipe_of(job)
+    wanted = {
+        "recipe": recipe.name,
+        "changes": changes_of(recipe, RECIPES[recipe.name]),
+        "features": job.features,
+        "solver": job.solver,
+        "steps": steps_of(recipe, job.solver, job.steps),
+        "seed": job.seed,
+    }
+    if any(found.get(name) != value for name, value in json.loads(json.dumps(wanted, default=plain)).items()):
+        return False
+    content_image, given = load(job, recipe, warm)
+    inputs = json.loads(json.dumps(fingerprints(content_image, as_styles(given, content_image)), default=plain))
+    return all(found.get(name) == value for name, value in inputs.items())
+
+
+def network_of(job: Job, recipe: Recipe) -> str:
+    """Return what tells the network of a job from others."""
+    if job.features in ("vgg19", "vgg16") or job.features.endswith(".h5"):
+        return repr((job.features, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
+    # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
+    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
+    return repr(replace(job, changes=decisive, steps=None, solver="", output=""))
+
+
+def recipe_of(job: Job) -> Recipe:
+    """Return the recipe of a job, with its changes."""
+    return _recipe(job.recipe, json.dumps(job.changes, default=plain))
+
+
+@functools.lru_cache(maxsize=64)
+def _recipe(name: str, changes: str) -> Recipe:
+    # Kept, since a list of a million jobs asks for few recipes.
+    return changed_by_json(find_recipe(name), json.loads(changes))
+
+
+def check_job(job: Job) -> None:
+    """Raise ValueError for a job that cannot be meant."""
+    recipe = recipe_of(job)
+    if job.style_weights and len(job.style_weights) != len(job.styles):
+        raise ValueError(f"There are {len(job.style_weights)} style weights for {len(job.styles)} styles.")
+    if job.solver not in SOLVERS:
+        raise ValueError(f"Unknown solver {job.solver!r}; expected one of {', '.join(SOLVERS)}.")
+    if job.solver == "published" and recipe.optimizer is None:
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    if job.features not in FEATURES and not job.features.endswith(".h5"):
+        raise ValueError(f"Unknown features {job.features!r}; expected one of {', '.join(FEATURES)}, or a .h5 file.")
+    if job.seed < 0 or (job.steps is not None and job.steps < 1):
+        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least 1.")
+    for source in (job.content, *job.styles):
+        if not is_address(source) and not os.path.isfile(source):
+            raise ValueError(f"There is no file {source!r}.")

@@ -1,0 +1,271 @@
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import psutil
+import pytest
+from conftest import smooth_picture, striped_picture
+from PIL import Image
+
+from nst_tf.images import save_image
+from nst_tf.offline import offline_features, relearn
+from nst_tf.tools.jobs import Job, pairs, read_jobs
+from nst_tf.tools.many import stylize_many, worker_processes
+from nst_tf.tools.plan import estimate, measure, plan
+from nst_tf.tools.warm import Warm, is_made, run
+
+OPTIONS = {"features": "offline", "size": 48, "steps": 3}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two contents and two styles of different looks, in folders."""
+    for number in range(2):
+        save_image(np.roll(smooth_picture(48, 64), 9 * number, axis=2), tmp_path / "contents" / f"c{number}.png")
+        save_image(np.roll(striped_picture(56, 48), number, axis=-1), tmp_path / "styles" / f"s{number}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def jobs(folders):
+    return list(pairs(folders / "contents", folders / "styles", folders / "out", **OPTIONS))
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
+    outcomes = list(stylize_many(jobs))
+    assert [outcome.status for outcome in outcomes] == ["made"] * 4
+    assert [os.path.basename(outcome.job.output) for outcome in outcomes] == [
+        "c0__s0.png",
+        "c0__s1.png",
+        "c1__s0.png",
+        "c1__s1.png",
+    ]
+    for job in jobs:  # each with nothing left warm by another
+        alone = run(job, Warm())
+        np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
+def test_a_second_call_makes_nothing_and_a_changed_job_or_picture_is_made_again(jobs, folders):
+    list(stylize_many(jobs))
+    before = {job.output: os.stat(job.output).st_mtime_ns for job in jobs}
+    assert {outcome.status for outcome in stylize_many(jobs)} == {"there"}
+    assert before == {job.output: os.stat(job.output).st_mtime_ns for job in jobs}
+    assert {outcome.status for outcome in stylize_many(jobs[:1], again=True)} == {"made"}
+    for change in ({"seed": 5}, {"steps": 4}, {"changes": {"style_weight": 2.0}}, {"size": 56}):
+        changed = dataclasses.replace(jobs[1], **change)
+        assert not is_made(changed, Warm())
+    save_image(smooth_picture(48, 64) ** 2, folders / "contents" / "c1.png")
+    assert [outcome.status for outcome in stylize_many(jobs)] == ["there", "there", "made", "made"]
+
+
+def test_a_bad_picture_among_good_ones_is_told_of_and_the_others_are_made(jobs, folders):
+    (folders / "contents" / "c0.png").write_bytes(b"no picture")
+    outcomes = list(stylize_many(jobs))
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed", "made", "made"]
+    assert "c0.png" in outcomes[0].reason
+    assert not os.path.exists(jobs[0].output)
+
+
+def test_worker_processes_make_the_same_pictures_whichever_makes_which(jobs, folders):
+    made = {}
+    for order in (jobs, jobs[::-1]):
+        with worker_processes(2) as executor:
+            outcomes = list(stylize_many(order, executor=executor, again=True))
+        assert sorted(outcome.number for outcome in outcomes) == [0, 1, 2, 3]
+        assert {outcome.status for outcome in outcomes} == {"made"}
+        for job in jobs:
+            np.testing.assert_array_equal(pixels(job.output), made.setdefault(job.output, pixels(job.output)))
+
+
+def test_an_executor_that_forks_is_refused(jobs):
+    with (
+        ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor,
+        pytest.raises(ValueError, match="worker_processes"),
+    ):
+        stylize_many(jobs, executor=executor)
+
+
+def test_a_worker_that_dies_fails_its_jobs_and_a_second_call_makes_them(jobs):
+    with worker_processes(1) as executor:
+        executor.submit(os._exit, 9)
+        outcomes = list(stylize_many(jobs[:2], executor=executor))
+    assert {outcome.status for outcome in outcomes} == {"failed"}
+    assert [outcome.status for outcome in stylize_many(jobs[:2])] == ["made", "made"]
+
+
+def test_jobs_are_read_as_they_are_needed(jobs):
+    taken = []
+
+    def reading():
+        for job in jobs * 50:
+            taken.append(job)
+            yield job
+
+    with ThreadPoolExecutor(1) as executor:
+        outcomes = stylize_many(reading(), executor=executor, ahead=3)
+        next(outcomes)
+        assert len(taken) <= 4
+        outcomes.close()
+
+
+def test_a_relearned_network_is_the_one_that_would_have_been_learned(pair):
+    layers = ["block1_conv1", "block4_conv2"]
+    content, style = pair
+    fresh = offline_features([style, content], layers, seed=3)
+    used = offline_features([content, content], layers)
+    relearn(used, [style, content], seed=3)
+    for layer, features in fresh(content).items():
+        np.testing.assert_array_equal(used(content)[layer], features)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_says_what_differs_and_options_say_the_rest(tmp_path):
+    path = write(
+        tmp_path / "jobs.csv",
+        "content,style,output,seed,style_weight\na b.jpg,s.jpg|t.jpg,x/ö.png,3,\n\nhttps://h/c.jpg,s.jpg,y.png,,7\n",
+    )
+    first, second = read_jobs(path, steps=9, changes={"border": "zeros"})
+    assert first == Job(
+        content=str(tmp_path / "a b.jpg"),
+        styles=[str(tmp_path / "s.jpg"), str(tmp_path / "t.jpg")],
+        output=str(tmp_path / "x" / "ö.png"),
+        steps=9,
+        seed=3,
+        changes={"border": "zeros"},
+    )
+    assert second.content == "https://h/c.jpg"
+    assert second.changes == {"border": "zeros", "style_weight": 7.0}
+
+
+def test_json_lines_say_the_same(tmp_path):
+    row = {"content": "c.jpg", "style": ["s.jpg", "t.jpg"], "output": "x.png", "style_weights": [0.3, 0.7], "steps": 5}
+    path = write(tmp_path / "jobs.jsonl", json.dumps(row) + "\n\n" + json.dumps({**row, "style": "s.jpg"}) + "\n")
+    first, second = read_jobs(path)
+    assert first.style_weights == [0.3, 0.7]
+    assert first.steps == 5
+    assert second.styles == [str(tmp_path / "s.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.csv", "content,style\nc,s\n", "first line must name"),
+        ("a.csv", "content,style,output,seed\nc,s,o.png,x\n", "line 2: seed is a whole number"),
+        ("a.csv", "content,style,output\nc,s,o.png,extra\n", "line 2: it has not as many fields"),
+        ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),
+        ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no field 'brush'"),
+        ("a.jsonl", "{", "line 1: this is not JSON"),
+        ("a.jsonl", "[1]\n", "line 1: expected an object"),
+        ("a.jsonl", '{"content": 3, "style": "s", "output": "o.png"}\n', "content is text"),
+        ("a.jsonl", '{"content": "c", "style": "s", "output": "o.png", "steps": true}\n', "whole number"),
+    ],
+)
+def test_a_line_that_cannot_be_meant_is_refused_with_its_number(name, text, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        list(read_jobs(write(tmp_path / name, text)))
+
+
+def test_pictures_are_paired_by_name(folders):
+    (folders / "styles" / "s0.png").rename(folders / "styles" / "c1.png")
+    (job,) = pairs(folders / "contents", folders / "styles", folders / "out", by_name=True)
+    assert os.path.basename(job.output) == "c1.png"
+    with pytest.raises(ValueError, match="has the name"):
+        list(pairs(folders / "contents", folders / "styles" / "s*.png", folders / "out", by_name=True))
+    with pytest.raises(ValueError, match="no picture"):
+        list(pairs(folders / "out", folders / "styles", folders / "out"))
+
+
+def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
+    (folders / "contents" / "c1.png").write_bytes(b"no picture")
+    twice = [
+        *jobs,
+        jobs[0],
+        Job("nowhere.png", jobs[0].styles, str(folders / "z.png")),
+        Job(**vars(jobs[0]) | {"output": "x.jpg"}),
+    ]
+    found = plan(twice)
+    assert (found.jobs, found.bad, found.there) == (7, 5, 0)
+    words = "\n".join(found.problems)
+    for part in ("c1.png", "another job's too", "no file 'nowhere.png'", "expected a .png"):
+        assert part in words
+    assert found.first == jobs[0]
+
+
+def test_the_estimate_is_what_the_formula_says(jobs):
+    found = plan(jobs)
+    cost = measure(jobs[0])
+    assert cost.per_step > 0
+    assert cost.size > 500
+    seconds, size = estimate(found, cost)
+    assert seconds == pytest.approx(4 * (cost.fixed + 3 * cost.per_step))
+    assert size == pytest.approx(4 * cost.size)
+
+
+def test_a_hundred_thousand_jobs_are_planned_in_bounded_memory(folders):
+    path = folders / "many.csv"
+    with open(path, "w") as file:
+        file.write("content,style,output,seed\n")
+        for number in range(100_000):
+            file.write(f"contents/c{number % 2}.png,styles/s0.png,out/{number}.png,{number}\n")
+    plan([])  # imports what it needs
+    before = psutil.Process().memory_info().rss
+    found = plan(read_jobs(path, features="offline"))
+    assert (found.jobs, found.bad) == (100_000, 0)
+    assert psutil.Process().memory_info().rss - before < 50e6
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "nst_tf", "many", *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_the_command_line_plans_makes_and_goes_on(folders):
+    folder_options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
+    options = [*folder_options, "--features", "offline", "--size", 48, "--steps", 3]
+    planned = command(*options, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "4 jobs" in planned.stdout
+    assert "all of them about" in planned.stdout
+    assert not list((folders / "out").glob("*.png"))
+    made = command(*options)
+    assert made.returncode == 0, made.stderr
+    assert "4 made" in made.stdout
+    assert len(list((folders / "out").glob("*.png"))) == 4
+    assert "4 there" in command(*options).stdout
+    assert command().returncode == 2
+
+
+def test_an_interrupted_command_goes_on_where_it_was(folders):
+    import signal
+
+    options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
+    options += ["--features", "offline", "--size", 48, "--steps", 40]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nst_tf", "many", *map(str, options)], stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((folders / "out").glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    assert "The same command goes on from there." in said
+    again = command(*options)
+    assert again.returncode == 0, again.stderr
+    assert "there" in again.stdout
+    assert len(list((folders / "out").glob("*.png"))) == 4
