@@ -347,11 +347,8 @@ def find_features(
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     if features == "offline":
-        # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
-        relative = recipe.content_form == recipe.style_form == "relative"
-        imitate = None if relative else recipe.preprocessing
         pictures = pictures_to_learn_from(recipe, content_image, style_image)
-        return offline_features(pictures, recipe.layers, seed=seed, imitate=imitate)
+        return offline_features(pictures, recipe.layers, seed=seed, imitate=imitated_preprocessing(recipe))
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
     if features == "vgg19":
         return vgg19_features(recipe.layers, **options)
@@ -369,6 +366,13 @@ def find_features(
         f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
         "or a FeatureExtractor."
     )
+
+
+def imitated_preprocessing(recipe: Recipe) -> str | None:
+    """Return the preprocessing whose activations an offline network is to imitate in size, None if it need not."""
+    # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
+    relative = recipe.content_form == recipe.style_form == "relative"
+    return None if relative else recipe.preprocessing
 
 
 def pictures_to_learn_from(

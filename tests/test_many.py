@@ -55,6 +55,13 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
+def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
+    first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
+    list(stylize_many([first, second]))
+    alone = run(second, Warm())
+    np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
 def test_a_second_call_makes_nothing_and_a_changed_job_or_picture_is_made_again(jobs, folders):
     list(stylize_many(jobs))
     before = {job.output: os.stat(job.output).st_mtime_ns for job in jobs}

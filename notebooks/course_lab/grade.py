@@ -29,7 +29,7 @@ import nbformat
 import psutil
 from course import ASSIGNMENT, ROOT, SOURCE, make_course
 from marking import scores_of, work
-from mend import CannotOpenError, mend, read_submission
+from mend import CannotOpenError, grade_id, mend, read_submission
 
 LAB = Path(__file__).resolve().parent
 # Each process begins as a copy of one that has imported nbgrader, which takes seconds.
@@ -202,16 +202,12 @@ def fingerprint_of(notebook: nbformat.NotebookNode) -> str:
 
 def pictures_of(release: nbformat.NotebookNode) -> list[str]:
     """Return the sources of the cells that only draw, all but those after the last check: a student's own transfer."""
-    checks = [index for index, cell in enumerate(release.cells) if _grade_id(cell).startswith("check_")]
+    checks = [index for index, cell in enumerate(release.cells) if grade_id(cell).startswith("check_")]
     return [
         cell.source
         for cell in release.cells[: checks[-1]]
-        if cell.cell_type == "code" and not _grade_id(cell) and "tags" not in cell.metadata
+        if cell.cell_type == "code" and not grade_id(cell) and "tags" not in cell.metadata
     ]
-
-
-def _grade_id(cell: nbformat.NotebookNode) -> str:
-    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
 
 
 def run_marking(

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
+from mend import grade_id
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
@@ -65,9 +66,9 @@ class SandboxedExecute(Execute):
     def preprocess(self, nb, resources, km=None):
         """Run the notebook in a folder of its own."""
         lost: dict[int, str] = {}
-        tool = next((cell.source for cell in nb.cells if name_of(cell) == "check_tools"), "")
+        tool = next((cell.source for cell in nb.cells if grade_id(cell) == "check_tools"), "")
         quick = [quickened(cell, SETTINGS["pictures"], tool) for cell in nb.cells]
-        last = max((index for index, cell in enumerate(nb.cells) if name_of(cell).startswith("check_")), default=0)
+        last = max((index for index, cell in enumerate(nb.cells) if grade_id(cell).startswith("check_")), default=0)
         while True:
             with tempfile.TemporaryDirectory(prefix="lab", dir=os.environ["NST_LAB_WORK"]) as folder:
                 furnish(Path(folder))
@@ -91,7 +92,9 @@ class SandboxedExecute(Execute):
         for cell, run in zip(nb.cells, attempt.cells, strict=True):
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = run.outputs, run.execution_count
-        SETTINGS["remarks"] += [f"{name_of(nb.cells[index])}: {reason}" for index, reason in lost.items()]
+        SETTINGS["remarks"] += [
+            f"{grade_id(nb.cells[index]) or 'a cell without points'}: {reason}" for index, reason in lost.items()
+        ]
         return nb, resources
 
     def preprocess_cell(self, cell, resources, index):
@@ -101,9 +104,9 @@ class SandboxedExecute(Execute):
 
     def culprit(self, nb, lost: set[int]) -> int:
         """Return which cell to take out: for a check, the answer that it looked at."""
-        answer = name_of(nb.cells[self.running]).replace("check_", "task_")
+        answer = grade_id(nb.cells[self.running]).replace("check_", "task_")
         for index, cell in enumerate(nb.cells):
-            if name_of(cell) == answer and answer.startswith("task_") and index not in lost:
+            if grade_id(cell) == answer and answer.startswith("task_") and index not in lost:
                 return index
         return self.running
 
@@ -129,16 +132,11 @@ def quickened(cell, pictures: list[str], tool: str) -> str:
     source = cell.source
     for name, value in SMALL.items():
         source = re.sub(rf"^{name} = (\d+|\".*?\"|'.*?')", f"{name} = {value}", source, flags=re.MULTILINE)
-    if name_of(cell).startswith("check_") and name_of(cell) != "check_tools":
+    if grade_id(cell).startswith("check_") and grade_id(cell) != "check_tools":
         return f"{tool}\n{source}"
-    if name_of(cell) == "inputs":
+    if grade_id(cell) == "inputs":
         source = f"import nst_tf.offline\n\nnst_tf.offline.PATCHES = {PATCHES}\n{source}"
     return source
-
-
-def name_of(cell) -> str:
-    """Return the name nbgrader knows a cell by, or what else can be said of it."""
-    return cell.metadata.get("nbgrader", {}).get("grade_id") or "a cell without points"
 
 
 def furnish(folder: Path) -> None:

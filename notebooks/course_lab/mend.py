@@ -80,7 +80,7 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
     mended = copy.deepcopy(release)
     mended.cells = cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    present = {_grade_id(cell) for cell in cells}
+    present = {grade_id(cell) for cell in cells}
     missing = [name for name in known if name not in present]
     for name in missing:
         mark = _mark(known[name].source) if name.startswith("task_") else None
@@ -95,7 +95,8 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
     return nbformat.from_dict(mended), remarks
 
 
-def _grade_id(cell: NotebookNode) -> str:
+def grade_id(cell: NotebookNode) -> str:
+    """Return the name that nbgrader knows a cell by, "" if it has none."""
     return cell.metadata.get("nbgrader", {}).get("grade_id", "")
 
 
@@ -105,7 +106,7 @@ def _find_written_answer(cells: list[NotebookNode], known: dict[str, NotebookNod
     headings = [index for index, cell in enumerate(cells) if cell.source.startswith("## Task 11")]
     if written is None or not headings:
         return []
-    own = next((cell for cell in cells if _grade_id(cell) == written), None)
+    own = next((cell for cell in cells if grade_id(cell) == written), None)
     if own is not None and own.source.strip() not in ("", known[written].source.strip()):
         return []
     beside = []
@@ -155,6 +156,6 @@ def _mark(source: str) -> str | None:
 def _put_back(cells: list[NotebookNode], known: dict[str, NotebookNode], missing: str) -> None:
     """Insert a cell of the release before the next cell after it that is there."""
     names = list(known)
-    places = {_grade_id(cell): index for index, cell in enumerate(cells)}
+    places = {grade_id(cell): index for index, cell in enumerate(cells)}
     after = [name for name in names[names.index(missing) + 1 :] if name in places]
     cells.insert(places[after[0]] if after else len(cells), copy.deepcopy(known[missing]))

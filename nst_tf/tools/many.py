@@ -162,13 +162,12 @@ def make(number: int, job: Job, warm: Warm, again: bool = False) -> Outcome:
         warm: What earlier jobs left; added to.
         again: Make it even if it is there.
     """
-    from nst_tf.tools.warm import check_job, is_made, run
+    from nst_tf.tools.warm import check_job, check_output, is_made, run
 
     begun = time.monotonic()
     try:
         check_job(job)
-        if not job.output.lower().endswith(".png"):
-            raise ValueError(f"output is {job.output!r}; expected a .png, which carries its settings.")
+        check_output(job)
         if not again and is_made(job, warm):
             return Outcome(number, job, "there", seconds=time.monotonic() - begun)
         result = run(job, warm)

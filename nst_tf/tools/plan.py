@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -63,7 +63,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     Raises:
         ValueError: If the list itself cannot be read.
     """
-    from nst_tf.tools.warm import check_job, recipe_of
+    from nst_tf.tools.warm import check_job, check_output, recipe_of
     from nst_tf.transfer import steps_of
 
     found = Plan()
@@ -74,6 +74,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
         found.jobs += 1
         try:
             check_job(job)
+            check_output(job)
             for problem in _problems(job, outputs, sources, folders):
                 raise ValueError(problem)
             recipe = recipe_of(job)
@@ -84,7 +85,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
             continue
         found.there += os.path.exists(job.output)
         found.first = found.first or job
-        pixels = (job.size or recipe.size) ** 2
+        pixels = _pixels(job)
         found.pixels += pixels
         found.work += pixels * steps_of(recipe, job.solver, job.steps)
     return found
@@ -93,8 +94,6 @@ def plan(jobs: Iterable[Job]) -> Plan:
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
     from nst_tf.engine.files import check_writable
 
-    if not job.output.lower().endswith(".png"):
-        yield f"its output is {job.output!r}; expected a .png, which carries its settings"
     name = _hash(os.path.normcase(job.output))
     if name in outputs:
         yield f"its output {job.output!r} is another job's too"
@@ -135,7 +134,6 @@ def measure(job: Job) -> Cost:
     Raises:
         ValueError: As `stylize`.
     """
-    from nst_tf.images import to_uint8
     from nst_tf.tools.warm import Warm, run
 
     warm = Warm(most_networks=1)
@@ -145,17 +143,17 @@ def measure(job: Job) -> Cost:
         begun = time.perf_counter()
         # Another seed, so that an offline network is learned again.
         result = run(replace(job, steps=steps, seed=job.seed + number), warm)
-        encoded = io.BytesIO()
-        _png(to_uint8(result.image), encoded)
+        with tempfile.TemporaryDirectory() as folder:
+            size = result.save(os.path.join(folder, "trial.png")).stat().st_size
         seconds.append(time.perf_counter() - begun)
     per_step = max((seconds[1] - seconds[0]) / (STEPS[1] - STEPS[0]), 1e-6)
-    return Cost(max(seconds[0] - STEPS[0] * per_step, 0.0), per_step, encoded.tell(), job)
+    return Cost(max(seconds[0] - STEPS[0] * per_step, 0.0), per_step, size, job)
 
 
-def _png(pixels, file: io.BytesIO) -> None:
-    from PIL import Image
+def _pixels(job: Job) -> int:
+    from nst_tf.tools.warm import recipe_of
 
-    Image.fromarray(pixels).save(file, "PNG")
+    return (job.size or recipe_of(job).size) ** 2
 
 
 def estimate(found: Plan, cost: Cost) -> tuple[float, float]:
@@ -163,8 +161,6 @@ def estimate(found: Plan, cost: Cost) -> tuple[float, float]:
 
     The part of the steps grows with pixels × steps, the rest with the number of jobs.
     """
-    from nst_tf.tools.warm import recipe_of
-
     jobs = found.jobs - found.bad
-    pixels = (cost.job.size or recipe_of(cost.job).size) ** 2
+    pixels = _pixels(cost.job)
     return jobs * cost.fixed + found.work / pixels * cost.per_step, found.pixels / pixels * cost.size

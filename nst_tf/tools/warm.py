@@ -24,6 +24,7 @@ from nst_tf.transfer import (
     Result,
     find_features,
     fingerprints,
+    imitated_preprocessing,
     pictures_to_learn_from,
     prepared,
     steps_of,
@@ -105,8 +106,8 @@ def run(job: Job, warm: Warm, callback: Callable | None = None) -> Result:
         return older
 
     key = network_of(job, recipe)
-    # Constants tuned to VGG's activations are imitated by the offline network, so the recipe decides its build.
-    kind = repr((job.features, recipe.layers, recipe.name)) if job.features == "offline" else key
+    build = (job.features, recipe.layers, imitated_preprocessing(recipe))
+    kind = repr(build) if job.features == "offline" else key
     result = stylize(
         content_image,
         given,
@@ -149,6 +150,12 @@ def is_made(job: Job, warm: Warm) -> bool:
     content_image, given = load(job, recipe, warm)
     inputs = json.loads(json.dumps(fingerprints(content_image, as_styles(given, content_image)), default=plain))
     return all(found.get(name) == value for name, value in inputs.items())
+
+
+def check_output(job: Job) -> None:
+    """Raise ValueError for a job whose output cannot carry the settings by which it is known again."""
+    if not job.output.lower().endswith(".png"):
+        raise ValueError(f"output is {job.output!r}; expected a .png, which carries its settings.")
 
 
 def network_of(job: Job, recipe: Recipe) -> str:
