@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults test-lab lab lab-release lab-grade lab-class lint format notebooks bench published-losses links images strip gallery clean
+.PHONY: help demo test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,14 @@ lab-class: $(VENV)/.grading  ## make a class of 50 submissions, mark it, and com
 test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student version, marking (minutes)
 	@$(BIN)/python tests/lab/catalogue.py
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m lab tests/test_lab.py
+
+$(VENV)/.cluster: $(VENV)/.test
+	@echo "Installing Ray ..."
+	@$(PIP) -e '.[cluster]'
+	@touch $@
+
+test-cluster: $(VENV)/.cluster  ## make pictures on a Ray cluster of two workers, one of which is killed (minutes)
+	@$(BIN)/python -m pytest -q -m cluster tests/test_cluster.py
 
 lint: $(VENV)/.lint  ## check style and formatting
 	@$(BIN)/ruff check .

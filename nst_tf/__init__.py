@@ -32,6 +32,9 @@ _HOMES = {
     "tools.sweep": ("sweep", "promote", "Axis"),
     "tools.jobs": ("Job", "read_jobs", "pairs"),
     "tools.many": ("stylize_many", "worker_processes"),
+    "tools.cluster": ("ray_workers",),
+    "tools.frames": ("stylize_frames", "frame_jobs", "animate"),
+    "engine.held": ("Previous",),
     "notebook": ("set_up_notebook", "in_colab"),
     "display": ("show_images", "plot_history", "contact_sheet", "timelapse"),
 }

@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_stylize(added.add_parser("stylize", help="repaint one picture in the style of another, or of several"))
     _add_sweep(added.add_parser("sweep", help="small pictures over two settings, in one figure"))
     _add_many(added.add_parser("many", help="many pictures: a job file, or every pair of two folders"))
+    _add_frames(added.add_parser("frames", help="a video's frames, each started from the one before"))
     _add_promote(added.add_parser("promote", help="one picture of a sweep at full size"))
     _add_regions(added.add_parser("regions", help="propose masks: regions of like colour"))
     _add_texture(added.add_parser("texture", help="style without content: a texture of any size"))
@@ -156,10 +157,52 @@ def _add_many(command: argparse.ArgumentParser) -> None:
     command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
     command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
     _add_run(command)
-    command.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    workers = command.add_argument_group("workers")
+    workers.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes (default: 1; on Ray as many as there is room for)"
+    )
+    workers.add_argument(
+        "--ray", metavar="ADDRESS", help="work on a Ray cluster: its address, or local for one on this machine alone"
+    )
+    workers.add_argument(
+        "--cpus-per-worker", type=_amount, default=1, metavar="N", help="cores of each on Ray (default: %(default)s)"
+    )
+    workers.add_argument(
+        "--gpus-per-worker",
+        type=_amount,
+        default=0,
+        metavar="N",
+        help="GPUs of each on Ray, such as 0.25 for four workers on one (default: %(default)s)",
+    )
+    command.add_argument("--report", metavar="CSV", help="write what came of each job, line by line")
     command.add_argument("--again", action="store_true", help="make also what is there, of the same settings")
     command.add_argument("--dry-run", action="store_true", help="check all jobs, estimate time and disk, make nothing")
     command.set_defaults(run=commands.many)
+
+
+def _add_frames(command: argparse.ArgumentParser) -> None:
+    command.add_argument("frames", metavar="FRAMES", help="folder of frames, or a pattern in quotes")
+    command.add_argument("style", nargs="+", metavar="STYLE", help="path or URL of the style; several are blended")
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="where the results go, as PNGs")
+    command.add_argument(
+        "--hold",
+        type=_amount,
+        metavar="W",
+        help="hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)",
+    )
+    command.add_argument(
+        "--later-steps", type=_positive, metavar="N", help="steps of each frame after the first (default: half as many)"
+    )
+    command.add_argument("--animation", metavar="GIF", help="also write an animation, .gif or .webp")
+    command.add_argument(
+        "--rate", type=_amount, default=12.0, metavar="N", help="frames a second of the animation (default: 12)"
+    )
+    command.add_argument("--size", type=_positive, metavar="N", help="in pixels, as for stylize")
+    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
+    command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
+    _add_run(command)
+    command.add_argument("--again", action="store_true", help="make also what is there, of the same settings")
+    command.set_defaults(run=commands.frames)
 
 
 def _add_promote(command: argparse.ArgumentParser) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import tensorflow as tf
 
     from nst_tf.styles import Style
+    from nst_tf.tools.cluster import RayWorkers
     from nst_tf.tools.jobs import Job
+    from nst_tf.tools.many import Outcome
     from nst_tf.tools.plan import Plan
     from nst_tf.transfer import Result, Step
 
@@ -27,6 +32,8 @@ DEFAULTS = {"recipe": "studio", "features": "auto", "solver": "fast", "seed": 0,
 MOST_FRAMES = 80
 FRAME_SIDE = 320
 REST = "rest"
+SECONDS_PER_LINE = 0.5
+SECONDS_PER_COUNT = 2.0
 
 
 def stylize(options: argparse.Namespace) -> int:
@@ -82,9 +89,13 @@ def stylize(options: argparse.Namespace) -> int:
         _say(f"Note: {options.like} was made with {like['network']} features, this with {result.features}.")
     if like and like["precision"] != result.precision:
         _say(f"Note: {options.like} was made in {like['precision']}, this in {result.precision}.")
-    differing = [name for name in ("content", "style", "masks") if like and like.get(name) != result.settings[name]]
+    differing = [
+        name for name in ("content", "style", "masks", "previous") if like and like.get(name) != result.settings[name]
+    ]
     note = (
-        f"Note: {options.like} was made of other pictures or masks, or of these at another size." if differing else ""
+        f"Note: {options.like} was made of other pictures or masks, of these at another size, or as a frame."
+        if differing
+        else ""
     )
     return _end(result, watcher, options, begun, note)
 
@@ -195,56 +206,140 @@ def sweep(options: argparse.Namespace) -> int:
 
 def many(options: argparse.Namespace) -> int:
     """Make many pictures, or say what that would take."""
+    from nst_tf.engine.files import check_writable
     from nst_tf.tools.jobs import pairs, read_jobs
-    from nst_tf.tools.many import stylize_many, worker_processes
+    from nst_tf.tools.many import stylize_many
 
     folders = (options.content_dir, options.style_dir, options.output)
     if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
         raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
-    defaults = {
-        name: value
-        for name in ("recipe", "features", "solver", "steps", "seed", "size")
-        if (value := getattr(options, name)) is not None
-    }
-    defaults["changes"] = _changes(options)
+    defaults = _given(options)
 
     def jobs() -> Iterator[Job]:
         if options.jobs:
             return read_jobs(options.jobs, **defaults)
         return pairs(*folders, by_name=options.by_name, **defaults)
 
+    if options.report:
+        check_writable(options.report)
     _start_tensorflow()
     found = _planned(jobs(), options)
     if options.dry_run or found.jobs == found.bad:
         return BAD_INPUT if found.bad else DONE
     counts = dict.fromkeys(("made", "there", "failed", "interrupted"), 0)
-    begun = time.monotonic()
-    executor = worker_processes(options.workers) if options.workers > 1 else None
+    begun, told = time.monotonic(), -SECONDS_PER_LINE
     try:
-        for done, outcome in enumerate(stylize_many(jobs(), executor=executor, again=options.again), 1):
-            counts[outcome.status] += 1
-            elapsed = time.monotonic() - begun
-            left = elapsed / done * (found.jobs - done)
-            words = f": {outcome.reason}" if outcome.reason else f" ({outcome.seconds:.1f} s)"
-            _say(f"[{done}/{found.jobs}, {_duration(left)} left] {outcome.job.output} {outcome.status}{words}")
+        with _workers(options) as executor, _report(options.report) as report:
+            for outcome in stylize_many(jobs(), executor=executor, again=options.again):
+                counts[outcome.status] += 1
+                report(outcome)
+                now, done = time.monotonic(), sum(counts.values())
+                # Of each that failed, and of the others twice a second: a cluster makes many.
+                if outcome.status == "failed" or now - told > SECONDS_PER_LINE or done == found.jobs:
+                    _say_outcome(outcome, done, found.jobs, now - begun)
+                    told = now
     except KeyboardInterrupt:
         counts["interrupted"] += 1
-    finally:
-        if executor:
-            executor.shutdown(wait=not counts["interrupted"], cancel_futures=True)
-    report = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    _say(f"{report}, in {_duration(time.monotonic() - begun)}")
+    seconds = time.monotonic() - begun
+    words = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    rate = f", {3600 * counts['made'] / seconds:.0f} an hour" if counts["made"] else ""
+    _say(f"{words}, in {_duration(seconds)}{rate}{f'; see {options.report}' if options.report else ''}")
     if counts["interrupted"]:
         _say("The same command goes on from there.")
         return INTERRUPTED
     return PROBLEM_FOUND if counts["failed"] else DONE
 
 
+@contextlib.contextmanager
+def _workers(options: argparse.Namespace) -> Iterator[Executor | RayWorkers | None]:
+    """Start the workers that were asked for, and stop them at the end."""
+    from nst_tf.tools.cluster import ray_workers
+    from nst_tf.tools.many import worker_processes
+
+    if options.ray:
+        _say("Starting Ray ..." if options.ray == "local" else f"Asking the cluster at {options.ray} ...")
+        share = {"cpus": options.cpus_per_worker, "gpus": options.gpus_per_worker}
+        with ray_workers(options.ray, count=options.workers, **share) as workers:
+            _say(f"{workers.count} workers")
+            yield workers
+    elif (options.workers or 1) > 1:
+        executor = worker_processes(options.workers)
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        executor.shutdown()
+    else:
+        yield None
+
+
+@contextlib.contextmanager
+def _report(path: str | None) -> Iterator[Callable[[Outcome], None]]:
+    """Write what came of each job into a CSV, line by line."""
+    if not path:
+        yield lambda outcome: None
+        return
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("job", "output", "status", "seconds", "reason"))
+
+        def write(outcome: Outcome) -> None:
+            table.writerow(
+                (outcome.number + 1, outcome.job.output, outcome.status, f"{outcome.seconds:.2f}", outcome.reason)
+            )
+            file.flush()
+
+        yield write
+
+
+def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None:
+    left = seconds / done * (jobs - done)
+    words = f": {outcome.reason}" if outcome.reason else f" ({outcome.seconds:.1f} s)"
+    _say(f"[{done}/{jobs}, {_duration(left)} left] {outcome.job.output} {outcome.status}{words}")
+
+
+def frames(options: argparse.Namespace) -> int:
+    """Repaint the frames of a video."""
+    from nst_tf.engine.files import check_writable
+
+    if options.animation:
+        if Path(options.animation).suffix.lower() not in (".gif", ".webp"):
+            raise ValueError(f"An animation is written as .gif or .webp; {options.animation!r} ends otherwise.")
+        check_writable(options.animation)
+    if options.rate <= 0:
+        raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
+    _start_tensorflow()
+    from nst_tf.tools.frames import HOLD, animate, frame_jobs, stylize_frames
+
+    hold = HOLD if options.hold is None else options.hold
+    jobs = frame_jobs(options.frames, options.style, options.output, **_given(options))
+    made = stylize_frames(jobs, hold=hold, later_steps=options.later_steps, again=options.again)
+    begun = time.monotonic()
+    for done, outcome in enumerate(made, 1):
+        _say_outcome(outcome, done, len(jobs), time.monotonic() - begun)
+        if outcome.status == "interrupted":
+            _say("The same command goes on from there.")
+            return INTERRUPTED
+        if outcome.status == "failed":
+            return PROBLEM_FOUND
+    if options.animation:
+        _say(f"{animate([job.output for job in jobs], options.animation, rate=options.rate)}")
+    return DONE
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says of all jobs, as fields of `Job`."""
+    names = ("recipe", "features", "solver", "steps", "seed", "size")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return {**given, "changes": _changes(options)}
+
+
 def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     """Check all jobs, say what is wrong with them, and for a dry run what they would take."""
     from nst_tf.tools.plan import estimate, measure, plan
 
-    found = plan(jobs)
+    found = plan(_counted(jobs))
     there = f", {found.there} of their outputs are there" if found.there else ""
     _say(f"{found.jobs} jobs{there}")
     for problem in found.problems:
@@ -258,6 +353,16 @@ def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
         _say(f"One picture takes {steps} here, on all cores; all of them about {_duration(seconds)},")
         _say(f"and about {size / 1e6:.1f} MB of disk.")
     return found
+
+
+def _counted(jobs: Iterator[Job]) -> Iterator[Job]:
+    """Say now and then how many jobs were looked at, for a million take minutes."""
+    said = time.monotonic()
+    for number, job in enumerate(jobs):
+        if time.monotonic() - said > SECONDS_PER_COUNT:
+            said = time.monotonic()
+            _say(f"{number} jobs checked ...")
+        yield job
 
 
 def _duration(seconds: float) -> str:

@@ -83,6 +83,7 @@ class FeatureExtractor:
         self.geometry = dict(geometry or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
         self.traced: dict[str, Any] = {}  # what was traced for it, so that a second run of one kind need not be
+        self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the features of a picture.

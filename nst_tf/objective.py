@@ -6,12 +6,13 @@ add up to those of the whole, which is what lets a picture be computed in tiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.checkpoints import fingerprint
 from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
 from nst_tf.losses import content_scale, float32_at_least, gram_matrix, style_loss, total_variation_loss
 from nst_tf.styles import Style
@@ -27,6 +28,8 @@ UNITS = {
 }
 # A region that covers less than this of a layer covers nothing of it.
 SMALLEST_COVER = 1e-6
+# Remembered of one extractor; those of VGG19's five layers take two megabytes a style.
+MOST_STYLES = 16
 
 
 class Losses(NamedTuple):
@@ -163,9 +166,38 @@ def find_targets(
     of_content = extractor(content_image)
     content = {layer: of_content[layer] for layer in weighted_content_layers(recipe)}
     style_layers = weighted_style_layers(recipe, extractor)
-    grams = [_grams(extractor(style.image), style, style_layers) for style in styles]
+
+    def grams_of(style: Style) -> dict[str, tf.Tensor]:
+        return _grams(extractor(style.image), style, style_layers)
+
+    grams = [remembered(extractor, style, style_layers, grams_of) for style in styles]
     sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers}
     return targets_of(recipe, content, styles, grams, sizes)
+
+
+def remembered(
+    extractor: FeatureExtractor,
+    style: Style,
+    layers: Mapping[str, float],
+    grams_of: Callable[[Style], dict[str, tf.Tensor]],
+) -> dict[str, tf.Tensor]:
+    """Return the Gram matrices of a style, those computed earlier where the extractor remembers them.
+
+    Args:
+        extractor: Whose features they are.
+        style: Of which picture, and which part of it.
+        layers: Of which layers.
+        grams_of: Computes them.
+    """
+    if extractor.style_grams is None:
+        return grams_of(style)
+    mask = np.zeros(0, np.float32) if style.style_mask is None else style.style_mask
+    key = (fingerprint(style.image.numpy(), mask), tuple(layers))
+    grams = extractor.style_grams.pop(key, None) or grams_of(style)
+    while len(extractor.style_grams) >= MOST_STYLES:
+        extractor.style_grams.pop(next(iter(extractor.style_grams)))
+    extractor.style_grams[key] = grams
+    return grams
 
 
 def targets_of(

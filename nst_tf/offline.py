@@ -96,6 +96,8 @@ def relearn(extractor: FeatureExtractor, images: Sequence[tf.Tensor], *, seed: i
     depth = max(_block_of(layer) for layer in set(extractor.layers) - set(extractor.companions.values()))
     kernels = _learn_kernels([np.asarray(image) for image in images], depth, seed)
     for copy in (extractor, *extractor.kept.values()):
+        if copy.style_grams is not None:
+            copy.style_grams.clear()
         for block, weights in enumerate(kernels, start=1):
             copy.model.get_layer(f"block{block}_conv1").set_weights(list(weights))
 

@@ -28,6 +28,7 @@ from nst_tf.engine.checkpoints import (
 from nst_tf.engine.determinism import deterministic_operations
 from nst_tf.engine.files import check_writable
 from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.held import Held, Previous, held_targets
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import PRECISIONS, Precision, choose_precision, extractor_in_precision, this_device
@@ -121,6 +122,7 @@ def stylize(
     checkpoint: str | os.PathLike | None = None,
     resume: str | os.PathLike | None = None,
     deterministic: bool = False,
+    previous: Previous | None = None,
     callback: Callable[[Step], None] | None = None,
     **changes: Any,
 ) -> Result:
@@ -152,6 +154,9 @@ def stylize(
             its memory anew.
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
             one seed are always equal.
+        previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
+            has a weight, which adds to the total loss alone.  It is for the frames of a video, which `stylize_frames`
+            makes one after the other.
         callback: Called with a `Step` about four times a second, or after every step where one takes longer.
         **changes: Fields of the recipe to change for this run, such as `start="noise"`, `style_weight=3.0`,
             `color="luminance"` or `style_scale=1.5`.
@@ -180,6 +185,10 @@ def stylize(
     given = as_styles(style_image, content_image)
     if given[0].content_mask is not None and not recipe.style_weight:
         raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
+    if previous and previous.image.shape != content_image.shape:
+        raise ValueError(
+            f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."
+        )
     earlier = read_checkpoint(resume) if resume else None
     if solver not in SOLVERS:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
@@ -202,16 +211,20 @@ def stylize(
     def finished(image: tf.Tensor) -> tf.Tensor:
         return _finished(image, recipe, content_image, counted(given))
 
-    inputs = fingerprints(content_image, given)
+    inputs = fingerprints(content_image, given, previous)
     saver = _Saver(checkpoint or resume, recipe, extractor, inputs, solver, steps, seed)
     progress = _Progress(steps, callback, begun, finished)
-    run = _Run(recipe, extractor, repainted, styles, solver, steps, levels, tile, chosen.name, progress, saver)
+    shown = previous
+    if previous and recipe.color == "luminance":
+        shown = replace(previous, image=tf.image.grayscale_to_rgb(luminance(previous.image)))
+    run = _Run(recipe, extractor, repainted, styles, solver, steps, levels, tile, chosen.name, progress, saver, shown)
     if earlier:
         saver.check(earlier, resume)
         run.go_on_from(earlier)
     else:
         start = _start_image(recipe.start, repainted, styles[0].image, seed)
-        run.image = tf.image.grayscale_to_rgb(luminance(start)) if recipe.color == "luminance" else start
+        start = tf.image.grayscale_to_rgb(luminance(start)) if recipe.color == "luminance" else start
+        run.image = shown.over(start) if shown else start
     if deterministic:
         extractor.traced.clear()  # which operations were chosen is part of what was traced
         with deterministic_operations():
@@ -256,7 +269,7 @@ def steps_of(recipe: Recipe, solver: str, steps: int | None) -> int:
     return (recipe.published_steps if solver == "published" else None) or recipe.steps
 
 
-def fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str, Any]:
+def fingerprints(content_image: tf.Tensor, styles: Sequence[Style], previous: Previous | None = None) -> dict[str, Any]:
     """Return what tells these inputs from others, as JSON can hold it."""
     masks = [mask for style in styles for mask in (style.content_mask, style.style_mask)]
     none = np.zeros(0, np.float32)
@@ -265,7 +278,13 @@ def fingerprints(content_image: tf.Tensor, styles: Sequence[Style]) -> dict[str,
         "style": fingerprint(*(style.image.numpy() for style in styles)),
         "style_weights": [style.weight for style in styles],
         "masks": fingerprint(*(none if mask is None else mask for mask in masks)) if any_mask(styles) else None,
+        "previous": _fingerprint_of(previous) if previous else None,
     }
+
+
+def _fingerprint_of(previous: Previous) -> str:
+    unchanged = np.zeros(0, np.float32) if previous.unchanged is None else previous.unchanged
+    return fingerprint(previous.image.numpy(), unchanged, np.float64(previous.weight))
 
 
 def prepared(recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style]) -> tuple[tf.Tensor, tuple[Style, ...]]:
@@ -421,6 +440,7 @@ class _Run:
     precision: str
     progress: _Progress
     saver: _Saver
+    previous: Previous | None = None
     image: tf.Tensor | None = None
     resumed: Checkpoint | None = None
     left: int = 0  # of the steps of the size it is at
@@ -493,12 +513,15 @@ class _Run:
         largest_style = max((style.image.shape[1:3] for style in styles), key=np.prod)
         larger = max(size, largest_style, key=np.prod)
         tile = self.tile or _tile_that_fits(self.extractor, self.recipe, self.precision, self.solver, larger)
-        kind = _Kind(self.solver, self.recipe, self.precision, tile, tuple(content_image.shape))
+        held = bool(self.previous and self.previous.weight)
+        kind = _Kind(self.solver, self.recipe, self.precision, tile, tuple(content_image.shape), held)
         with _lent(kind, self.extractor, content_image) as (evaluation, solver):
             if tile and max(largest_style) > tile and isinstance(evaluation, WholePicture):
                 targets = Tiles(evaluation.objective, tile).targets(content_image, styles)
             else:
                 targets = evaluation.targets(content_image, styles)
+            if held:
+                targets = held_targets(targets, _previous_resized(self.previous, size))
             solver.start(_resized(self.image, size), self.left)
             if self.resumed:
                 self._restore(solver)
@@ -660,6 +683,7 @@ class _Kind(NamedTuple):
     precision: str
     tile: int | None
     shape: tuple[int, ...]
+    held: bool
 
     def key(self) -> str:
         loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
@@ -688,7 +712,8 @@ def _make(kind: _Kind, extractor: FeatureExtractor, image: tf.Tensor) -> tuple[W
         evaluation = WholePicture(objective, scaled=scaled)
     else:
         evaluation = Tiles(objective, kind.tile, scaled=scaled)
-    return evaluation, _make_solver(kind.solver, kind.recipe, evaluation, kind.shape)
+    minimised = Held(evaluation) if kind.held else evaluation
+    return evaluation, _make_solver(kind.solver, kind.recipe, minimised, kind.shape)
 
 
 def _make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
@@ -765,6 +790,11 @@ def _style_scaled(style: Style, scale: float, size: tuple[int, int]) -> Style:
         _mask_resized(style.style_mask, image.shape[1:3]),
     )
     return replace(style, image=image, content_mask=content_mask, style_mask=style_mask)
+
+
+def _previous_resized(previous: Previous, size: tuple[int, int]) -> Previous:
+    unchanged = _mask_resized(previous.unchanged, size)
+    return replace(previous, image=_resized(previous.image, size), unchanged=unchanged)
 
 
 def _mask_resized(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:

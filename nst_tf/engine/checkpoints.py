@@ -28,6 +28,7 @@ NAMES = {
     "style": "the style image",
     "style_weights": "the weights of the styles",
     "masks": "the masks",
+    "previous": "the previous picture",
     "recipe": "the recipe",
     "network": "the network",
     "solver": "the solver",

@@ -27,6 +27,7 @@ from nst_tf.objective import (
     find_targets,
     in_regions,
     mask_at,
+    remembered,
     targets_of,
     weighted_content_layers,
     weighted_style_layers,
@@ -114,7 +115,9 @@ class Tiles:
                 variables[layer][:, rows, columns, :].assign(part)
         content = {layer: variable.read_value() for layer, variable in variables.items()}
         sizes = self._sizes(content_image)
-        return targets_of(recipe, content, styles, [self._style_grams(style) for style in styles], sizes)
+        layers = weighted_style_layers(recipe, extractor)
+        grams = [remembered(extractor, style, layers, self._style_grams) for style in styles]
+        return targets_of(recipe, content, styles, grams, sizes)
 
     def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
         """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""

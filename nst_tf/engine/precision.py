@@ -113,13 +113,15 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
         model = extractor.model
         if precision == "float16" and can_be_rescaled(model):
             model = rescaled(model, preprocess(image, extractor.preprocessing))
-        extractor.kept[key] = FeatureExtractor(
+        copy = FeatureExtractor(
             extractor.name,
             in_precision(model, precision),
             preprocessing=extractor.preprocessing,
             companions=extractor.companions,
             geometry=extractor.geometry,
         )
+        copy.style_grams = None if extractor.style_grams is None else {}
+        extractor.kept[key] = copy
     return extractor.kept[key]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
+    from nst_tf.tools.cluster import RayWorkers
     from nst_tf.tools.warm import Warm
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
@@ -41,7 +42,11 @@ class Outcome:
 
 
 def stylize_many(
-    jobs: Iterable[Job], *, executor: Executor | None = None, ahead: int | None = None, again: bool = False
+    jobs: Iterable[Job],
+    *,
+    executor: Executor | RayWorkers | None = None,
+    ahead: int | None = None,
+    again: bool = False,
 ) -> Iterator[Outcome]:
     """Make many pictures, and tell of each as it is finished.
 
@@ -51,8 +56,8 @@ def stylize_many(
 
     Args:
         jobs: What to make; read as they are needed, so a generator of a million is fine.  Each needs an `output`.
-        executor: Where to make them, such as `worker_processes(2)` or any `concurrent.futures.Executor`; here, one
-            after the other, if not given.  Networks and what was traced for them are kept from job to job.
+        executor: Where to make them: `worker_processes(2)`, any `concurrent.futures.Executor`, or `ray_workers(…)`;
+            here, one after the other, if not given.  Networks and what was traced for them are kept from job to job.
         ahead: How many jobs an executor is given before it has finished one; by default two for each CPU.
         again: Make also what is there.
 
@@ -70,6 +75,8 @@ def stylize_many(
     numbered = enumerate(jobs)
     if executor is None:
         return _here(numbered, again)
+    if not isinstance(executor, Executor):
+        return executor.outcomes(numbered, again)
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError(
@@ -92,16 +99,17 @@ def worker_processes(count: int) -> ProcessPoolExecutor:
         raise ValueError(f"count is {count}; expected at least 1 worker.")
     threads = max(1, (os.cpu_count() or 1) // count)
     # Spawned, never forked: a forked TensorFlow hangs.
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start, initargs=(threads,))
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=start_worker, initargs=(threads,))
 
 
-def _start(threads: int) -> None:
-    """Start a worker process: give TensorFlow its share of the cores, before it is imported."""
+def start_worker(threads: int) -> None:
+    """Start a worker process: give TensorFlow its share of the cores and of a GPU's memory, before it is imported."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gives out the jobs ends the workers
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the first worker on a GPU would take all of its memory
     from nst_tf.engine.quiet import start_tensorflow
 
     start_tensorflow()
@@ -122,15 +130,15 @@ def _on_executor(numbered: Iterator[tuple[int, Job]], executor: Executor, ahead:
         while True:
             for number, job in islice(numbered, ahead - len(waiting)):
                 try:
-                    waiting[executor.submit(_make_in_worker, number, job, again)] = (number, job)
+                    waiting[executor.submit(make_in_worker, number, job, again)] = (number, job)
                 except RuntimeError as error:  # a pool that lost a worker takes no more
-                    yield Outcome(number, job, "failed", _in_words(error))
+                    yield Outcome(number, job, "failed", in_words(error))
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
                 number, job = waiting.pop(future)
                 error = future.exception()
-                yield Outcome(number, job, "failed", _in_words(error)) if error else future.result()
+                yield Outcome(number, job, "failed", in_words(error)) if error else future.result()
     finally:
         for future in waiting:
             future.cancel()
@@ -139,7 +147,7 @@ def _on_executor(numbered: Iterator[tuple[int, Job]], executor: Executor, ahead:
 _KEPT: list[Warm] = []
 
 
-def _make_in_worker(number: int, job: Job, again: bool) -> Outcome:
+def make_in_worker(number: int, job: Job, again: bool) -> Outcome:
     """Make a job's picture in a worker, which keeps what is warm."""
     if not _KEPT:
         _KEPT.append(_new_warmth())
@@ -177,11 +185,12 @@ def make(number: int, job: Job, warm: Warm, again: bool = False) -> Outcome:
     except KeyboardInterrupt:
         return Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
     except Exception as error:  # whatever is wrong with one job, the others go on
-        return Outcome(number, job, "failed", _in_words(error), time.monotonic() - begun)
+        return Outcome(number, job, "failed", in_words(error), time.monotonic() - begun)
     return Outcome(number, job, "made", seconds=time.monotonic() - begun)
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Return the first line of an error, with its kind unless it was raised to be read."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     words = lines[0][:500] if lines else type(error).__name__
     return words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"

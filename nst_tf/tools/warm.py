@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import read_pixels
 from nst_tf.offline import relearn
@@ -46,8 +47,7 @@ class Warm:
 
     most_networks: int = 8
     most_sources: int = 16
-    networks: dict[str, FeatureExtractor] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, tuple[str, FeatureExtractor]] = field(default_factory=dict)
     sources: dict[str, np.ndarray] = field(default_factory=dict)
 
     def source(self, path: str) -> np.ndarray:
@@ -70,33 +70,63 @@ class Warm:
             kind: What tells its build from others'; two offline networks of one kind differ in their weights only.
             make: Makes one, out of an older one of the kind if there is no room for more.
         """
-        extractor = self.networks.pop(key, None)
+        _, extractor = self.networks.pop(key, (kind, None))
         if extractor is None:
             older = None
             if len(self.networks) >= self.most_networks:
-                oldest = next((each for each in self.networks if self.kinds[each] == kind), next(iter(self.networks)))
-                older = self.networks.pop(oldest)
-                if self.kinds.pop(oldest) != kind:
-                    older = None
+                alike = (each for each, (its_kind, _) in self.networks.items() if its_kind == kind)
+                its_kind, oldest = self.networks.pop(next(alike, next(iter(self.networks))))
+                older = oldest if its_kind == kind else None
             extractor = make(older)
-        self.networks[key], self.kinds[key] = extractor, kind
+            extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
+        self.networks[key] = (kind, extractor)
         return extractor
 
 
-def run(job: Job, warm: Warm, callback: Callable | None = None) -> Result:
+def run(
+    job: Job,
+    warm: Warm,
+    callback: Callable | None = None,
+    *,
+    extractor: FeatureExtractor | None = None,
+    previous: Previous | None = None,
+) -> Result:
     """Make the picture of a job.
 
     Args:
         job: What it is made from.
         warm: What earlier jobs left; added to.
         callback: As for `stylize`.
+        extractor: Instead of the one that the job would get.
+        previous: As for `stylize`.
 
     Raises:
         ValueError: As `stylize`.
     """
     recipe = recipe_of(job)
     content_image, given = load(job, recipe, warm)
+    extractor = extractor or _extractor(job, recipe, content_image, given, warm)
+    result = stylize(
+        content_image,
+        given,
+        recipe=recipe,
+        features=extractor,
+        solver=job.solver,
+        steps=job.steps,
+        seed=job.seed,
+        previous=previous,
+        callback=callback,
+    )
+    return replace(result, settings={**result.settings, "features": job.features})
 
+
+def extractor_of(job: Job, warm: Warm) -> FeatureExtractor:
+    """Return the feature extractor of a job."""
+    recipe = recipe_of(job)
+    return _extractor(job, recipe, *load(job, recipe, warm), warm)
+
+
+def _extractor(job: Job, recipe: Recipe, content_image: tf.Tensor, given: list[Style], warm: Warm) -> FeatureExtractor:
     def make(older: FeatureExtractor | None) -> FeatureExtractor:
         repainted, styles = prepared(recipe, content_image, counted(as_styles(given, content_image)))
         pictures = [style.image for style in styles]
@@ -108,17 +138,7 @@ def run(job: Job, warm: Warm, callback: Callable | None = None) -> Result:
     key = network_of(job, recipe)
     build = (job.features, recipe.layers, imitated_preprocessing(recipe))
     kind = repr(build) if job.features == "offline" else key
-    result = stylize(
-        content_image,
-        given,
-        recipe=recipe,
-        features=warm.network(key, kind, make),
-        solver=job.solver,
-        steps=job.steps,
-        seed=job.seed,
-        callback=callback,
-    )
-    return replace(result, settings={**result.settings, "features": job.features})
+    return warm.network(key, kind, make)
 
 
 def load(job: Job, recipe: Recipe, warm: Warm) -> tuple[tf.Tensor, list[Style]]:
@@ -130,7 +150,7 @@ def load(job: Job, recipe: Recipe, warm: Warm) -> tuple[tf.Tensor, list[Style]]:
     return content_image, [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
 
 
-def is_made(job: Job, warm: Warm) -> bool:
+def is_made(job: Job, warm: Warm, previous: Previous | None = None) -> bool:
     """Return whether a job's output is there, made from the same pictures with the same settings."""
     try:
         found = settings_of(job.output)
@@ -148,7 +168,9 @@ def is_made(job: Job, warm: Warm) -> bool:
     if any(found.get(name) != value for name, value in json.loads(json.dumps(wanted, default=plain)).items()):
         return False
     content_image, given = load(job, recipe, warm)
-    inputs = json.loads(json.dumps(fingerprints(content_image, as_styles(given, content_image)), default=plain))
+    inputs = json.loads(
+        json.dumps(fingerprints(content_image, as_styles(given, content_image), previous), default=plain)
+    )
     return all(found.get(name) == value for name, value in inputs.items())
 
 

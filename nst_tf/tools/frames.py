@@ -1,0 +1,183 @@
+"""Frames of a video: each is repainted starting from the result of the frame before."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from scipy.ndimage import uniform_filter
+
+from nst_tf.engine.held import Previous
+from nst_tf.images import load_image, read_pixels
+from nst_tf.tools.jobs import Job, lasting, pictures_of
+from nst_tf.tools.many import Outcome
+from nst_tf.tools.warm import Warm, check_job, check_output, extractor_of, is_made, load, recipe_of, run
+from nst_tf.transfer import Step, steps_of
+
+# A frame after the first is nearly finished when it begins.
+LATER_SHARE = 0.5
+HOLD = 20.0
+# A pixel whose colour changes by so much from frame to frame, averaged over a few pixels, is held half as firmly.
+CHANGE = 0.04
+NEIGHBOURHOOD = 5
+
+
+def frame_jobs(
+    frames: str | os.PathLike, styles: Sequence[str | os.PathLike], folder: str | os.PathLike, **defaults
+) -> list[Job]:
+    """Return a job for each frame of a folder, in the order of their numbers.
+
+    Args:
+        frames: A folder of pictures, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.
+        styles: Paths or URLs of the style images.
+        folder: Where the results go, under the frames' own names, as PNGs.
+        **defaults: Of the fields of `Job`.
+
+    Raises:
+        ValueError: If there is no picture.
+    """
+    paths = sorted(pictures_of(frames), key=_in_order)
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Two frames of {os.fspath(frames)!r} have one name but for the suffix.")
+    styles = [lasting(style) for style in styles]
+    folder = os.path.abspath(folder)
+    if folder == str(paths[0].resolve().parent):
+        raise ValueError("The results would be written over the frames; choose another folder.")
+    return [Job(str(path.resolve()), styles, os.path.join(folder, f"{path.stem}.png"), **defaults) for path in paths]
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    """Return what sorts names by the numbers in them."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+
+
+def stylize_frames(
+    jobs: Sequence[Job],
+    *,
+    hold: float = HOLD,
+    later_steps: int | None = None,
+    again: bool = False,
+    callback: Callable[[Step], None] | None = None,
+) -> Iterator[Outcome]:
+    """Repaint the frames of a video one after the other.
+
+    All frames share one network; an offline one is learned from the first frame and the style.  Where a frame is as the
+    one before, it starts from the result of that one, so that strokes stay; elsewhere it starts anew.  There is no
+    optical flow: strokes do not travel with what moves, and a moving camera moves everything.
+
+    A frame that is there already, made from the same pictures with the same settings, is not made again, so that a
+    second call goes on; the picture is the same as if it had never been interrupted.
+
+    Args:
+        jobs: What `frame_jobs` returns.
+        hold: Weight of a term that holds each pixel to the result before where the frame did not change, in the unit
+            of the recipe's total loss.  For the studio recipe 20 calms what flickers, 100 freezes it, and 0 leaves the
+            term out.
+        later_steps: Of each frame after the first; half as many as the first has, if not given.
+        again: Make also what is there.
+        callback: As for `stylize`.
+
+    Yields:
+        An `Outcome` for each frame, in their order; the first that fails or is interrupted is the last.
+
+    Raises:
+        ValueError: If there is no frame, or a job cannot be meant.
+    """
+    if not jobs:
+        raise ValueError("There is no frame.")
+    for job in jobs:
+        check_job(job)
+        check_output(job)
+    first = jobs[0]
+    later = later_steps or max(1, round(LATER_SHARE * steps_of(recipe_of(first), first.solver, first.steps)))
+    return _one_after_the_other([first, *(replace(job, steps=later) for job in jobs[1:])], hold, again, callback)
+
+
+def _one_after_the_other(
+    jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
+) -> Iterator[Outcome]:
+    warm, before = Warm(most_networks=1), None
+    extractor = None
+    for number, job in enumerate(jobs):
+        begun = time.monotonic()
+        try:
+            previous = _previous(job, before, hold, warm) if before else None
+            if not again and is_made(job, warm, previous):
+                yield Outcome(number, job, "there", seconds=time.monotonic() - begun)
+            else:
+                extractor = extractor or extractor_of(jobs[0], warm)
+                result = run(job, warm, callback, extractor=extractor, previous=previous)
+                if result.status == "interrupted":
+                    raise KeyboardInterrupt
+                result.save(job.output)
+                yield Outcome(number, job, "made", seconds=time.monotonic() - begun)
+        except KeyboardInterrupt:
+            yield Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
+            return
+        except (ValueError, OSError) as error:
+            yield Outcome(number, job, "failed", str(error), time.monotonic() - begun)
+            return
+        before = job
+
+
+def _previous(job: Job, before: Job, hold: float, warm: Warm) -> Previous:
+    """Return the result of the frame before, as its file holds it, and where this frame is as that one was."""
+    content_image, _ = load(job, recipe_of(job), warm)
+    content_before, _ = load(before, recipe_of(before), warm)
+    if content_image.shape != content_before.shape:
+        raise ValueError(
+            f"{job.content!r} is {content_image.shape[2]} × {content_image.shape[1]} pixels and the frame before "
+            f"{content_before.shape[2]} × {content_before.shape[1]}; all frames must have one size."
+        )
+    return Previous(load_image(before.output), hold, unchanged(content_image, content_before))
+
+
+def unchanged(frame: tf.Tensor, before: tf.Tensor) -> np.ndarray:
+    """Return where a frame is as the one before was.
+
+    Args:
+        frame: float32 (1, height, width, 3), RGB in [0, 1].
+        before: The same.
+
+    Returns:
+        float32 (height, width): 1 where nothing changed, towards 0 where much did.  Differences are averaged over a few
+        pixels, so that a camera's noise does not count as a change.
+    """
+    difference = np.abs(frame[0] - before[0]).max(axis=-1)
+    return (0.5 ** np.square(uniform_filter(difference, NEIGHBOURHOOD) / CHANGE)).astype(np.float32)
+
+
+def animate(
+    paths: Sequence[str | os.PathLike], path: str | os.PathLike, *, rate: float = 12, max_side: int = 480
+) -> Path:
+    """Write pictures as an animation that loops.
+
+    Args:
+        paths: Of the pictures, in order.
+        path: Ends in .gif or .webp.
+        rate: Frames a second.
+        max_side: Longest side of the animation in pixels.
+
+    Raises:
+        ValueError: As `timelapse`, or if the rate is not positive.
+    """
+    from nst_tf.display import timelapse
+
+    if rate <= 0:
+        raise ValueError(f"rate is {rate}; expected a positive number of frames a second.")
+    pictures = [read_pixels(each, max_side=max_side) for each in paths]
+    return timelapse(
+        pictures,
+        path,
+        seconds=len(pictures) / rate,
+        hold_seconds=1 / rate,
+        max_side=max_side,
+        max_frames=len(pictures),
+    )

@@ -1,0 +1,181 @@
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import finite_difference, smooth_picture, striped_picture
+from PIL import Image
+
+from nst_tf.engine.held import Held, HeldTargets, Previous, held_targets
+from nst_tf.images import load_image, save_image
+from nst_tf.objective import Losses
+from nst_tf.tools.frames import animate, frame_jobs, stylize_frames, unchanged
+from nst_tf.transfer import stylize
+
+OPTIONS = {"features": "offline", "size": 64, "steps": 40}
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Five frames in which a square moves over a still ground; numbered so that sorting by text would shuffle them."""
+    ground = smooth_picture(48, 64)
+    for number in range(5):
+        frame = ground.copy()
+        frame[:, 10:20, 8 * number + 4 : 8 * number + 14] = [0.9, 0.1, 0.1]
+        save_image(frame, tmp_path / "frames" / f"frame_{number + 7}.png")
+    save_image(striped_picture(56, 48), tmp_path / "style.png")
+    return tmp_path
+
+
+def jobs_of(video, folder="out", **options):
+    return frame_jobs(video / "frames", [video / "style.png"], video / folder, **{**OPTIONS, **options})
+
+
+def pixels(path):
+    return np.asarray(Image.open(path)).astype(float)
+
+
+def flicker(jobs):
+    """Mean change from frame to frame of what the frames themselves leave still."""
+    changes = []
+    for before, after in itertools.pairwise(jobs):
+        still = unchanged(load_image(after.content), load_image(before.content)) > 0.9
+        changes.append(np.abs(pixels(after.output) - pixels(before.output))[still].mean())
+    return np.mean(changes)
+
+
+def test_frames_are_taken_by_their_numbers(video):
+    assert [os.path.basename(job.content) for job in jobs_of(video)] == [
+        f"frame_{number}.png" for number in range(7, 12)
+    ]
+
+
+def test_held_frames_flicker_less_than_those_left_free_and_those_less_than_separate_pictures(video):
+    made = {}
+    for name, hold in (("held", 100.0), ("free", 0.0)):
+        made[name] = jobs_of(video, name)
+        assert {outcome.status for outcome in stylize_frames(made[name], hold=hold)} == {"made"}
+    separate = jobs_of(video, "separate")
+    for job in separate:
+        list(stylize_frames([job]))
+    assert flicker(made["held"]) < 0.6 * flicker(made["free"])
+    assert flicker(made["free"]) < 0.9 * flicker(separate)
+
+
+def test_what_moved_is_painted_anew_and_leaves_no_ghost(video):
+    jobs = jobs_of(video)
+    list(stylize_frames(jobs))
+    first, last = pixels(jobs[0].output), pixels(jobs[-1].output)
+    there, gone = (slice(11, 19), slice(37, 45)), (slice(11, 19), slice(5, 13))
+    redness = {name: (picture[..., 0] - picture[..., 2]) for name, picture in (("first", first), ("last", last))}
+    assert redness["last"][there].mean() > redness["first"][there].mean() + 20
+    assert redness["last"][gone].mean() < redness["first"][gone].mean() - 20
+
+
+def test_an_interrupted_video_goes_on_to_the_same_frames(video):
+    whole = jobs_of(video, "whole")
+    list(stylize_frames(whole))
+    parts = jobs_of(video, "parts")
+    outcomes = stylize_frames(parts)
+    next(outcomes), next(outcomes)
+    outcomes.close()
+    assert [outcome.status for outcome in stylize_frames(parts)] == ["there"] * 2 + ["made"] * 3
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(pixels(one.output), pixels(other.output))
+    assert {outcome.status for outcome in stylize_frames(parts)} == {"there"}
+    assert next(stylize_frames(jobs_of(video, "parts", seed=1))).status == "made"
+
+
+def test_a_bad_frame_ends_the_video_with_its_reason(video):
+    save_image(smooth_picture(48, 48), video / "frames" / "frame_9.png")
+    *_, last = stylize_frames(jobs_of(video))
+    assert (last.number, last.status) == (2, "failed")
+    assert "all frames must have one size" in last.reason
+
+
+def test_results_never_replace_the_frames(video):
+    with pytest.raises(ValueError, match="another folder"):
+        jobs_of(video, "frames")
+
+
+def test_the_held_gradient_is_that_of_the_held_loss(generator):
+    class Quadratic:
+        traceable = True
+
+        def losses(self, image, targets):
+            loss = tf.reduce_sum(targets * image**3)
+            return Losses(loss, loss, 0 * loss, 0 * loss)
+
+        def losses_and_gradient(self, image, targets):
+            return self.losses(image, targets), 3 * targets * image**2
+
+    image = generator.uniform(size=(1, 32, 33, 3))
+    mask = generator.uniform(size=(32, 33)).astype(np.float32)
+    previous = Previous(tf.constant(generator.uniform(size=(1, 32, 33, 3)), tf.float32), 7.0, mask)
+    targets = held_targets(tf.constant(2.0, tf.float64), previous)
+    targets = HeldTargets(targets.targets, tf.cast(targets.image, tf.float64), tf.cast(targets.weights, tf.float64))
+    held = Held(Quadratic())
+    losses, gradient = held.losses_and_gradient(tf.constant(image), targets)
+    distance = 7.0 * (mask[..., np.newaxis] * (image - previous.image.numpy()) ** 2).sum() / (3 * mask.sum())
+    assert float(losses.total) == pytest.approx(2 * (image**3).sum() + distance, rel=1e-6)
+    for index in ((0, 0, 0, 0), (0, 31, 32, 2)):
+        slope = finite_difference(lambda x: float(held.losses(tf.constant(x), targets).total), image, index)
+        assert float(gradient[index]) == pytest.approx(slope, rel=1e-4)
+
+
+def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
+    content, style = pair
+    mask = np.zeros(content.shape[1:3], np.float32)
+    mask[:, :32] = 1
+    before = tf.reverse(content, [2])
+    result = stylize(content, style, features="offline", steps=20, previous=Previous(before, 1e4, mask))
+    change = np.abs(result.image - before)[0].mean(axis=-1)
+    assert change[:, :30].mean() < 0.02
+    assert change[:, 34:].mean() > 0.1
+
+
+def test_a_held_picture_in_tiles_is_the_same():
+    content, style = tf.constant(smooth_picture(72, 96)), tf.constant(striped_picture(56, 48))
+    options = {"features": "offline", "steps": 4, "previous": Previous(tf.reverse(content, [1]), 20.0)}
+    whole = stylize(content, style, **options)
+    tiled = stylize(content, style, tile=64, **options)
+    np.testing.assert_allclose(whole.history["total"], tiled.history["total"], rtol=1e-3)
+    parts = sum(whole.history[name] for name in ("content", "style", "total_variation"))
+    assert (whole.history["total"][1:] > parts[1:]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"weight": -1.0}, {"unchanged": np.ones((3, 3))}, {"unchanged": np.full((48, 64), 2.0)}]
+)
+def test_a_previous_picture_that_cannot_be_meant_is_refused(pair, wrong):
+    with pytest.raises(ValueError, match=r"expected|must hold"):
+        Previous(pair[0], **wrong)
+
+
+def test_a_previous_picture_of_another_size_is_refused(pair):
+    with pytest.raises(ValueError, match="previous picture"):
+        stylize(*pair, features="offline", previous=Previous(pair[1]))
+
+
+def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
+    path = animate([job.content for job in jobs_of(video)], video / "video.webp", rate=10)
+    with Image.open(path) as animation:
+        assert animation.n_frames == 5
+        durations = []
+        for frame in range(5):
+            animation.seek(frame)
+            animation.load()
+            durations.append(animation.info["duration"])
+    assert durations == [100] * 5
+
+
+def test_the_command_line_makes_frames_and_animation(video):
+    command = [sys.executable, "-m", "nst_tf", "frames", "frames", "style.png", "-o", "out", "--features", "offline"]
+    command += ["--size", "64", "--steps", "4", "--animation", "video.gif"]
+    done = subprocess.run(command, cwd=video, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list((video / "out").glob("*.png"))) == 5
+    assert (video / "video.gif").exists()
