@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench published-losses links images strip gallery clean
+.PHONY: help demo test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (abo
 
 bench: $(VENV)/.core  ## measure speed and memory (half an hour); WEIGHTS=vgg19.h5 for real weights; PARTS="step floor"
 	@$(BIN)/python tests/benchmarks/bench.py $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PARTS),--parts $(PARTS))
+
+bench-scale: $(VENV)/.cluster  ## measure many pictures on one and two workers, and estimate a million (a quarter of an hour)
+	@$(BIN)/python tests/benchmarks/scale.py
 
 published-losses: $(VENV)/.core  ## run the published optimisers to their last step, for `make bench` (hours); WEIGHTS=vgg19.h5
 	@test -n "$(WEIGHTS)" || { echo "Say which weights: make published-losses WEIGHTS=vgg19.h5"; exit 2; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nst_tf.tools.jobs import Job
@@ -26,19 +26,12 @@ class RayWorkers:
     """Workers of a Ray cluster, for `stylize_many`; see `ray_workers`.
 
     Args:
-        count: How many.
-        cpus: CPU cores of each.
-        gpus: GPUs of each.
+        actors: Ray's handles of them, each with the methods `start()` and `make(number, job, again)`.
     """
 
-    def __init__(self, count: int, *, cpus: float, gpus: float):
-        import ray
-
-        self.count = count
-        # Ray starts a worker that died again, on another machine if its own is gone, and gives it the job again.
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": RETRIES}
-        painter = ray.remote(_Painter).options(**options)
-        self._actors = [painter.remote(max(1, math.floor(cpus))) for _ in range(count)]
+    def __init__(self, actors: Sequence[ActorHandle]):
+        self._actors = actors
+        self.count = len(actors)
 
     def outcomes(self, numbered: Iterator[tuple[int, Job]], again: bool) -> Iterator[Outcome]:
         """Give each worker one job at a time, as soon as it is free, and tell what came of each.
@@ -52,7 +45,7 @@ class RayWorkers:
         """
         import ray
 
-        starting: dict[ObjectRef, ActorHandle] = {actor.start.remote(): actor for actor in self._actors}
+        starting = {actor.start.remote(): actor for actor in self._actors}
         busy: dict[ObjectRef, tuple[ActorHandle, int, Job]] = {}
         following = next(numbered, None)
         # A worker for which there is no room yet may never start, and nobody waits for it.
@@ -158,7 +151,10 @@ def _workers_in(ray: Any, count: int | None, cpus: float, gpus: float) -> RayWor
     room = math.floor(min(room, resources.get("GPU", 0.0) / gpus) if gpus else room)
     if not room:
         raise ValueError(f"The cluster has no room for a worker of {cpus} CPU cores and {gpus} GPUs.")
-    return RayWorkers(min(count or room, room), cpus=cpus, gpus=gpus)
+    # Ray starts a worker that died again, on another machine if its own is gone, and gives it the job again.
+    options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": RETRIES}
+    painter = ray.remote(_Painter).options(**options)
+    return RayWorkers([painter.remote(max(1, math.floor(cpus))) for _ in range(min(count or room, room))])
 
 
 def _ray() -> Any:
