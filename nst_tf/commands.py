@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import multiprocessing
 import os
 import signal
 import sys
@@ -268,6 +269,8 @@ def _workers(options: argparse.Namespace) -> Iterator[Executor | RayWorkers | No
             yield executor
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
+            for child in multiprocessing.active_children():
+                child.terminate()
             raise
         executor.shutdown()
     else:
@@ -276,13 +279,14 @@ def _workers(options: argparse.Namespace) -> Iterator[Executor | RayWorkers | No
 
 @contextlib.contextmanager
 def _report(path: str | None) -> Iterator[Callable[[Outcome], None]]:
-    """Write what came of each job into a CSV, line by line."""
+    """Write what came of each job into a CSV, line by line, after what is there from a run before."""
     if not path:
         yield lambda outcome: None
         return
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(("job", "output", "status", "seconds", "reason"))
+        if not file.tell():
+            table.writerow(("job", "output", "status", "seconds", "reason"))
 
         def write(outcome: Outcome) -> None:
             table.writerow(

@@ -683,7 +683,7 @@ class _Kind(NamedTuple):
     precision: str
     tile: int | None
     shape: tuple[int, ...]
-    held: bool
+    held: bool = False
 
     def key(self) -> str:
         loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")

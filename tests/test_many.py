@@ -13,6 +13,7 @@ import pytest
 from conftest import smooth_picture, striped_picture
 from PIL import Image
 
+from nst_tf.engine.weights import WeightsUnavailableError
 from nst_tf.images import save_image
 from nst_tf.offline import offline_features, relearn
 from nst_tf.tools.jobs import Job, pairs, read_jobs
@@ -102,12 +103,89 @@ def test_an_executor_that_forks_is_refused(jobs):
         stylize_many(jobs, executor=executor)
 
 
-def test_a_worker_that_dies_fails_its_jobs_and_a_second_call_makes_them(jobs):
+def test_a_worker_that_dies_is_replaced_and_its_jobs_are_made(jobs):
     with worker_processes(1) as executor:
         executor.submit(os._exit, 9)
         outcomes = list(stylize_many(jobs[:2], executor=executor))
+    assert [outcome.status for outcome in outcomes] == ["made", "made"]
+
+
+def test_of_every_job_is_told_though_an_executor_cannot_replace_its_workers(jobs):
+    many = [dataclasses.replace(jobs[0], output=f"{jobs[0].output}.{number}.png") for number in range(20)]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        executor.submit(os._exit, 9)
+        outcomes = list(stylize_many(many, executor=executor, ahead=2))
+    assert sorted(outcome.number for outcome in outcomes) == list(range(20))
     assert {outcome.status for outcome in outcomes} == {"failed"}
-    assert [outcome.status for outcome in stylize_many(jobs[:2])] == ["made", "made"]
+    assert "BrokenProcessPool" in outcomes[-1].reason
+
+
+def test_threads_do_not_share_a_network(jobs):
+    many = [*jobs, *(dataclasses.replace(job, seed=1, output=f"{job.output}.1.png") for job in jobs)]
+    with ThreadPoolExecutor(2) as executor:
+        assert {outcome.status for outcome in stylize_many(many, executor=executor)} == {"made"}
+    for job in many:
+        alone = run(job, Warm())
+        np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
+def test_a_list_that_breaks_off_is_told_of_to_its_last_job(jobs):
+    def reading():
+        yield from jobs[:2]
+        raise ValueError("line 3 is no job")
+
+    for executor in (None, ThreadPoolExecutor(1)):
+        told = []
+        with pytest.raises(ValueError, match="line 3"):
+            for outcome in stylize_many(reading(), executor=executor):
+                told.append(outcome.number)
+        assert told == [0, 1]
+
+
+def test_a_second_job_of_one_output_fails_and_the_first_stays(jobs):
+    outcomes = list(stylize_many([jobs[0], dataclasses.replace(jobs[1], output=jobs[0].output)]))
+    assert [outcome.status for outcome in outcomes] == ["made", "failed"]
+    assert "another job's too" in outcomes[1].reason
+    assert is_made(jobs[0], Warm())
+
+
+def test_an_output_never_replaces_a_picture_it_is_made_from(jobs):
+    before = pixels(jobs[0].content)
+    (outcome,) = stylize_many([dataclasses.replace(jobs[0], output=jobs[0].content)])
+    assert outcome.status == "failed"
+    assert "would replace" in outcome.reason
+    np.testing.assert_array_equal(pixels(jobs[0].content), before)
+
+
+def test_a_diverged_job_fails_and_leaves_no_picture(jobs):
+    (outcome,) = stylize_many([dataclasses.replace(jobs[0], changes={"style_weight": 1e39})])
+    assert outcome.status == "failed"
+    assert not os.path.exists(jobs[0].output)
+
+
+def test_a_picture_replaced_while_workers_stay_warm_is_read_again(jobs):
+    with ThreadPoolExecutor(1) as executor:
+        list(stylize_many(jobs[:1], executor=executor))
+        save_image(smooth_picture(48, 64) ** 2, jobs[0].content)
+        assert [outcome.status for outcome in stylize_many(jobs[:1], executor=executor)] == ["made"]
+    alone = run(jobs[0], Warm())
+    np.testing.assert_array_equal(pixels(jobs[0].output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
+def test_auto_is_settled_once_for_all_jobs(jobs, monkeypatch, tmp_path):
+    asked = []
+
+    def unavailable(network):
+        asked.append(network)
+        raise WeightsUnavailableError("no network here")
+
+    monkeypatch.setattr("nst_tf.engine.weights.imagenet_weights", unavailable)
+    auto = [dataclasses.replace(job, features="auto") for job in jobs]
+    with pytest.warns(UserWarning, match="Going on with the offline features"):
+        outcomes = list(stylize_many(auto))
+    assert asked == ["vgg19"]
+    assert [outcome.job.features for outcome in outcomes] == ["offline"] * 4
+    assert is_made(jobs[0], Warm())
 
 
 def test_jobs_are_read_as_they_are_needed(jobs):
@@ -175,6 +253,8 @@ def test_json_lines_say_the_same(tmp_path):
         ("a.csv", "content,style,output\nc,s,o.png,extra\n", "line 2: it has not as many fields"),
         ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),
         ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no field 'brush'"),
+        ("a.csv", "content,style,output\nc,s," + "o" * 200_000 + "\n", "is no CSV"),
+        ("a.jsonl", '{"content": "c", "style": 5, "output": "o.png"}\n', "style is text or a list"),
         ("a.jsonl", "{", "line 1: this is not JSON"),
         ("a.jsonl", "[1]\n", "line 1: expected an object"),
         ("a.jsonl", '{"content": 3, "style": "s", "output": "o.png"}\n', "content is text"),
@@ -184,6 +264,18 @@ def test_json_lines_say_the_same(tmp_path):
 def test_a_line_that_cannot_be_meant_is_refused_with_its_number(name, text, told, tmp_path):
     with pytest.raises(ValueError, match=told):
         list(read_jobs(write(tmp_path / name, text)))
+
+
+def test_a_job_file_in_another_encoding_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_bytes("content,style,output\nä,s,o.png\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"a\.csv is not in UTF-8"):
+        list(read_jobs(tmp_path / "a.csv"))
+
+
+def test_two_pictures_of_one_name_are_refused_for_their_results_would_have_one(folders):
+    save_image(smooth_picture(48, 64), folders / "contents" / "c0.jpg")
+    with pytest.raises(ValueError, match="'c0'"):
+        list(pairs(folders / "contents", folders / "styles", folders / "out"))
 
 
 def test_pictures_are_paired_by_name(folders):

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nst_tf.tools.jobs import Job
-from nst_tf.tools.many import Outcome, in_words, make_in_worker, start_worker
+from nst_tf.tools.many import RETRIES, Outcome, Task, in_words, make_in_worker, start_worker
 
 if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
 LOCAL = "local"
-# How often a job is given out again after the worker that had it died; one that kills every worker has to end.
-RETRIES = 2
-# A picture never goes through Ray's store, only words about it, so the smallest store that Ray allows is enough.
+# How long to wait for a worker while there is none at work.
+START_SECONDS = 300
+# A picture never goes through Ray's store, only words about it.
 STORE_BYTES = 100 * 2**20
 
 
@@ -26,57 +26,82 @@ class RayWorkers:
     """Workers of a Ray cluster, for `stylize_many`; see `ray_workers`.
 
     Args:
-        actors: Ray's handles of them, each with the methods `start()` and `make(number, job, again)`.
+        actors: Ray's handles of them, each with the methods `start()` and `make(task)`.
     """
 
     def __init__(self, actors: Sequence[ActorHandle]):
         self._actors = actors
         self.count = len(actors)
 
-    def outcomes(self, numbered: Iterator[tuple[int, Job]], again: bool) -> Iterator[Outcome]:
+    def outcomes(self, tasks: Iterator[Task]) -> Iterator[Outcome]:
         """Give each worker one job at a time, as soon as it is free, and tell what came of each.
 
         Args:
-            numbered: Jobs with their numbers, read as workers become free.
-            again: As for `stylize_many`.
+            tasks: Read as workers become free.
 
         Raises:
-            ValueError: If no worker could start; the message says why.
+            ValueError: If no worker can start; the message says why.
         """
         import ray
 
-        starting = {actor.start.remote(): actor for actor in self._actors}
-        busy: dict[ObjectRef, tuple[ActorHandle, int, Job]] = {}
-        following = next(numbered, None)
-        # A worker for which there is no room yet may never start, and nobody waits for it.
-        while busy or (following and starting):
-            reference = ray.wait([*busy, *starting])[0][0]
-            error = _error_of(reference)
-            if reference in starting:
-                actor = starting.pop(reference)
+        starting = {_started(actor): actor for actor in self._actors}
+        free: deque[ActorHandle] = deque()
+        busy: dict[ObjectRef, tuple[ActorHandle, Task]] = {}
+        lost: deque[Task] = deque()  # by workers that died
+        deaths: Counter[int] = Counter()
+        reason = "there is no room for one, or the machines are gone"
+        while True:
+            while free and (task := lost.popleft() if lost else next(tasks, None)):
+                actor = free.popleft()
+                busy[actor.make.remote(task)] = (actor, task)
+            if free and not busy:
+                return
+            ready = ray.wait([*busy, *starting], timeout=None if busy else START_SECONDS)[0] if busy or starting else []
+            if not ready:
+                raise ValueError(f"No worker could start: {reason}. nst_tf has to be installed on all machines.")
+            error = _error_of(ready[0])
+            if ready[0] in starting:
+                actor = starting.pop(ready[0])
                 if error:
-                    if not (starting or busy):
-                        raise ValueError(f"No worker could start; is nst_tf installed on all machines? {error}")
-                    continue
-                outcome = None
+                    reason = error
+                else:
+                    free.append(actor)
+                continue
+            actor, task = busy.pop(ready[0])
+            if not error:
+                free.append(actor)
+                yield ray.get(ready[0])
+                continue
+            starting[_started(actor)] = actor  # unless Ray cannot start it again it will answer
+            deaths[task.number] += 1
+            if deaths[task.number] <= RETRIES:
+                lost.append(task)
             else:
-                actor, number, job = busy.pop(reference)
-                outcome = Outcome(number, job, "failed", error) if error else ray.get(reference)
-            if following:
-                busy[actor.make.remote(*following, again)] = (actor, *following)
-                following = next(numbered, None)
-            if outcome:
-                yield outcome
+                reasons = f"the {deaths[task.number]} workers that tried it died; the last: {error}"
+                yield Outcome(task.number, task.job, "failed", reasons)
+
+    def stop(self) -> None:
+        """End the workers."""
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+
+
+def _started(actor: ActorHandle) -> ObjectRef:
+    """Return what is ready when a worker has started, or started again."""
+    return actor.start.options(max_task_retries=-1).remote()
 
 
 def _error_of(reference: ObjectRef) -> str:
-    """Return why what a worker was asked to do failed, "" if it did not; a worker itself fails no job but by dying."""
+    """Return why what a worker was asked to do failed, "" if it did not."""
     import ray
 
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:
-        return f"its worker died, and so did those that tried it again ({in_words(error)})"
+        # Ray's messages begin with where it happened and end with what.
+        return [line.strip() for line in str(error).splitlines() if line.strip()][-1][:500]
     return ""
 
 
@@ -89,9 +114,9 @@ class _Painter:
     def start(self) -> None:
         """Answer, when the worker has started."""
 
-    def make(self, number: int, job: Job, again: bool) -> Outcome:
+    def make(self, task: Task) -> Outcome:
         """Make the picture of a job."""
-        return make_in_worker(number, job, again)
+        return make_in_worker(task)
 
 
 @contextlib.contextmanager
@@ -105,8 +130,8 @@ def ray_workers(
 
     Args:
         address: Of a running cluster: "auto" from one of its machines, or "host:6379".  "local" starts one on this
-            machine alone.
-        count: How many workers; as many as the cluster has room for if not given.
+            machine alone.  If Ray is connected to a cluster already, that one is used.
+        count: How many workers at most; as many as the cluster has room for if not given.
         cpus: CPU cores of each; TensorFlow uses so many threads.
         gpus: GPUs of each, such as 0.25 for four workers on every GPU.
 
@@ -126,35 +151,44 @@ def ray_workers(
     """
     ray = _ray()
     if (count is not None and count < 1) or cpus <= 0 or gpus < 0:
-        raise ValueError(f"{count} workers of {cpus} CPU cores and {gpus} GPUs make no sense.")
-    if ray.is_initialized():  # by whoever calls this, who keeps it
-        yield _workers_in(ray, count, cpus, gpus)
-        return
-    options = {"namespace": "nst_tf", "log_to_driver": False, "logging_level": "ERROR"}
-    if address == LOCAL:
-        cores = max(math.ceil((count or 0) * cpus), os.cpu_count() or 1)
-        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        raise ValueError(
+            f"{count} workers of {cpus} CPU cores and {gpus} GPUs; expected at least 1, some, and 0 or more."
+        )
+    begun_here = not ray.is_initialized()
+    if begun_here:
+        options = {"namespace": "nst_tf", "log_to_driver": False, "logging_level": "ERROR"}
+        if address == LOCAL:
+            cores = max(math.ceil((count or 0) * cpus), os.cpu_count() or 1)
+            options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        try:
+            ray.init(address, **options)
+        except (ConnectionError, RuntimeError) as error:
+            raise ValueError(f"There is no Ray cluster at {address!r} to work on: {in_words(error)}") from error
+    workers = None
     try:
-        ray.init(address, **options)
-    except ConnectionError as error:
-        raise ValueError(f"There is no Ray cluster at {address!r}: {in_words(error)}") from error
-    try:
-        yield _workers_in(ray, count, cpus, gpus)
+        workers = _workers_on(ray, count, cpus, gpus)
+        yield workers
     finally:
-        ray.shutdown()
+        if begun_here:
+            ray.shutdown()
+        elif workers:
+            workers.stop()
 
 
-def _workers_in(ray: Any, count: int | None, cpus: float, gpus: float) -> RayWorkers:
+def _workers_on(ray: Any, count: int | None, cpus: float, gpus: float) -> RayWorkers:
     """Start workers on the cluster that Ray is connected to."""
-    resources = ray.cluster_resources()
-    room = resources.get("CPU", 0.0) / cpus
-    room = math.floor(min(room, resources.get("GPU", 0.0) / gpus) if gpus else room)
+    room = sum(_room(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
     if not room:
-        raise ValueError(f"The cluster has no room for a worker of {cpus} CPU cores and {gpus} GPUs.")
-    # Ray starts a worker that died again, on another machine if its own is gone, and gives it the job again.
-    options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": RETRIES}
-    painter = ray.remote(_Painter).options(**options)
+        raise ValueError(f"No machine of the cluster has room for a worker of {cpus} CPU cores and {gpus} GPUs.")
+    # Ray starts a worker that died again, on another machine if its own is gone.
+    painter = ray.remote(_Painter).options(num_cpus=cpus, num_gpus=gpus, max_restarts=-1)
     return RayWorkers([painter.remote(max(1, math.floor(cpus))) for _ in range(min(count or room, room))])
+
+
+def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:
+    """Return how many workers fit into one machine."""
+    room = resources.get("CPU", 0.0) / cpus
+    return math.floor(min(room, resources.get("GPU", 0.0) / gpus) if gpus else room)
 
 
 def _ray() -> Any:

@@ -16,8 +16,8 @@ from scipy.ndimage import uniform_filter
 from nst_tf.engine.held import Previous
 from nst_tf.images import load_image, read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
-from nst_tf.tools.many import Outcome
-from nst_tf.tools.warm import Warm, check_job, check_output, extractor_of, is_made, load, recipe_of, run
+from nst_tf.tools.many import DIVERGED, Outcome, in_words, network_for_auto
+from nst_tf.tools.warm import Warm, check_job, extractor_of, is_made, load, recipe_of, run
 from nst_tf.transfer import Step, steps_of
 
 # A frame after the first is nearly finished when it begins.
@@ -47,8 +47,8 @@ def frame_jobs(
     if len(set(names)) < len(names):
         raise ValueError(f"Two frames of {os.fspath(frames)!r} have one name but for the suffix.")
     styles = [lasting(style) for style in styles]
-    folder = os.path.abspath(folder)
-    if folder == str(paths[0].resolve().parent):
+    folder = os.path.realpath(folder)
+    if folder == os.path.realpath(paths[0].parent):
         raise ValueError("The results would be written over the frames; choose another folder.")
     return [Job(str(path.resolve()), styles, os.path.join(folder, f"{path.stem}.png"), **defaults) for path in paths]
 
@@ -92,12 +92,17 @@ def stylize_frames(
     """
     if not jobs:
         raise ValueError("There is no frame.")
+    if not 0 <= hold < float("inf"):
+        raise ValueError(f"hold is {hold}; expected a number of at least 0.")
+    features = network_for_auto() if jobs[0].features == "auto" else jobs[0].features
+    first, *others = (replace(job, features=features) for job in jobs)
+    recipe = recipe_of(first)
+    least = recipe.levels if first.solver == "fast" else 1
+    later = later_steps or max(least, round(LATER_SHARE * steps_of(recipe, first.solver, first.steps)))
+    jobs = [first, *(replace(job, steps=later) for job in others)]
     for job in jobs:
         check_job(job)
-        check_output(job)
-    first = jobs[0]
-    later = later_steps or max(1, round(LATER_SHARE * steps_of(recipe_of(first), first.solver, first.steps)))
-    return _one_after_the_other([first, *(replace(job, steps=later) for job in jobs[1:])], hold, again, callback)
+    return _one_after_the_other(jobs, hold, again, callback)
 
 
 def _one_after_the_other(
@@ -116,13 +121,15 @@ def _one_after_the_other(
                 result = run(job, warm, callback, extractor=extractor, previous=previous)
                 if result.status == "interrupted":
                     raise KeyboardInterrupt
+                if result.status == "diverged":
+                    raise ValueError(DIVERGED)
                 result.save(job.output)
                 yield Outcome(number, job, "made", seconds=time.monotonic() - begun)
         except KeyboardInterrupt:
             yield Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
             return
-        except (ValueError, OSError) as error:
-            yield Outcome(number, job, "failed", str(error), time.monotonic() - begun)
+        except Exception as error:  # whatever it is, it is told of as the others are
+            yield Outcome(number, job, "failed", in_words(error), time.monotonic() - begun)
             return
         before = job
 

@@ -80,11 +80,17 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
         raise ValueError(f"There is no job file {str(path)!r}.")
     rows = _json_rows if path.suffix.lower() in (".jsonl", ".ndjson", ".json") else _csv_rows
     folder = path.resolve().parent
-    for number, row in rows(path):
-        try:
-            yield _job(row, folder, defaults)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path.name}, line {number}: {error}") from None
+    try:
+        for number, row in rows(path):
+            try:
+                job = _job(row, folder, defaults)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{path.name}, line {number}: {error}") from None
+            yield job
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not in UTF-8 ({error}); save it as that.") from None
+    except csv.Error as error:
+        raise ValueError(f"{path.name} is no CSV: {error}.") from None
 
 
 def pairs(
@@ -108,6 +114,8 @@ def pairs(
         ValueError: If a folder holds no picture, or no two names are equal.
     """
     contents, styles = pictures_of(content_folder), pictures_of(style_folder)
+    for place, pictures in ((content_folder, contents), (style_folder, styles)):
+        _check_names(place, pictures)
     if by_name:
         named = {path.stem: path for path in styles}
         matched = [(path, named[path.stem], path.stem) for path in contents if path.stem in named]
@@ -118,6 +126,16 @@ def pairs(
     for content, style, name in matched:
         output = os.path.join(os.path.abspath(output_folder), f"{name}.png")
         yield Job(str(content.resolve()), [str(style.resolve())], output, **defaults)
+
+
+def _check_names(place: str | os.PathLike, pictures: list[Path]) -> None:
+    names: set[str] = set()
+    for path in pictures:
+        if path.stem in names:
+            raise ValueError(
+                f"Two pictures of {os.fspath(place)!r} are called {path.stem!r}, and so would their results."
+            )
+        names.add(path.stem)
 
 
 def pictures_of(place: str | os.PathLike) -> list[Path]:
@@ -137,12 +155,13 @@ def pictures_of(place: str | os.PathLike) -> list[Path]:
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        if not {"content", "style", "output"} <= set(reader.fieldnames or ()):
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        if not {"content", "style", "output"} <= set(reader.fieldnames):
             raise ValueError(f"{path.name}: the first line must name the columns content, style and output.")
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError(f"{path.name}, line {reader.line_num}: it has not as many fields as the first line.")
-            row = {name.strip(): text.strip() for name, text in row.items() if text.strip()}
+            row = {name: text.strip() for name, text in row.items() if text.strip()}
             if row:
                 yield reader.line_num, row
 
@@ -173,7 +192,11 @@ def _job(row: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> Job:
             given[name] = _below(folder, _text(name, value))
         elif name == "style":
             styles = value.split(SEPARATOR) if isinstance(value, str) else value
+            if not isinstance(styles, list):
+                raise ValueError(f"style is text or a list of texts; got {value!r}")
             given["styles"] = [_below(folder, _text(name, style)) for style in styles]
+        elif name == "features" and str(value).endswith(".h5"):
+            given[name] = _below(folder, _text(name, value))
         elif name == "style_weights":
             weights = value.split(SEPARATOR) if isinstance(value, str) else value
             given[name] = [float(weight) for weight in weights]

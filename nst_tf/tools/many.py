@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nst_tf.tools.jobs import Job
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
 AHEAD = 2
+# How often a job is made again after the worker that had it died; one that kills every worker has to end.
+RETRIES = 2
+DIVERGED = "its loss was not a number; try a smaller style_weight"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,22 @@ class Outcome:
     seconds: float = 0.0
 
 
+class Task(NamedTuple):
+    """A job on its way to a worker.
+
+    Args:
+        number: Of the job, counted from 0.
+        job: What to make.
+        again: Whether to make it even if it is there.
+        problem: Why it cannot be made, if that is known already.
+    """
+
+    number: int
+    job: Job
+    again: bool = False
+    problem: str = ""
+
+
 def stylize_many(
     jobs: Iterable[Job],
     *,
@@ -51,6 +73,7 @@ def stylize_many(
     """Make many pictures, and tell of each as it is finished.
 
     Each job's PNG is written whole or not at all.  A job that fails is told of with its reason, and the others go on.
+    One whose worker died is made again, at most twice.
     Outputs that are there already, made of the same pictures with the same settings, are not made again: a second call
     after an interruption goes on.
 
@@ -65,28 +88,108 @@ def stylize_many(
         An `Outcome` for each job, in the order in which they are finished.
 
     Raises:
-        ValueError: If the executor forks its processes, which TensorFlow does not survive.
+        ValueError: If the executor forks its processes, which TensorFlow does not survive.  What `jobs` itself raises
+            comes after the outcomes of all jobs before.
 
     Example:
         >>> jobs = [Job(content="a.jpg", styles=["s.jpg"], output="a.png"), Job("b.jpg", ["s.jpg"], "b.png")]
         >>> for outcome in stylize_many(jobs):
         ...     print(outcome.job.output, outcome.status)
     """
-    numbered = enumerate(jobs)
+    if isinstance(executor, Executor):
+        _refuse_forks(executor)
+    problems: list[Exception] = []
+    tasks = _tasks(jobs, again, problems)
     if executor is None:
-        return _here(numbered, again)
-    if not isinstance(executor, Executor):
-        return executor.outcomes(numbered, again)
+        return _told(_here(tasks), problems)
+    if isinstance(executor, Executor):
+        return _told(_on_executor(tasks, executor, ahead or AHEAD * (os.cpu_count() or 1)), problems)
+    return _told(executor.outcomes(tasks), problems)
+
+
+def _told(outcomes: Iterator[Outcome], problems: list[Exception]) -> Iterator[Outcome]:
+    """Tell of all that came of the jobs, and only then what was wrong with their list."""
+    yield from outcomes
+    if problems:
+        raise problems[0]
+
+
+def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Iterator[Task]:
+    """Number the jobs; a list that cannot be read further ends there, and `problems` says why."""
+    outputs: set[bytes] = set()
+    auto = ""
+    try:
+        for number, job in enumerate(jobs):
+            name = short_hash(os.path.normcase(job.output))
+            problem = f"its output {job.output!r} is another job's too" if name in outputs else ""
+            problem = problem if job.output else "it has no output"
+            outputs.add(name)
+            if job.features == "auto":
+                auto = auto or network_for_auto()
+                job = replace(job, features=auto)
+            yield Task(number, job, again, problem)
+    except Exception as error:  # raised again when what is under way has been told of
+        problems.append(error)
+
+
+def network_for_auto() -> str:
+    """Return the word that features="auto" comes to here, so that all pictures of a list are made with one network."""
+    from nst_tf.engine.weights import WeightsUnavailableError, imagenet_weights
+
+    try:
+        imagenet_weights("vgg19")
+    except WeightsUnavailableError as error:
+        warnings.warn(f"Going on with the offline features. {error}", stacklevel=2)
+        return "offline"
+    return "vgg19"
+
+
+def short_hash(text: str) -> bytes:
+    """Return eight bytes that tell a text from others, for lists too long to keep the texts."""
+    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()
+
+
+def _refuse_forks(executor: Executor) -> None:
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError(
             "This executor forks its processes, which TensorFlow does not survive. Use worker_processes(count), or "
             "ProcessPoolExecutor(count, mp_context=multiprocessing.get_context('spawn'))."
         )
-    return _on_executor(numbered, executor, ahead or AHEAD * (os.cpu_count() or 1), again)
 
 
-def worker_processes(count: int) -> ProcessPoolExecutor:
+class WorkerProcesses(Executor):
+    """Worker processes that share the CPU's cores among them; see `worker_processes`.
+
+    Args:
+        count: How many.
+    """
+
+    def __init__(self, count: int):
+        self._count = count
+        self._pool = self._started()
+
+    def _started(self) -> ProcessPoolExecutor:
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        # Spawned, never forked: a forked TensorFlow hangs.
+        context = get_context("spawn")
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=start_worker, initargs=(threads,))
+
+    def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """Call a function in a worker; if one has died since, all are started anew."""
+        try:
+            return self._pool.submit(function, *args, **kwargs)
+        except BrokenExecutor:
+            self._pool.shutdown(wait=False)
+            self._pool = self._started()
+            return self._pool.submit(function, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the workers end."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def worker_processes(count: int) -> WorkerProcesses:
     """Return an executor of worker processes that share the CPU's cores among them.
 
     Args:
@@ -97,9 +200,7 @@ def worker_processes(count: int) -> ProcessPoolExecutor:
     """
     if count < 1:
         raise ValueError(f"count is {count}; expected at least 1 worker.")
-    threads = max(1, (os.cpu_count() or 1) // count)
-    # Spawned, never forked: a forked TensorFlow hangs.
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=start_worker, initargs=(threads,))
+    return WorkerProcesses(count)
 
 
 def start_worker(threads: int) -> None:
@@ -115,43 +216,52 @@ def start_worker(threads: int) -> None:
     start_tensorflow()
 
 
-def _here(numbered: Iterator[tuple[int, Job]], again: bool) -> Iterator[Outcome]:
+def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
     warm = _new_warmth()
-    for number, job in numbered:
-        outcome = make(number, job, warm, again)
+    for task in tasks:
+        outcome = make(task, warm)
         yield outcome
         if outcome.status == "interrupted":
             return
 
 
-def _on_executor(numbered: Iterator[tuple[int, Job]], executor: Executor, ahead: int, again: bool) -> Iterator[Outcome]:
-    waiting: dict[Future, tuple[int, Job]] = {}
+def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Iterator[Outcome]:
+    waiting: dict[Future, Task] = {}
+    lost: deque[Task] = deque()  # by workers that died
+    deaths: Counter[int] = Counter()
     try:
         while True:
-            for number, job in islice(numbered, ahead - len(waiting)):
+            while len(waiting) < ahead and (task := lost.popleft() if lost else next(tasks, None)):
                 try:
-                    waiting[executor.submit(make_in_worker, number, job, again)] = (number, job)
-                except RuntimeError as error:  # a pool that lost a worker takes no more
-                    yield Outcome(number, job, "failed", in_words(error))
+                    waiting[executor.submit(make_in_worker, task)] = task
+                except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
+                    yield Outcome(task.number, task.job, "failed", in_words(error))
             if not waiting:
                 return
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                number, job = waiting.pop(future)
+                task = waiting.pop(future)
                 error = future.exception()
-                yield Outcome(number, job, "failed", in_words(error)) if error else future.result()
+                if isinstance(error, BrokenExecutor) and deaths[task.number] < RETRIES:
+                    deaths[task.number] += 1
+                    lost.append(task)
+                elif error:
+                    yield Outcome(task.number, task.job, "failed", in_words(error))
+                else:
+                    yield future.result()
     finally:
         for future in waiting:
             future.cancel()
 
 
-_KEPT: list[Warm] = []
+# By thread, since a network in the middle of a run cannot be learned anew for another.
+_KEPT = threading.local()
 
 
-def make_in_worker(number: int, job: Job, again: bool) -> Outcome:
+def make_in_worker(task: Task) -> Outcome:
     """Make a job's picture in a worker, which keeps what is warm."""
-    if not _KEPT:
-        _KEPT.append(_new_warmth())
-    return make(number, job, _KEPT[0], again)
+    if not hasattr(_KEPT, "warm"):
+        _KEPT.warm = _new_warmth()
+    return make(task, _KEPT.warm)
 
 
 def _new_warmth() -> Warm:
@@ -161,32 +271,35 @@ def _new_warmth() -> Warm:
     return Warm(most_networks=1)
 
 
-def make(number: int, job: Job, warm: Warm, again: bool = False) -> Outcome:
+def make(task: Task, warm: Warm) -> Outcome:
     """Make the picture of one job and save it, unless it is there; never raise.
 
     Args:
-        number: Passed on to the outcome.
-        job: What to make.
+        task: What to make.
         warm: What earlier jobs left; added to.
-        again: Make it even if it is there.
     """
-    from nst_tf.tools.warm import check_job, check_output, is_made, run
+    from nst_tf.tools.warm import check_job, is_made, run
 
     begun = time.monotonic()
+
+    def outcome(status: str, reason: str = "") -> Outcome:
+        return Outcome(task.number, task.job, status, reason, time.monotonic() - begun)
+
     try:
-        check_job(job)
-        check_output(job)
-        if not again and is_made(job, warm):
-            return Outcome(number, job, "there", seconds=time.monotonic() - begun)
-        result = run(job, warm)
-        if result.status == "interrupted":
-            return Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
-        result.save(job.output)
+        if task.problem:
+            return outcome("failed", task.problem)
+        check_job(task.job)
+        if not task.again and is_made(task.job, warm):
+            return outcome("there")
+        result = run(task.job, warm)
+        if result.status == "done":
+            result.save(task.job.output)
+            return outcome("made")
+        return outcome("interrupted") if result.status == "interrupted" else outcome("failed", DIVERGED)
     except KeyboardInterrupt:
-        return Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
+        return outcome("interrupted")
     except Exception as error:  # whatever is wrong with one job, the others go on
-        return Outcome(number, job, "failed", in_words(error), time.monotonic() - begun)
-    return Outcome(number, job, "made", seconds=time.monotonic() - begun)
+        return outcome("failed", in_words(error))
 
 
 def in_words(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -10,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nst_tf.tools.jobs import Job, is_address
+from nst_tf.tools.many import short_hash
 
 MOST_PROBLEMS = 20
-STEPS = (2, 12)
+MORE_STEPS = 10
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Cost:
     """What the picture of one job costs here, on all cores.
 
     Args:
-        fixed: Seconds whatever the steps are: reading, learning an offline network, saving.
+        fixed: Seconds whatever the steps are: learning an offline network, saving.
         per_step: Seconds.
         size: In bytes, of the PNG.
         job: Which was measured.
@@ -63,7 +63,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     Raises:
         ValueError: If the list itself cannot be read.
     """
-    from nst_tf.tools.warm import check_job, check_output, recipe_of
+    from nst_tf.tools.warm import check_job, recipe_of
     from nst_tf.transfer import steps_of
 
     found = Plan()
@@ -74,7 +74,6 @@ def plan(jobs: Iterable[Job]) -> Plan:
         found.jobs += 1
         try:
             check_job(job)
-            check_output(job)
             for problem in _problems(job, outputs, sources, folders):
                 raise ValueError(problem)
             recipe = recipe_of(job)
@@ -94,7 +93,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
     from nst_tf.engine.files import check_writable
 
-    name = _hash(os.path.normcase(job.output))
+    name = short_hash(os.path.normcase(job.output))
     if name in outputs:
         yield f"its output {job.output!r} is another job's too"
     outputs.add(name)
@@ -106,15 +105,11 @@ def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders:
             yield str(error)
         folders.add(folder)
     for source in (job.content, *job.styles):
-        name = _hash(source)
+        name = short_hash(source)
         if name not in sources:
             sources[name] = "" if is_address(source) else _unreadable(source)
         if sources[name]:
             yield sources[name]
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()
 
 
 def _unreadable(path: str) -> str:
@@ -134,20 +129,24 @@ def measure(job: Job) -> Cost:
     Raises:
         ValueError: As `stylize`.
     """
-    from nst_tf.tools.warm import Warm, run
+    from nst_tf.tools.warm import Warm, recipe_of, run
 
+    least = max(2, recipe_of(job).levels)
+    counts = (least, least + MORE_STEPS)
     warm = Warm(most_networks=1)
-    run(replace(job, steps=STEPS[0]), warm)  # traces, which later pictures of the size need not
+    run(replace(job, steps=least), warm)  # traces, which later pictures of the size need not
     seconds = []
-    for number, steps in enumerate(STEPS, 1):
+    for number, steps in enumerate(counts, 1):
         begun = time.perf_counter()
         # Another seed, so that an offline network is learned again.
         result = run(replace(job, steps=steps, seed=job.seed + number), warm)
+        if result.status == "interrupted":
+            raise KeyboardInterrupt
         with tempfile.TemporaryDirectory() as folder:
             size = result.save(os.path.join(folder, "trial.png")).stat().st_size
         seconds.append(time.perf_counter() - begun)
-    per_step = max((seconds[1] - seconds[0]) / (STEPS[1] - STEPS[0]), 1e-6)
-    return Cost(max(seconds[0] - STEPS[0] * per_step, 0.0), per_step, size, job)
+    per_step = max((seconds[1] - seconds[0]) / MORE_STEPS, 1e-6)
+    return Cost(max(seconds[0] - least * per_step, 0.0), per_step, size, job)
 
 
 def _pixels(job: Job) -> int:

@@ -15,6 +15,7 @@ from nst_tf.engine.files import check_writable, written_whole
 from nst_tf.settings import plain
 from nst_tf.tools.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
+from nst_tf.tools.many import network_for_auto
 from nst_tf.tools.warm import Warm, check_job, recipe_of, run
 from nst_tf.transfer import Result
 
@@ -115,6 +116,8 @@ def sweep(
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
     check_writable(folder / SHEET)
+    if features == "auto":
+        features = network_for_auto()
     common = Job(
         content=lasting(content),
         styles=[lasting(style) for style in styles],

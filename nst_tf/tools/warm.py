@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
-from nst_tf.images import read_pixels
+from nst_tf.images import MIN_SIDE, read_pixels
 from nst_tf.offline import relearn
 from nst_tf.recipes import RECIPES, Recipe, changed_by_json, find_recipe
 from nst_tf.settings import changes_of, plain, settings_of
@@ -51,13 +51,14 @@ class Warm:
     sources: dict[str, np.ndarray] = field(default_factory=dict)
 
     def source(self, path: str) -> np.ndarray:
-        """Return the pixels of a path or URL, as they were read when it was first asked for."""
-        pixels = self.sources.pop(path, None)
+        """Return the pixels of a path or URL, read again if the file has changed."""
+        key = version_of(path)
+        pixels = self.sources.pop(key, None)
         if pixels is None:
             pixels = read_pixels(path)
         while len(self.sources) >= self.most_sources:
             self.sources.pop(next(iter(self.sources)))
-        self.sources[path] = pixels
+        self.sources[key] = pixels
         return pixels
 
     def network(
@@ -77,6 +78,9 @@ class Warm:
                 alike = (each for each, (its_kind, _) in self.networks.items() if its_kind == kind)
                 its_kind, oldest = self.networks.pop(next(alike, next(iter(self.networks))))
                 older = oldest if its_kind == kind else None
+                if older is None:  # it refers to itself through what was traced, and would stay in memory
+                    oldest.traced.clear()
+                    oldest.kept.clear()
             extractor = make(older)
             extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
         self.networks[key] = (kind, extractor)
@@ -174,19 +178,22 @@ def is_made(job: Job, warm: Warm, previous: Previous | None = None) -> bool:
     return all(found.get(name) == value for name, value in inputs.items())
 
 
-def check_output(job: Job) -> None:
-    """Raise ValueError for a job whose output cannot carry the settings by which it is known again."""
-    if not job.output.lower().endswith(".png"):
-        raise ValueError(f"output is {job.output!r}; expected a .png, which carries its settings.")
+def version_of(path: str) -> str:
+    """Return what tells a file from itself after it was replaced; an address as it is."""
+    if is_address(path) or not os.path.exists(path):
+        return path
+    state = os.stat(path)
+    return repr((path, state.st_mtime_ns, state.st_size))
 
 
 def network_of(job: Job, recipe: Recipe) -> str:
     """Return what tells the network of a job from others."""
     if job.features in ("vgg19", "vgg16") or job.features.endswith(".h5"):
-        return repr((job.features, recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
+        return repr((version_of(job.features), recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
     # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
     decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
-    return repr(replace(job, changes=decisive, steps=None, solver="", output=""))
+    versions = [version_of(source) for source in (job.content, *job.styles)]
+    return repr((versions, replace(job, changes=decisive, steps=None, solver="", output="")))
 
 
 def recipe_of(job: Job) -> Recipe:
@@ -211,8 +218,22 @@ def check_job(job: Job) -> None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
     if job.features not in FEATURES and not job.features.endswith(".h5"):
         raise ValueError(f"Unknown features {job.features!r}; expected one of {', '.join(FEATURES)}, or a .h5 file.")
-    if job.seed < 0 or (job.steps is not None and job.steps < 1):
-        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least 1.")
+    if job.features.endswith(".h5") and not os.path.isfile(job.features):
+        raise ValueError(f"There is no weights file {job.features!r}.")
+    levels = recipe.levels if job.solver == "fast" else 1
+    if job.seed < 0 or steps_of(recipe, job.solver, job.steps) < levels:
+        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least {levels}.")
+    if job.size is not None and job.size < MIN_SIDE:
+        raise ValueError(f"size is {job.size}; expected at least {MIN_SIDE} pixels.")
     for source in (job.content, *job.styles):
         if not is_address(source) and not os.path.isfile(source):
             raise ValueError(f"There is no file {source!r}.")
+    if job.output:
+        _check_output(job)
+
+
+def _check_output(job: Job) -> None:
+    if not job.output.lower().endswith(".png"):
+        raise ValueError(f"output is {job.output!r}; expected a .png, which carries its settings.")
+    if os.path.realpath(job.output) in map(os.path.realpath, (job.content, *job.styles)):
+        raise ValueError(f"The output {job.output!r} would replace a picture that it is made from; choose another.")

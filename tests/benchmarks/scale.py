@@ -22,7 +22,7 @@ import psutil
 
 from nst_tf.tools.cluster import ray_workers
 from nst_tf.tools.jobs import Job, pairs
-from nst_tf.tools.many import Outcome, stylize_many
+from nst_tf.tools.many import Outcome, Task, stylize_many
 
 ROOT = Path(__file__).resolve().parents[2]
 MILLION = 1_000_000
@@ -35,7 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=24, help="how many pictures (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="their size in pixels (default: %(default)s)")
+    parser.add_argument("--commands", type=int, default=8, help="how many of them also by commands of their own")
     options = parser.parse_args()
+    if options.jobs < 3:
+        parser.error("take at least 3 jobs")
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
         jobs = jobs_in(folder, options.jobs, options.size)
@@ -43,7 +46,7 @@ def main() -> None:
         figures["two workers"] = timed(jobs, workers=2)
         figures["two workers, one killed"] = timed(jobs, workers=2, kill_after=len(jobs) // 3)
         figures["this process, all cores"] = timed(jobs)
-        figures["separate commands"] = timed_commands(jobs)
+        figures["separate commands"] = timed_commands(jobs[: options.commands])
         figures["bytes"] = statistics.mean(os.path.getsize(job.output) for job in jobs)
     two, one = figures["two workers"], figures["one worker"]
     for name in (
@@ -56,7 +59,10 @@ def main() -> None:
         part = figures[name]
         print(f"{name:26}{part['seconds']:8.0f} s{3600 * part['made'] / part['seconds']:8.0f} an hour", flush=True)
     print(f"two workers over one: {one['seconds'] / two['seconds']:.2f} times the throughput")
-    print(f"one worker over separate commands: {figures['separate commands']['seconds'] / one['seconds']:.2f} times")
+    here, commands = figures["this process, all cores"], figures["separate commands"]
+    for name, part in (("one worker", one), ("this process", here)):
+        times = part["made"] / part["seconds"] * commands["seconds"] / commands["made"]
+        print(f"{name} over separate commands: {times:.2f} times the throughput")
     figures["simulation"] = simulated(one["each"])
     print_simulation(figures["simulation"])
     print_million(one, figures["bytes"])
@@ -106,8 +112,8 @@ def _timed(jobs: list[Job], executor, begun: float, kill_after: int | None) -> d
 
 def working() -> list[psutil.Process]:
     """Return Ray's worker processes that are at work on a picture."""
-    processes = psutil.process_iter(["cmdline"])
-    return [process for process in processes if "_Painter.make" in " ".join(process.info["cmdline"] or [])]
+    processes = psutil.Process().children(recursive=True)
+    return [process for process in processes if "_Painter.make" in " ".join(process.cmdline())]
 
 
 def timed_commands(jobs: list[Job]) -> dict:
@@ -129,15 +135,15 @@ class Sleeper:
     async def start(self) -> None:
         """Answer."""
 
-    async def make(self, number: int, job: Job, again: bool) -> Outcome:
+    async def make(self, task: Task) -> Outcome:
         """Sleep for as long as a job takes that was measured."""
-        seconds = float(job.content)
+        seconds = float(task.job.content)
         await asyncio.sleep(seconds / SPEED)
-        return Outcome(number, job, "made", seconds=seconds)
+        return Outcome(task.number, task.job, "made", seconds=seconds)
 
 
 def simulated(each: list[float]) -> dict:
-    """Let Ray schedule jobs of the measured lengths onto many workers that sleep, and compare with the formula."""
+    """Give out jobs of the measured lengths through Ray to many workers that sleep, and compare with the formula."""
     import ray
 
     from nst_tf.tools.cluster import RayWorkers
@@ -148,11 +154,11 @@ def simulated(each: list[float]) -> dict:
         sleeper = ray.remote(Sleeper).options(max_concurrency=2 * WORKERS, num_cpus=0).remote()
         ray.get(sleeper.start.remote())
         begun = time.perf_counter()
-        jobs = (Job(str(length), [], "") for length in lengths)
+        jobs = (Job(str(length), [], str(number), features="offline") for number, length in enumerate(lengths))
         made = sum(outcome.status == "made" for outcome in stylize_many(jobs, executor=RayWorkers([sleeper] * WORKERS)))
         seconds = (time.perf_counter() - begun) * SPEED
         begun = time.perf_counter()
-        nothing = (Job("0", [], "") for _ in range(JOBS))
+        nothing = (Job("0", [], str(number), features="offline") for number in range(JOBS))
         sum(1 for _ in stylize_many(nothing, executor=RayWorkers([sleeper] * WORKERS)))
         rate = JOBS / (time.perf_counter() - begun)
     return {"made": made, "seconds": seconds, "formula": formula(JOBS, lengths, WORKERS), "jobs a second": rate}
@@ -167,7 +173,9 @@ def formula(count: int, each: list[float], workers: int) -> float:
 def print_simulation(figures: dict) -> None:
     """Say how far the formula is off."""
     off = figures["seconds"] / figures["formula"]
-    print(f"{figures['made']} jobs on {WORKERS} workers, scheduled by Ray, asleep for the measured times / {SPEED}:")
+    print(
+        f"{figures['made']} jobs on {WORKERS} workers, given out through Ray, asleep for the measured times / {SPEED}:"
+    )
     print(f"  {figures['seconds']:.0f} s, by the formula {figures['formula']:.0f} s ({off:.2f} times)")
     print(f"  at most {figures['jobs a second']:.0f} jobs a second are given out")
 
