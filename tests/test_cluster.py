@@ -153,21 +153,32 @@ def test_workers_that_cannot_start_are_told_of(workers, jobs):
         list(stylize_many(jobs, executor=broken))
 
 
-def test_the_command_line_reports_and_an_interrupt_leaves_nothing_running(workers, jobs, tmp_path):
+@pytest.fixture
+def command(jobs, tmp_path):
     options = ["--content-dir", tmp_path / "contents", "--style-dir", tmp_path / "styles", "-o", tmp_path / "out"]
     options += ["--features", "offline", "--size", 48, "--steps", 4, "--ray", "local", "--workers", 2]
-    command = [sys.executable, "-m", "nst_tf", "many", *map(str, options)]
-    process = subprocess.Popen([*command, "--steps", "4000"], stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while "2 workers" not in (line := process.stdout.readline()) and line and time.monotonic() < deadline:
-        pass
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, said
-    assert not psutil.pid_exists(process.pid)
-    assert len(painters()) <= workers.count
+    return [sys.executable, "-m", "nst_tf", "many", *map(str, options)]
+
+
+def test_the_command_line_reports(command, tmp_path):
     report = tmp_path / "report.csv"
     done = subprocess.run([*command, "--report", str(report)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "4 made" in done.stdout
     assert len(report.read_text().splitlines()) == 5
+
+
+def test_an_interrupt_ends_the_command_and_leaves_nothing_running(command, tmp_path):
+    log = tmp_path / "log.txt"
+    with open(log, "w") as output:
+        process = subprocess.Popen([*command, "--steps", "1000000"], stdout=output, stderr=output)
+    deadline = time.monotonic() + 180
+    while "2 workers" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert started, log.read_text()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130, log.read_text()
+    assert "The same command goes on from there." in log.read_text()
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert not alive
