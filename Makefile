@@ -102,7 +102,7 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (abo
 bench: $(VENV)/.core  ## measure speed and memory (half an hour); WEIGHTS=vgg19.h5 for real weights; PARTS="step floor"
 	@$(BIN)/python tests/benchmarks/bench.py $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PARTS),--parts $(PARTS))
 
-bench-scale: $(VENV)/.cluster  ## measure many pictures on one and two workers, and estimate a million (a quarter of an hour)
+bench-scale: $(VENV)/.cluster  ## measure many pictures on one and two workers, and estimate a million (half an hour)
 	@$(BIN)/python tests/benchmarks/scale.py
 
 published-losses: $(VENV)/.core  ## run the published optimisers to their last step, for `make bench` (hours); WEIGHTS=vgg19.h5

@@ -308,8 +308,7 @@ def frames(options: argparse.Namespace) -> int:
     from nst_tf.engine.files import check_writable
 
     if options.animation:
-        if Path(options.animation).suffix.lower() not in (".gif", ".webp"):
-            raise ValueError(f"An animation is written as .gif or .webp; {options.animation!r} ends otherwise.")
+        _check_animation(options.animation)
         check_writable(options.animation)
     if options.rate <= 0:
         raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
@@ -441,13 +440,18 @@ def _check_outputs(options: argparse.Namespace) -> None:
     from nst_tf.images import save_options
 
     save_options(options.output)
-    if options.timelapse and Path(options.timelapse).suffix.lower() not in (".gif", ".webp"):
-        raise ValueError(f"A time-lapse is written as .gif or .webp; {options.timelapse!r} ends otherwise.")
+    if options.timelapse:
+        _check_animation(options.timelapse)
     if not options.timelapse and (options.timelapse_curve or options.timelapse_megabytes):
         raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
     written = (options.output, options.plot, options.timelapse, getattr(options, "checkpoint", None))
     for path in filter(None, written):
         check_writable(path)
+
+
+def _check_animation(path: str) -> None:
+    if Path(path).suffix.lower() not in (".gif", ".webp"):
+        raise ValueError(f"A time-lapse or other animation is written as .gif or .webp; {path!r} ends otherwise.")
 
 
 def _check_masks(options: argparse.Namespace) -> None:

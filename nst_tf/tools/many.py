@@ -121,8 +121,11 @@ def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Itera
     try:
         for number, job in enumerate(jobs):
             name = short_hash(os.path.normcase(job.output))
-            problem = f"its output {job.output!r} is another job's too" if name in outputs else ""
-            problem = problem if job.output else "it has no output"
+            problem = ""
+            if not job.output:
+                problem = "it has no output"
+            elif name in outputs:
+                problem = f"its output {job.output!r} is another job's too"
             outputs.add(name)
             if job.features == "auto":
                 auto = auto or network_for_auto()

@@ -39,36 +39,27 @@ def main() -> None:
     options = parser.parse_args()
     if options.jobs < 3:
         parser.error("take at least 3 jobs")
-    figures = {}
+    runs = {}
     with tempfile.TemporaryDirectory() as folder:
         jobs = jobs_in(folder, options.jobs, options.size)
-        figures["one worker"] = timed(jobs, workers=1)
-        figures["two workers"] = timed(jobs, workers=2)
-        figures["two workers, one killed"] = timed(jobs, workers=2, kill_after=len(jobs) // 3)
-        figures["this process, all cores"] = timed(jobs)
-        figures["separate commands"] = timed_commands(jobs[: options.commands])
-        figures["bytes"] = statistics.mean(os.path.getsize(job.output) for job in jobs)
-    two, one = figures["two workers"], figures["one worker"]
-    for name in (
-        "one worker",
-        "two workers",
-        "two workers, one killed",
-        "this process, all cores",
-        "separate commands",
-    ):
-        part = figures[name]
+        one = runs["one worker"] = timed(jobs, workers=1)
+        two = runs["two workers"] = timed(jobs, workers=2)
+        runs["two workers, one killed"] = timed(jobs, workers=2, kill_after=len(jobs) // 3)
+        here = runs["this process, all cores"] = timed(jobs)
+        commands = runs["separate commands"] = timed_commands(jobs[: options.commands])
+        size = statistics.mean(os.path.getsize(job.output) for job in jobs)
+    for name, part in runs.items():
         print(f"{name:26}{part['seconds']:8.0f} s{3600 * part['made'] / part['seconds']:8.0f} an hour", flush=True)
     print(f"two workers over one: {one['seconds'] / two['seconds']:.2f} times the throughput")
-    here, commands = figures["this process, all cores"], figures["separate commands"]
     for name, part in (("one worker", one), ("this process", here)):
         times = part["made"] / part["seconds"] * commands["seconds"] / commands["made"]
         print(f"{name} over separate commands: {times:.2f} times the throughput")
-    figures["simulation"] = simulated(one["each"])
-    print_simulation(figures["simulation"])
-    print_million(one, figures["bytes"])
+    simulation = simulated(one["each"])
+    print_simulation(simulation)
+    print_million(one, size)
     output = ROOT / "outputs" / "scale.json"
     output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(figures, indent=1) + "\n")
+    output.write_text(json.dumps({**runs, "bytes": size, "simulation": simulation}, indent=1) + "\n")
     print(output)
 
 
