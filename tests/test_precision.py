@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -12,9 +15,11 @@ from nst_tf.engine.precision import (
     choose_precision,
     extractor_in_precision,
     in_precision,
+    onednn_is_on,
     rescaled,
     this_device,
 )
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 from nst_tf.features import FeatureExtractor, keras_features, preprocess, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.offline import offline_features
@@ -62,6 +67,30 @@ def test_precision_asked_for_is_taken_unless_it_makes_no_sense():
         choose_precision(cpu(), "float16")
     with pytest.raises(ValueError, match="bfloat16"):
         choose_precision(cpu(), "half")
+
+
+@pytest.mark.parametrize(
+    ("device", "setting", "on"),
+    [
+        (cpu("avx2", "avx512f"), None, False),
+        (cpu("avx2", "avx512f"), "1", True),
+        (cpu("avx512f", "avx512_vnni"), None, True),
+        (cpu("amx_tile", "amx_bf16"), None, True),
+        (cpu("avx512_vnni"), "0", False),
+        (gpu((8, 0)), "1", False),
+    ],
+)
+def test_onednn_is_on_as_the_environment_says_or_else_by_the_processor(device, setting, on):
+    assert onednn_is_on(device, setting) == on
+
+
+def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwise():
+    asks = "from nst_tf.engine.quiet import start_tensorflow; start_tensorflow(); import os; print(os.environ[{!r}])"
+    environment = {name: value for name, value in os.environ.items() if name != ONEDNN_VARIABLE}
+    for given, expected in (({}, "1"), ({ONEDNN_VARIABLE: "0"}, "0")):
+        asked = [sys.executable, "-c", asks.format(ONEDNN_VARIABLE)]
+        told = subprocess.run(asked, env={**environment, **given}, capture_output=True, text=True, check=True)
+        assert told.stdout.strip() == expected
 
 
 def test_this_device_is_one_that_tensorflow_has():

@@ -100,8 +100,9 @@ class LBFGS(Solver):
         curvature = tf.reduce_sum(moved * change)
         if curvature > SMALLEST_CURVATURE * tf.reduce_sum(tf.square(change)):
             row = self._pairs % self._room
-            self._rows[row].assign(tf.reshape(moved, (-1,)))
-            self._rows[self._room + row].assign(tf.reshape(change, (-1,)))
+            pair = tf.stack([tf.reshape(moved, (-1,)), tf.reshape(change, (-1,))])
+            # Assigning to a slice would make TensorFlow copy the variable at every later read.
+            self._rows.assign(tf.tensor_scatter_nd_update(self._rows, [[row], [self._room + row]], pair))
             self._inverse_curvatures[row].assign(1 / curvature)
             self._pairs.assign_add(1)
 

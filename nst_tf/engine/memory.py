@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
 import psutil
 
 from nst_tf.engine.lbfgs import pairs_for
+from nst_tf.engine.precision import onednn_is_on, this_device
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
 # The constants below are fitted to peaks measured on a CPU; tests/benchmarks/README.md has the measurements.
 # What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes.
 PROCESS_BYTES = 590 * MEBIBYTE
-NETWORK_BYTES = {"vgg19": 460 * MEBIBYTE, "vgg16": 460 * MEBIBYTE, "offline": 290 * MEBIBYTE}
-OFFLINE_LEARNING_BYTES = 750 * MEBIBYTE
-# Of each layer's output, what the forward and the backward pass hold at once.
-COPIES = 2.3
+NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "offline": 290 * MEBIBYTE}
+OFFLINE_LEARNING_BYTES = 600 * MEBIBYTE
+# Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
+COPIES, COPIES_WITHOUT_ONEDNN = 1.5, 2.4
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 # By block: how many convolutions and channels.
@@ -76,7 +79,8 @@ def estimate_memory(
     if tile and tile < max(height, width):
         halo = 2 * _halo(depth, features)
         seen = min(tile + halo, height) * min(tile + halo, width)
-    activations = COPIES * seen * _bytes_per_pixel(depth, features, precision)
+    onednn = onednn_is_on(this_device(), os.environ.get(ONEDNN_VARIABLE))
+    activations = (COPIES if onednn else COPIES_WITHOUT_ONEDNN) * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)

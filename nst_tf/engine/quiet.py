@@ -7,6 +7,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+# TensorFlow reads it once, when it is imported.
+ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
@@ -42,7 +45,13 @@ def show_log() -> None:
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and look for its devices, quietly."""
+    """Import TensorFlow and look for its devices, quietly, with oneDNN's operations on.
+
+    TensorFlow turns these on by itself only on processors with instructions made for neural networks.  On the others
+    they are faster as well, and take less memory.  The switch holds for the whole process, so this is for whoever owns
+    it: the command line, a notebook, a worker.  What the environment already says stays.
+    """
+    os.environ.setdefault(ONEDNN_VARIABLE, "1")
     with quiet_start():
         import tensorflow as tf
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_tf.engine.files import check_writable
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 from nst_tf.engine.weights import IMAGENET, cache_folder, state_of_cache
 from nst_tf.notebook import in_colab
 
@@ -23,12 +24,13 @@ START_LIMIT_SECONDS = 180
 SIDES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 # TensorFlow is asked in a process of its own: a broken one may end the process that imports it.
 ASK_TENSORFLOW = """
-import json
-from nst_tf.engine.quiet import start_tensorflow
+import json, os
+from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
+setting = os.environ.get(ONEDNN_VARIABLE)
 start_tensorflow()
 import tensorflow as tf
 from nst_tf.engine.memory import choose_tile, free_memory
-from nst_tf.engine.precision import choose_precision, this_device
+from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
 device = this_device()
 precision = choose_precision(device)
 free = free_memory()
@@ -38,6 +40,7 @@ fitting = {
     for network in ("vgg19", "offline")
 }
 print(json.dumps({"device": device.kind + " " + device.name, "precision": precision.name, "why": precision.reason,
+                  "slow_alone": device.kind == "CPU" and not onednn_is_on(device, setting),
                   "fitting": fitting, "free": free, "tensorflow": tf.__version__}))
 """
 
@@ -130,6 +133,12 @@ def _tensorflow() -> Iterator[Finding]:
     facts = json.loads(asked.stdout.splitlines()[-1])
     yield Finding(OK, f"TensorFlow {facts['tensorflow']} starts, and computes on the {facts['device']}")
     yield Finding(OK, f"precision {facts['precision']}, because {facts['why']}")
+    if facts["slow_alone"]:
+        yield Finding(
+            NOTE,
+            "TensorFlow leaves oneDNN's operations off on this processor; the commands and notebooks here turn them on",
+            f"Your own program is faster with {ONEDNN_VARIABLE}=1 in its environment before it imports TensorFlow.",
+        )
     yield _memory(facts)
 
 

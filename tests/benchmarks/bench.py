@@ -46,7 +46,8 @@ PUBLISHED_LOSSES = Path(__file__).with_name("published_losses.json")
 PARTS = ("step", "floor", "offline", "solver", "memory")
 ROUNDS = 5
 PEAK = """
-import json, resource, sys, time
+import json, re, resource, sys
+from pathlib import Path
 from nst_tf.engine.quiet import start_tensorflow
 start_tensorflow()
 import nst_tf
@@ -59,7 +60,10 @@ def watch(step):
 options = {"features": features, "recipe": "studio" if features == "offline" else "tf_tutorial", "method": "adam"}
 nst_tf.stylize(content, style, steps=2, tile=tile, precision=precision, callback=watch, **options)
 (first, begun), (last, ended) = seconds[0], seconds[-1]
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+if sys.platform == "darwin":
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+else:  # where getrusage counts what the program that started this one had taken as well
+    peak = 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 print(json.dumps({"peak": peak, "seconds": (ended - begun) / (last - first)}))
 """
 
@@ -348,9 +352,10 @@ def _bare_chain(extractor: FeatureExtractor, precision: str, content: tf.Tensor)
                 else:
                     tensor = tf.nn.conv2d(tensor, kernel, 1, "SAME")
             value = tf.reduce_sum(tensor)
-        return tape.gradient(value, start)
+        # The gradient of a linear chain does not need its values, and TensorFlow would leave the forward pass out.
+        return value, tape.gradient(value, start)
 
-    return lambda: tf.cast(chain(), tf.float32).numpy()
+    return lambda: [tensor.numpy() for tensor in chain()]
 
 
 def _pytorch_step(extractor: FeatureExtractor, content: tf.Tensor):
