@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -18,8 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nst_tf.engine.quiet import start_tensorflow
-from nst_tf.styles import as_styles
+from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
 
 start_tensorflow()
 
@@ -32,10 +32,11 @@ import tensorflow as tf
 import nst_tf
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.memory import estimate_memory
-from nst_tf.engine.precision import choose_precision, this_device
+from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
 from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, Recipe
+from nst_tf.styles import as_styles
 from nst_tf.transfer import _start_image, find_features, stylize
 
 matplotlib.use("Agg")
@@ -75,7 +76,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="small pictures only")
     parser.add_argument("--published-losses", action="store_true", help="write published_losses.json (hours)")
+    parser.add_argument("--tutorial-step", type=int, metavar="SIDE", help="print the seconds of the tutorial's step")
     options = parser.parse_args()
+    if options.tutorial_step:
+        recipe, content, style, extractor = _setting("tf_tutorial", options.weights, options.tutorial_step)
+        steps = {"tutorial": _tensorflow_tutorial_step(extractor, recipe, content, style)}
+        print(by_turns(steps, rounds=ROUNDS)["tutorial"])
+        return
     if options.published_losses:
         published_losses(options.weights)
         return
@@ -115,10 +122,22 @@ def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict
             steps["pytorch"] = torch_step
         seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
         row = {"side": side, **{f"{name}_seconds": value for name, value in seconds.items()}}
-        row |= {f"{name}_over_ours": seconds[name] / seconds["ours"] for name in steps if name != "ours"}
+        if not onednn_is_on(this_device(), None):
+            row["tf_tutorial_without_onednn_seconds"] = seconds["tf_tutorial_without_onednn"] = _without_onednn(
+                weights, side
+            )
+        row |= {f"{name}_over_ours": seconds[name] / seconds["ours"] for name in seconds if name != "ours"}
         rows.append(row)
         print_row("step", row)
     return rows
+
+
+def _without_onednn(weights: str | None, side: int) -> float:
+    """Return the seconds of the tutorial's step as TensorFlow starts on this processor if nobody asks for oneDNN."""
+    command = [sys.executable, __file__, "--tutorial-step", str(side), *(["--weights", weights] if weights else [])]
+    environment = {**os.environ, ONEDNN_VARIABLE: "0"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(run.stdout.splitlines()[-1])
 
 
 def bench_floor(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
@@ -178,7 +197,7 @@ def bench_solver(weights: str | None, precision: str, *, quick: bool) -> list[di
             rounds=2,
             own_clock=True,
         )
-        needed = _steps_to(published["loss"], recipe, extractor, precision, content, style, most=80 if quick else 400)
+        needed = _steps_to(published["loss"], recipe, extractor, precision, content, style, most=80 if quick else 520)
         row = {"recipe": name, "side": side, "published_steps": published["steps"], "published_loss": published["loss"]}
         row["our_steps"] = needed
         if needed:
@@ -445,7 +464,8 @@ def draw(report: dict, path: Path) -> None:
 
     figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
     figure.suptitle(f"{report['device']}, {report['precision']}")
-    for name, label in (("tf_tutorial", "TensorFlow tutorial"), ("keras_io", "keras.io"), ("pytorch", "PyTorch")):
+    labels = {"tf_tutorial": "TensorFlow tutorial", "tf_tutorial_without_onednn": "the same, without oneDNN"}
+    for name, label in {**labels, "keras_io": "keras.io", "pytorch": "PyTorch"}.items():
         rows = [row for row in report.get("step", []) if f"{name}_over_ours" in row]
         axes[0].plot([row["side"] for row in rows], [row[f"{name}_over_ours"] for row in rows], "o-", label=label)
     axes[0].set(title="One step: theirs over ours", xlabel="side in pixels", ylim=(0, None))

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from nst_tf.engine.quiet import start_tensorflow
 from nst_tf.tools.cluster import ray_workers
 from nst_tf.tools.jobs import Job, pairs
 from nst_tf.tools.many import Outcome, Task, stylize_many
@@ -45,6 +46,7 @@ def main() -> None:
         one = runs["one worker"] = timed(jobs, workers=1)
         two = runs["two workers"] = timed(jobs, workers=2)
         runs["two workers, one killed"] = timed(jobs, workers=2, kill_after=len(jobs) // 3)
+        start_tensorflow()  # as the command line does
         here = runs["this process, all cores"] = timed(jobs)
         commands = runs["separate commands"] = timed_commands(jobs[: options.commands])
         size = statistics.mean(os.path.getsize(job.output) for job in jobs)
