@@ -79,8 +79,11 @@ class Solver:
         return {name: getattr(self, name) for name in names}
 
     def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
-        # There is nothing for AutoGraph to convert in it, and looking for it takes a second.
-        evaluate = tf.autograph.experimental.do_not_convert(self._evaluation.losses_and_gradient)
+        # There is nothing for AutoGraph to convert in it, and looking for it takes a second.  A function of its own has
+        # no loop around it, and only there does TensorFlow always find the faster form of max pooling's gradient.
+        evaluate = tf.function(
+            self._evaluation.losses_and_gradient, autograph=False, experimental_attributes={"_noinline": True}
+        )
         history = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=None)
         taken = 0
         while taken < count and self.failures < FAILURES:
