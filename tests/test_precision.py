@@ -93,6 +93,13 @@ def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwi
         assert told.stdout.strip() == expected
 
 
+def test_nothing_imports_tensorflow_before_those_who_start_it():
+    modules = "nst_tf.commands, nst_tf.notebook, nst_tf.tools.cluster, nst_tf.tools.many"
+    code = f"import sys; import {modules}; print('tensorflow' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
+
+
 def test_this_device_is_one_that_tensorflow_has():
     device = this_device()
     assert device.kind == ("GPU" if tf.config.list_physical_devices("GPU") else "CPU")
