@@ -43,6 +43,14 @@ def no_tensorflow(monkeypatch):
     monkeypatch.setattr(doctor, "_tensorflow", lambda: iter(()))
 
 
+def test_doctor_says_whether_onednn_is_on_and_what_turned_it_off(monkeypatch):
+    assert doctor._onednn(True).level == "ok"
+    monkeypatch.setenv(doctor.ONEDNN_VARIABLE, "0")
+    assert f"as {doctor.ONEDNN_VARIABLE}=0 says" in str(doctor._onednn(False))
+    monkeypatch.delenv(doctor.ONEDNN_VARIABLE)
+    assert doctor._onednn(False).remedy == ""
+
+
 def test_doctor_names_missing_and_old_packages_with_their_remedy(monkeypatch, no_tensorflow):
     wanted = ["surely-not-there>=1.0", "numpy>=999", "pytest>=1 ; extra == 'test'"]
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: wanted)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from pathlib import Path
 
 import psutil
 
 from nst_tf.engine.lbfgs import pairs_for
-from nst_tf.engine.precision import onednn_is_on, this_device
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
+from nst_tf.engine.precision import onednn_is_on
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
@@ -79,8 +77,8 @@ def estimate_memory(
     if tile and tile < max(height, width):
         halo = 2 * _halo(depth, features)
         seen = min(tile + halo, height) * min(tile + halo, width)
-    onednn = onednn_is_on(this_device(), os.environ.get(ONEDNN_VARIABLE))
-    activations = (COPIES if onednn else COPIES_WITHOUT_ONEDNN) * seen * _bytes_per_pixel(depth, features, precision)
+    copies = COPIES if onednn_is_on() else COPIES_WITHOUT_ONEDNN
+    activations = copies * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)

@@ -51,7 +51,8 @@ def start_tensorflow() -> None:
     they are faster as well, and take less memory.  The switch holds for the whole process, so this is for whoever owns
     it: the command line, a notebook, a worker.  What the environment already says stays.
     """
-    os.environ.setdefault(ONEDNN_VARIABLE, "1")
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault(ONEDNN_VARIABLE, "1")
     with quiet_start():
         import tensorflow as tf
 

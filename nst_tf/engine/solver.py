@@ -79,8 +79,8 @@ class Solver:
         return {name: getattr(self, name) for name in names}
 
     def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
-        # There is nothing for AutoGraph to convert in it, and looking for it takes a second.  A function of its own has
-        # no loop around it, and only there does TensorFlow always find the faster form of max pooling's gradient.
+        # Not inlined, since inside a loop TensorFlow now and then misses oneDNN's gradient of max pooling.  There is
+        # nothing for AutoGraph to convert in it, and looking for it takes a second.
         evaluate = tf.function(
             self._evaluation.losses_and_gradient, autograph=False, experimental_attributes={"_noinline": True}
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import subprocess
@@ -24,9 +25,8 @@ START_LIMIT_SECONDS = 180
 SIDES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 # TensorFlow is asked in a process of its own: a broken one may end the process that imports it.
 ASK_TENSORFLOW = """
-import json, os
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
-setting = os.environ.get(ONEDNN_VARIABLE)
+import json
+from nst_tf.engine.quiet import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
 from nst_tf.engine.memory import choose_tile, free_memory
@@ -40,8 +40,7 @@ fitting = {
     for network in ("vgg19", "offline")
 }
 print(json.dumps({"device": device.kind + " " + device.name, "precision": precision.name, "why": precision.reason,
-                  "slow_alone": device.kind == "CPU" and not onednn_is_on(device, setting),
-                  "fitting": fitting, "free": free, "tensorflow": tf.__version__}))
+                  "onednn": onednn_is_on(), "fitting": fitting, "free": free, "tensorflow": tf.__version__}))
 """
 
 
@@ -133,13 +132,20 @@ def _tensorflow() -> Iterator[Finding]:
     facts = json.loads(asked.stdout.splitlines()[-1])
     yield Finding(OK, f"TensorFlow {facts['tensorflow']} starts, and computes on the {facts['device']}")
     yield Finding(OK, f"precision {facts['precision']}, because {facts['why']}")
-    if facts["slow_alone"]:
-        yield Finding(
-            NOTE,
-            "TensorFlow leaves oneDNN's operations off on this processor; the commands and notebooks here turn them on",
-            f"Your own program is faster with {ONEDNN_VARIABLE}=1 in its environment before it imports TensorFlow.",
-        )
+    if facts["device"].startswith("CPU"):
+        yield _onednn(facts["onednn"])
     yield _memory(facts)
+
+
+def _onednn(on: bool) -> Finding:
+    if on:
+        return Finding(
+            OK, f"oneDNN's operations are on; your own programs may have to ask for them: {ONEDNN_VARIABLE}=1"
+        )
+    setting = os.environ.get(ONEDNN_VARIABLE)
+    why = f"as {ONEDNN_VARIABLE}={setting} says" if setting else "which this TensorFlow does not have"
+    remedy = f"Take {ONEDNN_VARIABLE} out of the environment." if setting else ""
+    return Finding(NOTE, f"oneDNN's operations are off, {why}; with them a step takes less time and memory", remedy)
 
 
 def _memory(facts: dict) -> Finding:

@@ -122,7 +122,7 @@ def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict
             steps["pytorch"] = torch_step
         seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
         row = {"side": side, **{f"{name}_seconds": value for name, value in seconds.items()}}
-        if not onednn_is_on(this_device(), None):
+        if onednn_is_on() and this_device().kind == "CPU":
             row["tf_tutorial_without_onednn_seconds"] = seconds["tf_tutorial_without_onednn"] = _without_onednn(
                 weights, side
             )
@@ -133,7 +133,7 @@ def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict
 
 
 def _without_onednn(weights: str | None, side: int) -> float:
-    """Return the seconds of the tutorial's step as TensorFlow starts on this processor if nobody asks for oneDNN."""
+    """Return the seconds of the tutorial's step without oneDNN, as TensorFlow starts on many processors."""
     command = [sys.executable, __file__, "--tutorial-step", str(side), *(["--weights", weights] if weights else [])]
     environment = {**os.environ, ONEDNN_VARIABLE: "0"}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -46,7 +46,6 @@ def main() -> None:
         one = runs["one worker"] = timed(jobs, workers=1)
         two = runs["two workers"] = timed(jobs, workers=2)
         runs["two workers, one killed"] = timed(jobs, workers=2, kill_after=len(jobs) // 3)
-        start_tensorflow()  # as the command line does
         here = runs["this process, all cores"] = timed(jobs)
         commands = runs["separate commands"] = timed_commands(jobs[: options.commands])
         size = statistics.mean(os.path.getsize(job.output) for job in jobs)
@@ -87,6 +86,7 @@ def timed(jobs: list[Job], *, workers: int = 0, kill_after: int | None = None) -
     """Make all pictures, and return the seconds that it took, starting the workers included."""
     begun = time.perf_counter()
     if not workers:
+        start_tensorflow()  # as the command line does, before anything imports it
         return _timed(jobs, None, begun, None)
     with ray_workers("local", count=workers) as executor:
         return _timed(jobs, executor, begun, kill_after)
