@@ -459,28 +459,47 @@ def published_losses(weights: str, side: int = 160) -> None:
 
 
 def draw(report: dict, path: Path) -> None:
-    """Draw the ratios as one figure."""
+    """Draw the ratios and the memory as one figure, of the parts that were measured."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
+    panels = {"step": _draw_steps, "solver": _draw_solver, "memory": _draw_memory}
+    measured = [part for part in panels if report.get(part)]
+    figure, axes = pyplot.subplots(1, max(1, len(measured)), figsize=(15, 4.2), layout="constrained", squeeze=False)
     figure.suptitle(f"{report['device']}, {report['precision']}")
-    labels = {"tf_tutorial": "TensorFlow tutorial", "tf_tutorial_without_onednn": "the same, without oneDNN"}
-    for name, label in {**labels, "keras_io": "keras.io", "pytorch": "PyTorch"}.items():
-        rows = [row for row in report.get("step", []) if f"{name}_over_ours" in row]
-        axes[0].plot([row["side"] for row in rows], [row[f"{name}_over_ours"] for row in rows], "o-", label=label)
-    axes[0].set(title="One step: theirs over ours", xlabel="side in pixels", ylim=(0, None))
-    axes[0].legend()
-    rows = [row for row in report.get("solver", []) if row["our_steps"]]
-    axes[1].barh([row["recipe"] for row in rows], [row["ratio_of_times"] for row in rows])
-    axes[1].set(title="Time to the published loss: theirs over ours")
+    for part, axis in zip(measured, axes[0], strict=False):
+        panels[part](report[part], axis)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_steps(rows: list[dict], axis) -> None:
+    names = ("tf_tutorial", "tf_tutorial_without_onednn", "keras_io", "pytorch")
+    labels = ("TensorFlow tutorial", "the same, without oneDNN", "keras.io", "PyTorch")
+    for name, label in zip(names, labels, strict=True):
+        known = [(row["side"], row[f"{name}_over_ours"]) for row in rows if f"{name}_over_ours" in row]
+        if known:
+            axis.plot(*zip(*known, strict=True), "o-", label=label)
+    axis.set(title="One step: theirs over ours", xlabel="side in pixels", ylim=(0, 1.5 * axis.get_ylim()[1]))
+    axis.legend(loc="upper left", ncols=2)
+
+
+def _draw_solver(rows: list[dict], axis) -> None:
+    reached = [row for row in rows if row["our_steps"]]
+    bars = axis.barh([row["recipe"] for row in reached], [row["ratio_of_times"] for row in reached])
+    axis.bar_label(bars, fmt="%.1f", padding=3)
+    axis.margins(x=0.15)
+    axis.set(title="Time to the published loss: theirs over ours")
+
+
+def _draw_memory(rows: list[dict], axis) -> None:
     for network in ("vgg19", "offline"):
         for tiled, style in ((False, "o-"), (True, "s--")):
-            rows = [r for r in report.get("memory", []) if r["network"] == network and bool(r["tile"]) == tiled]
-            label = f"{network}, {'tiles of 512' if tiled else 'at once'}"
-            axes[2].plot([r["side"] for r in rows], [r["peak_gib"] for r in rows], style, label=label)
-    axes[2].set(title="Peak memory in GiB", xlabel="side in pixels", ylim=(0, None))
-    axes[2].legend()
-    figure.savefig(path, dpi=110)
+            known = [(r["side"], r["peak_gib"]) for r in rows if r["network"] == network and bool(r["tile"]) == tiled]
+            if known:
+                axis.plot(
+                    *zip(*known, strict=True), style, label=f"{network}, {'tiles of 512' if tiled else 'at once'}"
+                )
+    axis.set(title="Peak memory in GiB", xlabel="side in pixels", ylim=(0, None))
+    axis.legend()
 
 
 if __name__ == "__main__":
