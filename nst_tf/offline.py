@@ -12,6 +12,7 @@ convolution, and `block4_pool` is what block 5 is given.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -43,6 +44,8 @@ ROUNDS = 10
 # Directions with less than this fraction of the largest variance are not amplified to full strength by whitening.
 WHITENING_FLOOR = 0.01
 KEPT_DIRECTIONS = 256
+# One thread learns at a time.
+LEARNING = threading.Lock()
 
 
 def offline_features(
@@ -117,13 +120,16 @@ def _learn_kernels(inputs: list[np.ndarray], depth: int, seed: int) -> list[tupl
     """Learn one kernel (3, 3, channels in, width) and bias (width,) a block, each on what the one before gives."""
     generator = np.random.default_rng(seed)
     learned = []
-    for width in WIDTHS[:depth]:
-        share = PATCHES // len(inputs)
-        patches = np.concatenate([_random_patches(block_input, share, generator) for block_input in inputs])
-        filters, bias = _learn_filters(patches, width, generator)
-        kernel = filters.reshape(KERNEL, KERNEL, -1, width)
-        learned.append((kernel, bias))
-        inputs = [_block(block_input, kernel, bias) for block_input in inputs]
+    # NumPy and SciPy on one thread: several spin while they wait for each other, which takes ten times longer on a
+    # shared processor.  The limit is the whole process's, and so would be lifted by whoever is done first.
+    with LEARNING, threadpool_limits(1):
+        for width in WIDTHS[:depth]:
+            share = PATCHES // len(inputs)
+            patches = np.concatenate([_random_patches(block_input, share, generator) for block_input in inputs])
+            filters, bias = _learn_filters(patches, width, generator)
+            kernel = filters.reshape(KERNEL, KERNEL, -1, width)
+            learned.append((kernel, bias))
+            inputs = [_block(block_input, kernel, bias) for block_input in inputs]
     return learned
 
 
@@ -150,9 +156,7 @@ def _whitening(centred: tf.Tensor) -> np.ndarray:
     """Return the map onto the strongest principal directions, each scaled towards unit variance."""
     covariance = tf.matmul(centred, centred, transpose_a=True).numpy() / len(centred)
     size = len(covariance)
-    # On one thread: several spin while they wait for each other, which takes ten times longer on a shared processor.
-    with threadpool_limits(1):
-        variances, directions = eigh(covariance, subset_by_index=(max(0, size - KEPT_DIRECTIONS), size - 1))
+    variances, directions = eigh(covariance, subset_by_index=(max(0, size - KEPT_DIRECTIONS), size - 1))
     floor = WHITENING_FLOOR * variances[-1] + 1e-12
     return directions / np.sqrt(np.maximum(variances, 0) + floor)
 

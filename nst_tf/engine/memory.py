@@ -19,7 +19,8 @@ PROCESS_BYTES = 590 * MEBIBYTE
 NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "offline": 290 * MEBIBYTE}
 OFFLINE_LEARNING_BYTES = 600 * MEBIBYTE
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
-COPIES, COPIES_WITHOUT_ONEDNN = 1.5, 2.4
+COPIES = {"vgg19": 1.5, "vgg16": 1.5, "offline": 2.3}
+COPIES_WITHOUT_ONEDNN = 2.4
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 # By block: how many convolutions and channels.
@@ -77,7 +78,7 @@ def estimate_memory(
     if tile and tile < max(height, width):
         halo = 2 * _halo(depth, features)
         seen = min(tile + halo, height) * min(tile + halo, width)
-    copies = COPIES if onednn_is_on() else COPIES_WITHOUT_ONEDNN
+    copies = COPIES[features] if onednn_is_on() else COPIES_WITHOUT_ONEDNN
     activations = copies * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
