@@ -450,8 +450,10 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _check_animation(path: str) -> None:
-    if Path(path).suffix.lower() not in (".gif", ".webp"):
-        raise ValueError(f"A time-lapse or other animation is written as .gif or .webp; {path!r} ends otherwise.")
+    from nst_tf.images import ANIMATIONS
+
+    if Path(path).suffix.lower() not in ANIMATIONS:
+        raise ValueError(f"An animation is written as {' or '.join(ANIMATIONS)}; {path!r} ends otherwise.")
 
 
 def _check_masks(options: argparse.Namespace) -> None:

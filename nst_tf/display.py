@@ -18,11 +18,9 @@ from matplotlib.ticker import LogFormatterSciNotation
 from PIL import Image
 
 from nst_tf.engine.files import written_whole
-from nst_tf.images import to_uint8
+from nst_tf.images import ANIMATIONS, to_uint8
 
 LOSS_COLORS = {"total": "#1f1f1f", "content": "#0072b2", "style": "#d55e00", "total_variation": "#009e73"}
-# By suffix, what Pillow calls the format.
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
 SMALLEST_ANIMATION = 64
 LOSS_NAMES = {"total": "total", "content": "content", "style": "style", "total_variation": "total variation"}
 

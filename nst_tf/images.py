@@ -37,6 +37,8 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "quality": 95, "use_sharp_yuv": True},
 }
+# By suffix, what Pillow calls the format.
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
 
 
 def load_image(

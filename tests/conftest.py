@@ -4,7 +4,10 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the command line and the notebooks have it
+
+from nst_tf.engine.quiet import start_tensorflow
+
+start_tensorflow()  # as the command line and the notebooks do
 
 import numpy as np
 import pytest

@@ -69,12 +69,9 @@ def test_precision_asked_for_is_taken_unless_it_makes_no_sense():
         choose_precision(cpu(), "half")
 
 
-ON_LINUX = pytest.mark.skipif(
+@pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64", reason="TensorFlow has oneDNN elsewhere by other rules"
 )
-
-
-@ON_LINUX
 @pytest.mark.parametrize(("given", "on"), [({}, True), ({ONEDNN_VARIABLE: "0"}, False)])
 def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwise(given, on):
     code = "from nst_tf.engine.quiet import start_tensorflow; start_tensorflow();"

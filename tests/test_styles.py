@@ -62,13 +62,16 @@ def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
     styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
     objective = Objective(STUDIO, vgg)
     evaluation = Tiles(objective, tile) if tile else WholePicture(objective)
-    # The gradient, and not a picture some steps on: Adam divides by the gradient's size, so that where it is nearly
-    # nothing a step shows how the last bits were rounded.
     plain, masked = (
         evaluation.losses_and_gradient(content * 0.9, evaluation.targets(content, as_styles(style, content)))[1]
         for style in (pair[1], styles)
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
+    # In tiles the pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max
+    # pooling: it alone moves this network's gradient by up to 1 %.  A second step could not tell a mask from rounding.
+    steps = 1 if tile else 3
+    results = [stylize(content, style, features=vgg, steps=steps, tile=tile).image for style in (pair[1], styles)]
+    np.testing.assert_allclose(*results, atol=1e-6)
 
 
 def test_guided_gram_matrix_is_the_mean_over_the_region(pair, vgg, left):

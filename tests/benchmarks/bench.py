@@ -121,18 +121,16 @@ def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict
         if (torch_step := _pytorch_step(extractor, content)) is not None:
             steps["pytorch"] = torch_step
         seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
-        row = {"side": side, **{f"{name}_seconds": value for name, value in seconds.items()}}
         if onednn_is_on() and this_device().kind == "CPU":
-            row["tf_tutorial_without_onednn_seconds"] = seconds["tf_tutorial_without_onednn"] = _without_onednn(
-                weights, side
-            )
+            seconds["tf_tutorial_without_onednn"] = _seconds_without_onednn(weights, side)
+        row = {"side": side, **{f"{name}_seconds": value for name, value in seconds.items()}}
         row |= {f"{name}_over_ours": seconds[name] / seconds["ours"] for name in seconds if name != "ours"}
         rows.append(row)
         print_row("step", row)
     return rows
 
 
-def _without_onednn(weights: str | None, side: int) -> float:
+def _seconds_without_onednn(weights: str | None, side: int) -> float:
     """Return the seconds of the tutorial's step without oneDNN, as TensorFlow starts on many processors."""
     command = [sys.executable, __file__, "--tutorial-step", str(side), *(["--weights", weights] if weights else [])]
     environment = {**os.environ, ONEDNN_VARIABLE: "0"}
