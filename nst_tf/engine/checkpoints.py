@@ -18,7 +18,7 @@ import numpy as np
 
 from nst_tf.engine.files import written_whole
 
-VERSION = 3
+VERSION = 4
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0

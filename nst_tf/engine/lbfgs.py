@@ -8,7 +8,7 @@ import tensorflow as tf
 from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
 
 # How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
-MOST_PAIRS, FEWEST_PAIRS = 20, 5
+MOST_PAIRS, FEWEST_PAIRS = 40, 5
 PAIRS_BYTES = 512 * 2**20
 # The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
 FIRST_STEP = 0.02
