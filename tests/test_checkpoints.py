@@ -64,6 +64,17 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
 
 
+def test_a_checkpoint_is_written_without_copying_what_it_holds(pair, vgg, tmp_path, monkeypatch):
+    copied = []
+
+    def write(path, checkpoint):
+        copied.append(checkpoint.variables["rows"].flags.owndata)
+
+    monkeypatch.setattr("nst_tf.transfer.write_checkpoint", write)
+    stylize(*pair, checkpoint=tmp_path / "run.nst", features=vgg, steps=2, method="lbfgs", **SHALLOW)
+    assert copied and not any(copied)
+
+
 def test_a_run_of_several_sizes_is_resumed_in_the_size_it_was_at(vgg, pair, tmp_path):
     import tensorflow as tf
 
