@@ -306,9 +306,10 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 def frames(options: argparse.Namespace) -> int:
     """Repaint the frames of a video."""
     from nst_tf.engine.files import check_writable
+    from nst_tf.images import check_animation
 
     if options.animation:
-        _check_animation(options.animation)
+        check_animation(options.animation)
         check_writable(options.animation)
     if options.rate <= 0:
         raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
@@ -437,23 +438,16 @@ def _stdout_may_close() -> Iterator[None]:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     from nst_tf.engine.files import check_writable
-    from nst_tf.images import save_options
+    from nst_tf.images import check_animation, save_options
 
     save_options(options.output)
     if options.timelapse:
-        _check_animation(options.timelapse)
+        check_animation(options.timelapse)
     if not options.timelapse and (options.timelapse_curve or options.timelapse_megabytes):
         raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
     written = (options.output, options.plot, options.timelapse, getattr(options, "checkpoint", None))
     for path in filter(None, written):
         check_writable(path)
-
-
-def _check_animation(path: str) -> None:
-    from nst_tf.images import ANIMATIONS
-
-    if Path(path).suffix.lower() not in ANIMATIONS:
-        raise ValueError(f"An animation is written as {' or '.join(ANIMATIONS)}; {path!r} ends otherwise.")
 
 
 def _check_masks(options: argparse.Namespace) -> None:

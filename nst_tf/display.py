@@ -18,7 +18,7 @@ from matplotlib.ticker import LogFormatterSciNotation
 from PIL import Image
 
 from nst_tf.engine.files import written_whole
-from nst_tf.images import ANIMATIONS, to_uint8
+from nst_tf.images import ANIMATIONS, check_animation, to_uint8
 
 LOSS_COLORS = {"total": "#1f1f1f", "content": "#0072b2", "style": "#d55e00", "total_variation": "#009e73"}
 SMALLEST_ANIMATION = 64
@@ -160,8 +160,7 @@ def timelapse(
         ValueError: If there is no picture, the path ends otherwise, or no animation is as small as asked for.
     """
     path = Path(path)
-    if path.suffix.lower() not in ANIMATIONS:
-        raise ValueError(f"A time-lapse is written as {' or '.join(ANIMATIONS)}; {str(path)!r} ends otherwise.")
+    check_animation(path)
     if not len(images):
         raise ValueError("There is no picture to animate.")
     pixels = [to_uint8(image) for image in images]

@@ -118,6 +118,12 @@ def save_options(path: str | os.PathLike) -> dict[str, Any]:
     return SAVE_OPTIONS[suffix]
 
 
+def check_animation(path: str | os.PathLike) -> None:
+    """Raise ValueError if no animation is written under a name that ends as this one."""
+    if Path(path).suffix.lower() not in ANIMATIONS:
+        raise ValueError(f"An animation is written as {' or '.join(ANIMATIONS)}; {os.fspath(path)!r} ends otherwise.")
+
+
 def to_uint8(image: Any) -> np.ndarray:
     """Turn a picture into bytes, rounding to the nearest level.
 

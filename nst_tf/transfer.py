@@ -31,7 +31,14 @@ from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.engine.held import Held, Previous, held_targets
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
-from nst_tf.engine.precision import PRECISIONS, Precision, choose_precision, extractor_in_precision, this_device
+from nst_tf.engine.precision import (
+    PRECISIONS,
+    Precision,
+    choose_precision,
+    extractor_in_precision,
+    onednn_is_on,
+    this_device,
+)
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
 from nst_tf.engine.weights import WeightsUnavailableError
@@ -150,8 +157,8 @@ def stylize(
             and in about 4 % of the run's time.
         resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, in the
             precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
-            as a run that was never interrupted, bit for bit on one CPU; only `solver="published"` with L-BFGS starts
-            its memory anew.
+            as a run that was never interrupted, bit for bit on one CPU if oneDNN is on in both or off in both (the
+            command line turns it on); only `solver="published"` with L-BFGS starts its memory anew.
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
             one seed are always equal.
         previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
@@ -581,6 +588,7 @@ class _Saver:
             check_writable(path)
             self._settings = {
                 "version": str(VERSION),
+                "onednn": "on" if onednn_is_on() else "off",
                 **{name: str(value) for name, value in inputs.items()},
                 "recipe": repr(recipe),
                 "network": _network_text(extractor),

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from nst_tf import transfer
 from nst_tf.engine.checkpoints import Pacer, read_checkpoint, write_checkpoint
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
@@ -94,6 +95,17 @@ def test_scipys_lbfgs_goes_on_from_the_picture_it_had(vgg, pair, tmp_path):
     resumed = stylize(*pair, resume=path, **options)
     assert resumed.history["total"][-1] < first.history["total"][-1]
     assert resumed.steps == 8
+
+
+def test_a_network_learned_with_another_setting_of_onednn_is_refused_with_the_switch(pair, tmp_path, monkeypatch):
+    path = tmp_path / "run.nst"
+    monkeypatch.setattr("nst_tf.transfer.onednn_is_on", lambda: True)
+    stylize(*pair, checkpoint=path, features="offline", seed=0, steps=2)
+    learn = transfer.offline_features
+    monkeypatch.setattr("nst_tf.transfer.onednn_is_on", lambda: False)
+    monkeypatch.setattr(transfer, "offline_features", lambda *given, **options: learn(*given, **{**options, "seed": 1}))
+    with pytest.raises(ValueError, match=r"oneDNN on, and here it is off.*TF_ENABLE_ONEDNN_OPTS=1"):
+        stylize(*pair, resume=path, features="offline", seed=0, steps=2)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ def test_doctor_says_whether_onednn_is_on_and_what_turned_it_off(monkeypatch):
     assert doctor._onednn(True).level == "ok"
     monkeypatch.setenv(doctor.ONEDNN_VARIABLE, "0")
     assert f"as {doctor.ONEDNN_VARIABLE}=0 says" in str(doctor._onednn(False))
+    monkeypatch.setenv(doctor.ONEDNN_VARIABLE, "1")
+    assert "does not have" in str(doctor._onednn(False))
     monkeypatch.delenv(doctor.ONEDNN_VARIABLE)
     assert doctor._onednn(False).remedy == ""
 

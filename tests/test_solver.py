@@ -46,6 +46,12 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
     assert history[-1, 0] < 1e-8
 
 
+def test_lbfgs_reads_what_it_remembers_without_a_copy(target):
+    solver, _ = run(distance, GREY, 4, target=target, method=LBFGS)
+    rows = solver.variables()["rows"]
+    assert np.shares_memory(np.asarray(rows.value()), np.asarray(rows.value()))
+
+
 def test_lbfgs_follows_a_bent_valley_where_adam_is_still_on_its_way():
     start = tf.fill(SHAPE, 0.1)
     _, by_lbfgs = run(valley, start, 80, method=LBFGS)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nst_tf.engine.files import written_whole
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 
 VERSION = 4
 # Of the time since the last checkpoint, what writing one may take.
@@ -43,7 +44,7 @@ class Checkpoint:
     """A run as it was at some step.
 
     Args:
-        settings: What the run was asked to do, as text by name of `NAMES`.
+        settings: What the run was asked to do, as text by name of `NAMES`; and "onednn", whether that was on.
         state: Where it was: "level", "precision", "seconds".
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
@@ -104,6 +105,13 @@ def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[
         ValueError: With all that differs.
     """
     differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
+    if differing == [NAMES["network"]] and found.get("onednn", wanted["onednn"]) != wanted["onednn"]:
+        switch = 1 if found["onednn"] == "on" else 0
+        raise ValueError(
+            f"The checkpoint {os.fspath(path)!r} is of a run with oneDNN {found['onednn']}, and here it is "
+            f"{wanted['onednn']}, with which offline features are learned to other last bits. Set "
+            f"{ONEDNN_VARIABLE}={switch} in the environment before TensorFlow is imported, or start without resume."
+        )
     if differing:
         raise ValueError(
             f"The checkpoint {os.fspath(path)!r} is of another run: {', '.join(differing)} "

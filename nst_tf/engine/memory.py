@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from nst_tf.engine.lbfgs import pairs_for
-from nst_tf.engine.precision import onednn_is_on
+from nst_tf.engine.precision import onednn_is_on, this_device
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
@@ -21,6 +21,8 @@ OFFLINE_LEARNING_BYTES = 600 * MEBIBYTE
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
 COPIES = {"vgg19": 1.5, "vgg16": 1.5, "offline": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
+# Of all that L-BFGS remembers, what its step holds besides, while the network holds nothing.
+LBFGS_COPIES = 2
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 # By block: how many convolutions and channels.
@@ -78,9 +80,12 @@ def estimate_memory(
     if tile and tile < max(height, width):
         halo = 2 * _halo(depth, features)
         seen = min(tile + halo, height) * min(tile + halo, width)
-    copies = COPIES[features] if onednn_is_on() else COPIES_WITHOUT_ONEDNN
+    with_onednn = onednn_is_on() and this_device().kind == "CPU"
+    copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
     activations = copies * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
+    if solver == "fast" and recipe.method == "lbfgs":
+        activations = max(activations, LBFGS_COPIES * 12 * pixels * 2 * pairs_for((1, height, width, 3)))
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)
     network = NETWORK_BYTES[features] + activations + pictures + targets

@@ -47,9 +47,9 @@ def show_log() -> None:
 def start_tensorflow() -> None:
     """Import TensorFlow and look for its devices, quietly, with oneDNN's operations on.
 
-    TensorFlow turns these on by itself only on processors with instructions made for neural networks.  On the others
-    they are faster as well, and take less memory.  The switch holds for the whole process, so this is for whoever owns
-    it: the command line, a notebook, a worker.  What the environment already says stays.
+    TensorFlow turns these on by itself under Windows and on processors with instructions made for neural networks.
+    On the others they are faster as well, and take less memory.  The switch holds for the whole process, so this is for
+    whoever owns it: the command line, a notebook, a worker.  What the environment already says stays.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(ONEDNN_VARIABLE, "1")

@@ -241,7 +241,8 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
                     yield Outcome(task.number, task.job, "failed", in_words(error))
             if not waiting:
                 return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda future: waiting[future].number):
                 task = waiting.pop(future)
                 error = future.exception()
                 if isinstance(error, BrokenExecutor) and deaths[task.number] < RETRIES:

@@ -160,7 +160,7 @@ def bench_offline(weights: str | None, precision: str, *, quick: bool) -> list[d
     rows = []
     for side in (256,) if quick else (256, 400, 1024):
         recipe = RECIPES["studio"]
-        content, style = recipe.load_images(CONTENT, STYLE, size=side)
+        content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
         begun = time.perf_counter()
         extractor = find_features("offline", recipe, content, style)
         learning = time.perf_counter() - begun
