@@ -45,8 +45,9 @@ def no_tensorflow(monkeypatch):
 
 def test_doctor_says_whether_onednn_is_on_and_what_turned_it_off(monkeypatch):
     assert doctor._onednn(True).level == "ok"
-    monkeypatch.setenv(doctor.ONEDNN_VARIABLE, "0")
-    assert f"as {doctor.ONEDNN_VARIABLE}=0 says" in str(doctor._onednn(False))
+    for off in ("0", "false"):
+        monkeypatch.setenv(doctor.ONEDNN_VARIABLE, off)
+        assert f"as {doctor.ONEDNN_VARIABLE}={off} says" in str(doctor._onednn(False))
     monkeypatch.setenv(doctor.ONEDNN_VARIABLE, "1")
     assert "does not have" in str(doctor._onednn(False))
     monkeypatch.delenv(doctor.ONEDNN_VARIABLE)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import nst_tf
 from nst_tf.engine import memory
 from nst_tf.engine.memory import choose_tile, estimate_memory, free_memory
+from nst_tf.engine.precision import Device
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
@@ -42,6 +43,7 @@ def test_half_precision_is_estimated_to_need_less():
 
 def test_more_is_estimated_where_onednn_is_off(monkeypatch):
     estimates = []
+    monkeypatch.setattr(memory, "this_device", lambda: Device("CPU", "a made-up one"))
     for on in (True, False):
         monkeypatch.setattr(memory, "onednn_is_on", lambda on=on: on)
         estimates.append(estimate_memory(1024, 1024))

@@ -84,11 +84,10 @@ def estimate_memory(
     copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
     activations = copies * seen * _bytes_per_pixel(depth, features, precision)
     pixels = height * width
-    if solver == "fast" and recipe.method == "lbfgs":
-        activations = max(activations, LBFGS_COPIES * 12 * pixels * 2 * pairs_for((1, height, width, 3)))
+    copied = 12 * pixels * LBFGS_COPIES * _remembered_pictures(recipe, solver, height, width)
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)
-    network = NETWORK_BYTES[features] + activations + pictures + targets
+    network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
     return round(PROCESS_BYTES + max(network, OFFLINE_LEARNING_BYTES if features == "offline" else 0))
 
 
@@ -103,7 +102,12 @@ def _pictures_of_solver(recipe: Recipe, solver: str, height: int, width: int) ->
         # SciPy's L-BFGS-B keeps 2 · 20 + 5 pictures in float64.
         return 90 if recipe.optimizer and recipe.optimizer.name == "lbfgs" else 4
     # Adam has two moments at each resolution, L-BFGS its pairs, and both a direction.
-    return 4 if recipe.method == "adam" else 4 + 2 * pairs_for((1, height, width, 3))
+    return 4 + _remembered_pictures(recipe, solver, height, width)
+
+
+def _remembered_pictures(recipe: Recipe, solver: str, height: int, width: int) -> int:
+    """Return how many float32 pictures our L-BFGS remembers, two in each pair; 0 of another method."""
+    return 2 * pairs_for((1, height, width, 3)) if solver == "fast" and recipe.method == "lbfgs" else 0
 
 
 def free_memory() -> int:

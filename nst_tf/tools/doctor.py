@@ -142,8 +142,9 @@ def _onednn(on: bool) -> Finding:
         return Finding(
             OK, f"oneDNN's operations are on; your own programs may have to ask for them: {ONEDNN_VARIABLE}=1"
         )
-    turned_off = os.environ.get(ONEDNN_VARIABLE) == "0"
-    why = f"as {ONEDNN_VARIABLE}=0 says" if turned_off else "which this TensorFlow does not have"
+    setting = os.environ.get(ONEDNN_VARIABLE, "")
+    turned_off = setting.lower() in ("0", "false")
+    why = f"as {ONEDNN_VARIABLE}={setting} says" if turned_off else "which this TensorFlow does not have"
     remedy = f"Take {ONEDNN_VARIABLE} out of the environment." if turned_off else ""
     return Finding(NOTE, f"oneDNN's operations are off, {why}; with them a step takes less time and memory", remedy)
 
