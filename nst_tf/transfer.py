@@ -612,7 +612,7 @@ class _Saver:
             return
         begun = time.perf_counter()
         state = {"level": level, "precision": run.precision, "seconds": run.progress.seconds()}
-        # Unlike `variable.numpy()`, this copies nothing: L-BFGS's pairs would fill the memory a second time.
+        # Unlike `variable.numpy()`, this copies L-BFGS's pairs once and not twice, and the rest not at all.
         variables = {name: np.asarray(variable.value()) for name, variable in solver.variables().items()}
         try:
             write_checkpoint(self._path, Checkpoint(self._settings, state, run.progress.losses(), variables))

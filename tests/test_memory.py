@@ -67,9 +67,10 @@ def test_the_published_lbfgs_is_known_to_hold_many_pictures():
     assert published - fast > 2 * 2**30
 
 
-def test_in_tiles_lbfgs_is_known_to_hold_copies_of_what_it_remembers():
-    # Measured: with a network that takes nothing, the solver alone takes the process from 586 MiB to 2.26 GiB.
-    assert estimate_memory(1024, 1024, "tf_tutorial", features="offline", tile=128) > 0.75 * 2.26 * 2**30
+def test_in_tiles_lbfgs_is_known_to_hold_what_it_remembers_and_a_copy_for_checkpoints():
+    # Measured: with a network that takes nothing the process takes 1.40 GiB, and 1.79 where it wrote a checkpoint.
+    estimate = estimate_memory(1024, 1024, "tf_tutorial", features="offline", tile=128)
+    assert estimate == pytest.approx(1.79 * 2**30, rel=0.25)
 
 
 def test_free_memory_is_something_and_not_more_than_a_machine_has():

@@ -19,7 +19,7 @@ import numpy as np
 from nst_tf.engine.files import written_whole
 from nst_tf.engine.quiet import ONEDNN_VARIABLE
 
-VERSION = 4
+VERSION = 5
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0

@@ -46,9 +46,10 @@ class LBFGS(Solver):
         self._scale = tf.Variable(0.0, trainable=False)
         self._room = pairs_for(shape)
         self._pairs = tf.Variable(0, trainable=False, dtype=tf.int32)
-        # The moves first, the changes of the gradient after them.
+        # The moves first, the changes of the gradient after them; then the products of all rows with all.
         self._rows = tf.Variable(tf.zeros((2 * self._room, int(np.prod(shape)))), trainable=False)
-        self._inverse_curvatures = tf.Variable(tf.zeros(self._room), trainable=False)
+        self._products = tf.Variable(tf.zeros((2 * self._room, 2 * self._room)), trainable=False)
+        self._rows_at_once = self._room // FEWEST_PAIRS
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -64,12 +65,12 @@ class LBFGS(Solver):
     def variables(self) -> dict[str, tf.Variable]:
         """Return all that a run consists of, by name: with these restored it goes on where it was."""
         names = ("origin", "origin_gradient", "origin_loss", "direction", "length", "scale")
-        names += ("pairs", "rows", "inverse_curvatures")
+        names += ("pairs", "rows", "products")
         return {**super().variables(), **{name: getattr(self, f"_{name}") for name in names}}
 
     def _forget_pairs(self) -> None:
         self._pairs.assign(0)
-        self._inverse_curvatures.assign(tf.zeros_like(self._inverse_curvatures))
+        self._products.assign(tf.zeros_like(self._products))
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
         if self._scale == 0 and finite:
@@ -99,11 +100,14 @@ class LBFGS(Solver):
     def _remember(self, moved: tf.Tensor, change: tf.Tensor) -> None:
         curvature = tf.reduce_sum(moved * change)
         if curvature > SMALLEST_CURVATURE * tf.reduce_sum(tf.square(change)):
-            row = self._pairs % self._room
-            pair = tf.stack([tf.reshape(moved, (-1,)), tf.reshape(change, (-1,))])
-            # Assigning to a slice would make TensorFlow copy the variable at every later read.
-            self._rows.assign(tf.tensor_scatter_nd_update(self._rows, [[row], [self._room + row]], pair))
-            self._inverse_curvatures[row].assign(1 / curvature)
+            newest = self._pairs % self._room
+            rows = tf.stack([newest, self._room + newest])
+            pair = tf.reshape(tf.stack([moved, change]), (2, -1))
+            self._rows.scatter_update(tf.IndexedSlices(pair, rows))
+            products = self._times_rows(pair)
+            self._products.scatter_update(tf.IndexedSlices(products, rows))
+            columns = tf.tensor_scatter_nd_update(tf.transpose(self._products), rows[:, tf.newaxis], products)
+            self._products.assign(tf.transpose(columns))
             self._pairs.assign_add(1)
 
     def _aim(self) -> None:
@@ -128,30 +132,57 @@ class LBFGS(Solver):
         """Return the estimated inverse Hessian times a gradient.
 
         The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
-        coefficients of these, given all products between them, and the pictures are multiplied twice in all.
+        coefficients of these, given all products between them, and the pictures themselves are read twice in all.
         """
         room = self._room
-        flat = tf.reshape(gradient, (-1,))
-        with_gradient = tf.linalg.matvec(self._rows, flat)[:, tf.newaxis]
-        products = tf.concat([tf.matmul(self._rows, self._rows, transpose_b=True), with_gradient], axis=1)
+        flat = tf.reshape(gradient, (1, -1))
+        products = tf.concat([self._products, tf.transpose(self._times_rows(flat))], axis=1)
+        curvatures = tf.linalg.diag_part(self._products[:room, room:])
+        # An empty pair has an inverse curvature of 0, and so no share in the direction.
+        inverse_curvatures = tf.math.divide_no_nan(1.0, curvatures)
         units = tf.eye(2 * room + 1)
         coefficients = units[2 * room]
         shares = tf.zeros(room)
         for age in tf.range(room):
             row = (self._pairs - 1 - age) % room
-            # An empty pair has an inverse curvature of 0, and so no share.
-            share = self._inverse_curvatures[row] * tf.tensordot(products[row], coefficients, 1)
+            share = inverse_curvatures[row] * tf.tensordot(products[row], coefficients, 1)
             shares += share * units[row, :room]
             coefficients -= share * units[room + row]
         latest = (self._pairs - 1) % room
-        energy = products[room + latest, room + latest] * self._inverse_curvatures[latest]
+        energy = products[room + latest, room + latest] * inverse_curvatures[latest]
         coefficients /= tf.maximum(energy, SMALLEST_GRADIENT)
         for age in tf.range(room):
             row = (self._pairs + age) % room
-            back = self._inverse_curvatures[row] * tf.tensordot(products[room + row], coefficients, 1)
+            back = inverse_curvatures[row] * tf.tensordot(products[room + row], coefficients, 1)
             coefficients += (shares[row] - back) * units[row]
-        direction = tf.linalg.matvec(self._rows, coefficients[:-1], transpose_a=True) + coefficients[-1] * flat
+        direction = coefficients[-1] * flat[0] + self._sum_of_rows(coefficients[:-1])
         return tf.reshape(direction, gradient.shape)
+
+    # Both read a tenth of the rows at a time: TensorFlow would copy them all if they were read at once.
+
+    def _times_rows(self, pictures: tf.Tensor) -> tf.Tensor:
+        """Return the products of pictures, (count, pixels), with all rows, as (count, rows)."""
+        parts = tf.TensorArray(
+            tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=(None, len(pictures))
+        )
+        for first in tf.range(0, 2 * self._room, self._rows_at_once):
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            some = tf.gather(self._rows, self._from(first))
+            parts = parts.write(parts.size(), tf.matmul(some, pictures, transpose_b=True))
+        return tf.transpose(parts.concat())
+
+    def _sum_of_rows(self, coefficients: tf.Tensor) -> tf.Tensor:
+        """Return the sum of all rows, each times its coefficient, as (pixels,)."""
+        total = tf.zeros(self._rows.shape[1])
+        for first in tf.range(0, 2 * self._room, self._rows_at_once):
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            rows = self._from(first)
+            total += tf.linalg.matvec(tf.gather(self._rows, rows), tf.gather(coefficients, rows), transpose_a=True)
+        return total
+
+    def _from(self, first: tf.Tensor) -> tf.Tensor:
+        """Return the numbers of the rows that are read at once, from the first on."""
+        return tf.range(first, tf.minimum(first + self._rows_at_once, 2 * self._room))
 
 
 def pairs_for(shape: tuple[int, ...]) -> int:

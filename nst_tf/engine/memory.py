@@ -21,8 +21,8 @@ OFFLINE_LEARNING_BYTES = 600 * MEBIBYTE
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
 COPIES = {"vgg19": 1.5, "vgg16": 1.5, "offline": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
-# Of all that L-BFGS remembers, what its step holds besides, while the network holds nothing.
-LBFGS_COPIES = 2
+# Of all that L-BFGS remembers, what a checkpoint holds besides while it is written and the network holds nothing.
+LBFGS_COPIES = 1
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 # By block: how many convolutions and channels.
