@@ -150,7 +150,8 @@ def test_auto_goes_on_offline_with_a_warning_that_says_why(pair, tmp_path, monke
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    monkeypatch.setattr("nst_tf.features.imagenet_weights", unavailable)
+    for module in ("nst_tf.features", "nst_tf.engine.weights"):
+        monkeypatch.setattr(f"{module}.imagenet_weights", unavailable)
     with pytest.warns(UserWarning, match="offline features. no network here"):
         extractor = find_features("auto", STUDIO, *pair)
     assert extractor.name == "offline"

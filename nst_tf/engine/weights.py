@@ -11,6 +11,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def imagenet_weights(network: str) -> Path:
         _failures[wanted.url] = (time.monotonic(), message)
         raise WeightsUnavailableError(message) from error
     return path
+
+
+def network_for_auto() -> str:
+    """Return the word that features="auto" comes to here: "vgg19", or with a warning "offline"."""
+    try:
+        imagenet_weights("vgg19")
+    except WeightsUnavailableError as error:
+        warnings.warn(f"Going on with the offline features. {error}", stacklevel=3)
+        return "offline"
+    return "vgg19"
 
 
 def state_of_cache(network: str) -> str:

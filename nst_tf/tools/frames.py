@@ -14,9 +14,10 @@ import tensorflow as tf
 from scipy.ndimage import uniform_filter
 
 from nst_tf.engine.held import Previous
+from nst_tf.engine.weights import network_for_auto
 from nst_tf.images import load_image, read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
-from nst_tf.tools.many import DIVERGED, Outcome, in_words, network_for_auto
+from nst_tf.tools.many import DIVERGED, Outcome, in_words
 from nst_tf.tools.warm import Warm, check_job, extractor_of, is_made, load, recipe_of, run
 from nst_tf.transfer import Step, steps_of
 

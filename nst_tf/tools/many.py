@@ -6,7 +6,6 @@ import hashlib
 import os
 import threading
 import time
-import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nst_tf.engine.weights import network_for_auto
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
@@ -133,18 +133,6 @@ def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Itera
             yield Task(number, job, again, problem)
     except Exception as error:  # raised again when what is under way has been told of
         problems.append(error)
-
-
-def network_for_auto() -> str:
-    """Return the word that features="auto" comes to here, so that all pictures of a list are made with one network."""
-    from nst_tf.engine.weights import WeightsUnavailableError, imagenet_weights
-
-    try:
-        imagenet_weights("vgg19")
-    except WeightsUnavailableError as error:
-        warnings.warn(f"Going on with the offline features. {error}", stacklevel=2)
-        return "offline"
-    return "vgg19"
 
 
 def short_hash(text: str) -> bytes:

@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from nst_tf.engine.files import check_writable, written_whole
+from nst_tf.engine.weights import network_for_auto
 from nst_tf.settings import plain
 from nst_tf.tools.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
-from nst_tf.tools.many import network_for_auto
 from nst_tf.tools.warm import Warm, check_job, recipe_of, run
 from nst_tf.transfer import Result
 
