@@ -44,6 +44,9 @@ ROUNDS = 10
 # Directions with less than this fraction of the largest variance are not amplified to full strength by whitening.
 WHITENING_FLOOR = 0.01
 KEPT_DIRECTIONS = 256
+# A picture goes through a block in strips that give at most so many numbers each, so that learning from a large one
+# needs little more memory than from one of 1024 × 1024.
+STRIP_NUMBERS = 2**25
 # One thread learns at a time.
 LEARNING = threading.Lock()
 
@@ -135,10 +138,11 @@ def _learn_kernels(inputs: list[np.ndarray], depth: int, seed: int) -> list[tupl
 
 def _random_patches(block_input: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Return (count, 3 · 3 · channels) patches from random places of (1, height, width, channels)."""
-    padded = np.pad(block_input[0], ((1, 1), (1, 1), (0, 0)), "symmetric")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (KERNEL, KERNEL), axis=(0, 1))
-    rows, columns = (generator.integers(0, side, count) for side in windows.shape[:2])
-    return windows[rows, columns].transpose(0, 2, 3, 1).reshape(count, -1)
+    rows, columns = (
+        np.clip(generator.integers(0, side, count)[:, np.newaxis] + np.arange(-1, KERNEL - 1), 0, side - 1)
+        for side in block_input.shape[1:3]
+    )
+    return block_input[0, rows[:, :, np.newaxis], columns[:, np.newaxis, :]].reshape(count, -1)
 
 
 def _learn_filters(patches: np.ndarray, width: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -190,9 +194,15 @@ def _unit_rows(rows: np.ndarray) -> np.ndarray:
 
 def _block(block_input: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Return what a block hands to the next: convolution, ReLU, 2 × 2 average pooling."""
-    padded = np.pad(block_input, BORDER, "symmetric")
-    features = tf.nn.relu(tf.nn.conv2d(padded, kernel, 1, "VALID") + bias)
-    return tf.nn.avg_pool2d(features, 2, 2, "VALID").numpy()
+    height, width = block_input.shape[1:3]
+    pooled = np.empty((1, height // 2, width // 2, len(bias)), np.float32)
+    rows = max(2, STRIP_NUMBERS // (width * len(bias)) // 2 * 2)
+    for top in range(0, height - 1, rows):
+        seen = np.clip(np.arange(top - 1, min(top + rows, height) + 1), 0, height - 1)
+        strip = np.pad(block_input[:, seen], ((0, 0), (0, 0), (1, 1), (0, 0)), "symmetric")
+        features = tf.nn.relu(tf.nn.conv2d(strip, kernel, 1, "VALID") + bias)
+        pooled[:, top // 2 : (top + rows) // 2] = tf.nn.avg_pool2d(features, 2, 2, "VALID")
+    return pooled
 
 
 def _activation_size(layer: str, imitate: str | None) -> float:

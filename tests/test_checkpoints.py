@@ -65,10 +65,11 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
 
 
-def test_a_checkpoint_is_written_without_copying_what_it_holds(pair, vgg, tmp_path, monkeypatch):
+def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, vgg, tmp_path, monkeypatch):
     copied = []
 
     def write(path, checkpoint):
+        # TensorFlow reads a copy; an array that owns its numbers would be a second.
         copied.append(checkpoint.variables["rows"].flags.owndata)
 
     monkeypatch.setattr("nst_tf.transfer.write_checkpoint", write)

@@ -4,6 +4,7 @@ import tensorflow as tf
 from conftest import REPOSITORY, features_written_out, striped_picture
 
 import nst_tf
+from nst_tf import offline
 from nst_tf.losses import gram_matrix
 from nst_tf.offline import ACTIVATION_SIZES, WIDTHS, offline_features
 
@@ -53,6 +54,13 @@ def test_the_same_seed_gives_the_same_features_and_another_seed_others(extractor
         expected = extractor(pictures[0])[layer]
         np.testing.assert_array_equal(again(pictures[0])[layer], expected)
         assert np.abs(other(pictures[0])[layer] - expected).max() > 0.1
+
+
+def test_a_picture_that_is_learned_in_strips_gives_the_same_features(extractor, pictures, monkeypatch):
+    monkeypatch.setattr(offline, "STRIP_NUMBERS", 56 * 32 * 7)  # 6 rows of the first block, 2 of the others
+    in_strips = offline_features(pictures, LAYERS)
+    for layer in LAYERS:
+        np.testing.assert_allclose(in_strips(pictures[0])[layer], extractor(pictures[0])[layer], atol=1e-4)
 
 
 def test_filters_are_learned_from_the_pictures(pictures):

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -6,7 +7,9 @@ import pytest
 import tensorflow as tf
 from conftest import Evaluation
 
+from nst_tf.engine import lbfgs
 from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 from nst_tf.engine.solver import FAILURES, LEARNING_RATE, MultiresolutionAdam
 
 SHAPE = (1, 16, 24, 3)
@@ -15,7 +18,9 @@ GREY = tf.fill(SHAPE, 0.5)
 GROWTH_OF_LBFGS = """
 import re
 import tensorflow as tf
+from nst_tf.engine import lbfgs
 from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.quiet import ONEDNN_VARIABLE
 
 class Distance:
     traceable = True
@@ -29,9 +34,8 @@ def peak():
 shape = (1, 512, 512, 3)
 solver = LBFGS(Distance(), shape)
 solver.start(tf.fill(shape, 0.5), 12)
-solver.advance(tf.fill(shape, 0.6), tf.constant(1))
 begun = peak()
-solver.advance(tf.fill(shape, 0.6), tf.constant(11))
+solver.advance(tf.fill(shape, 0.6), tf.constant(12))
 print(peak() - begun, 4 * solver.variables()["rows"].shape.num_elements())
 """
 both = pytest.mark.parametrize("method", [MultiresolutionAdam, LBFGS])
@@ -74,10 +78,57 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count memory otherwise")
 def test_lbfgs_uses_what_it_remembers_without_copying_it():
-    run = subprocess.run([sys.executable, "-c", GROWTH_OF_LBFGS], capture_output=True, text=True, check=True)
+    # Without oneDNN TensorFlow gives memory back later, and copies cannot be told from that.
+    environment = {**os.environ, ONEDNN_VARIABLE: "1"}
+    command = [sys.executable, "-c", GROWTH_OF_LBFGS]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     growth, remembered = map(int, run.stdout.split())
     assert remembered > 2e8
-    assert growth < 0.5 * remembered
+    assert growth < remembered  # measured: about half; with a copy, at least 1.4 times
+
+
+@pytest.mark.parametrize("room", [5, 21, 40])
+def test_lbfgs_aims_where_the_two_loops_of_the_book_do(generator, monkeypatch, room):
+    monkeypatch.setattr(lbfgs, "MOST_PAIRS", room)
+    target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
+    solver, _ = run(valley, target, room // 2, call=1, method=LBFGS, clip=False)
+    for _ in range(room):
+        solver.advance(0.0, tf.constant(1))
+    variables = {name: variable.numpy().astype(np.float64) for name, variable in solver.variables().items()}
+    pairs = int(variables["pairs"])
+    assert pairs > room
+    moves, changes = variables["rows"][:room], variables["rows"][room:]
+    order = [(pairs - 1 - age) % room for age in range(room)]  # the newest first
+    gradient = variables["origin_gradient"].ravel()
+    expected = -two_loops(moves[order], changes[order], gradient).reshape(SHAPE)
+    np.testing.assert_allclose(variables["direction"], expected, atol=1e-4 * np.abs(expected).max())
+
+
+def two_loops(moves, changes, gradient):
+    """Algorithm 7.4 of Nocedal and Wright, on pairs from the newest to the oldest."""
+    direction, shares = gradient.copy(), []
+    for move, change in zip(moves, changes, strict=True):
+        shares.append(move @ direction / (move @ change))
+        direction -= shares[-1] * change
+    direction *= (moves[0] @ changes[0]) / (changes[0] @ changes[0])
+    for move, change, share in reversed(list(zip(moves, changes, shares, strict=True))):
+        direction += (share - change @ direction / (move @ change)) * move
+    return direction
+
+
+def test_lbfgs_counts_on_the_curvature_that_it_found_positive():
+    shape = (1, 64, 64, 3)
+    solver = LBFGS(Evaluation(distance), shape)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        moved, change = generator.normal(size=(2, *shape)).astype(np.float32)
+        across = change - moved * (np.sum(moved * change, dtype=np.float64) / np.sum(moved**2, dtype=np.float64))
+        solver._remember(tf.constant(moved), tf.constant(across + 1e-8 * moved, tf.float32))
+    pairs, products = int(solver._pairs), solver.variables()["products"].numpy()
+    room = len(products) // 2
+    assert pairs > 0
+    assert (np.diag(products[:room, room:])[:pairs] > 0).all()
+    np.testing.assert_array_equal(products, products.T)
 
 
 def test_lbfgs_follows_a_bent_valley_where_adam_is_still_on_its_way():

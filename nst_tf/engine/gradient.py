@@ -104,16 +104,17 @@ class Tiles:
     def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
         """Return what pictures are compared with."""
         recipe, extractor = self._objective.recipe, self._objective.extractor
-        variables: dict[str, tf.Variable] = {}
+        # Parts are put together in NumPy, in place; TensorFlow would copy the whole for every part.
+        wholes: dict[str, np.ndarray] = {}
         for tile, crop in self._tiles(content_image):
             for layer, part in self._content(crop, tile.window()).items():
                 stride = extractor.geometry[layer].stride
-                if layer not in variables:
+                if layer not in wholes:
                     height, width = (side // stride for side in content_image.shape[1:3])
-                    variables[layer] = tf.Variable(tf.zeros((1, height, width, part.shape[-1]), part.dtype))
+                    wholes[layer] = np.empty((1, height, width, part.shape[-1]), part.dtype.as_numpy_dtype)
                 rows, columns = tile.own(stride)
-                variables[layer][:, rows, columns, :].assign(part)
-        content = {layer: variable.read_value() for layer, variable in variables.items()}
+                wholes[layer][:, rows, columns] = part.numpy()
+        content = {layer: tf.constant(wholes.pop(layer)) for layer in list(wholes)}
         sizes = self._sizes(content_image)
         layers = weighted_style_layers(recipe, extractor)
         grams = [remembered(extractor, style, layers, self._style_grams) for style in styles]
@@ -145,6 +146,7 @@ class Tiles:
         image = tf.convert_to_tensor(image)
         losses, derivatives, direct = self._weigh(self._add_up(image, targets), image, targets)
         gradient = tf.Variable(direct)
+        del direct  # else the first part would be added to a copy
         for tile, crop in self._tiles(image):
             part = self._gradient(crop, tile.window(), targets.content, targets.masks(), derivatives)
             rows, columns = tile.seen()

@@ -10,6 +10,8 @@ from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
 # How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
 MOST_PAIRS, FEWEST_PAIRS = 40, 5
 PAIRS_BYTES = 512 * 2**20
+# TensorFlow copies what it reads of a variable that is written to in places; so a part is read at a time.
+PARTS = 2 * FEWEST_PAIRS
 # The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
 FIRST_STEP = 0.02
 # No step moves a pixel further than this.
@@ -49,7 +51,7 @@ class LBFGS(Solver):
         # The moves first, the changes of the gradient after them; then the products of all rows with all.
         self._rows = tf.Variable(tf.zeros((2 * self._room, int(np.prod(shape)))), trainable=False)
         self._products = tf.Variable(tf.zeros((2 * self._room, 2 * self._room)), trainable=False)
-        self._rows_at_once = self._room // FEWEST_PAIRS
+        self._rows_at_once = 2 * self._room // PARTS
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -104,10 +106,13 @@ class LBFGS(Solver):
             rows = tf.stack([newest, self._room + newest])
             pair = tf.reshape(tf.stack([moved, change]), (2, -1))
             self._rows.scatter_update(tf.IndexedSlices(pair, rows))
-            products = self._times_rows(pair)
-            self._products.scatter_update(tf.IndexedSlices(products, rows))
-            columns = tf.tensor_scatter_nd_update(tf.transpose(self._products), rows[:, tf.newaxis], products)
-            self._products.assign(tf.transpose(columns))
+            # The curvature is put in as it was found positive; the sum in another order might say otherwise.
+            own = [[0, self._room + newest], [1, newest]]
+            products = tf.tensor_scatter_nd_update(self._times_rows(pair), own, [curvature, curvature])
+            with_rows = tf.tensor_scatter_nd_update(self._products, rows[:, tf.newaxis], products)
+            # All products with all are the same from either side of the diagonal.
+            both = tf.tensor_scatter_nd_update(tf.transpose(with_rows), rows[:, tf.newaxis], products)
+            self._products.assign(both)
             self._pairs.assign_add(1)
 
     def _aim(self) -> None:
@@ -132,7 +137,7 @@ class LBFGS(Solver):
         """Return the estimated inverse Hessian times a gradient.
 
         The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
-        coefficients of these, given all products between them, and the pictures themselves are read twice in all.
+        coefficients of these, given all products between them, and read the rows twice.
         """
         room = self._room
         flat = tf.reshape(gradient, (1, -1))
@@ -157,8 +162,6 @@ class LBFGS(Solver):
             coefficients += (shares[row] - back) * units[row]
         direction = coefficients[-1] * flat[0] + self._sum_of_rows(coefficients[:-1])
         return tf.reshape(direction, gradient.shape)
-
-    # Both read a tenth of the rows at a time: TensorFlow would copy them all if they were read at once.
 
     def _times_rows(self, pictures: tf.Tensor) -> tf.Tensor:
         """Return the products of pictures, (count, pixels), with all rows, as (count, rows)."""

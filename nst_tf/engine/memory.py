@@ -17,7 +17,7 @@ MEBIBYTE = 2**20
 # What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes.
 PROCESS_BYTES = 590 * MEBIBYTE
 NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "offline": 290 * MEBIBYTE}
-OFFLINE_LEARNING_BYTES = 600 * MEBIBYTE
+OFFLINE_LEARNING_BYTES, OFFLINE_LEARNING_BYTES_PER_PIXEL = 560 * MEBIBYTE, 85
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
 COPIES = {"vgg19": 1.5, "vgg16": 1.5, "offline": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
@@ -88,7 +88,8 @@ def estimate_memory(
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
     targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)
     network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
-    return round(PROCESS_BYTES + max(network, OFFLINE_LEARNING_BYTES if features == "offline" else 0))
+    learning = OFFLINE_LEARNING_BYTES + OFFLINE_LEARNING_BYTES_PER_PIXEL * pixels if features == "offline" else 0
+    return round(PROCESS_BYTES + max(network, learning))
 
 
 def can_estimate(features: str, recipe: Recipe) -> bool:
