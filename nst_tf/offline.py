@@ -44,8 +44,8 @@ ROUNDS = 10
 # Directions with less than this fraction of the largest variance are not amplified to full strength by whitening.
 WHITENING_FLOOR = 0.01
 KEPT_DIRECTIONS = 256
-# A picture goes through a block in strips that give at most so many numbers each, so that learning from a large one
-# needs little more memory than from one of 1024 × 1024.
+# A picture goes through a block in strips that give at most so many numbers each.  So the memory that a convolution
+# takes is bounded, and only what a block hands to the next grows with the picture.
 STRIP_NUMBERS = 2**25
 # One thread learns at a time.
 LEARNING = threading.Lock()

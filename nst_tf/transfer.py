@@ -373,7 +373,7 @@ def find_features(
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     if features == "auto":
-        features = network_for_auto()
+        features = network_for_auto(stacklevel=4)
     if features == "offline":
         pictures = pictures_to_learn_from(recipe, content_image, style_image)
         return offline_features(pictures, recipe.layers, seed=seed, imitate=imitated_preprocessing(recipe))

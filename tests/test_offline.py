@@ -6,7 +6,7 @@ from conftest import REPOSITORY, features_written_out, striped_picture
 import nst_tf
 from nst_tf import offline
 from nst_tf.losses import gram_matrix
-from nst_tf.offline import ACTIVATION_SIZES, WIDTHS, offline_features
+from nst_tf.offline import ACTIVATION_SIZES, BORDER, WIDTHS, offline_features
 
 LAYERS = ["block1_conv1", "block2_conv2", "block3_conv4", "block4_conv2", "block5_conv1"]
 
@@ -57,10 +57,20 @@ def test_the_same_seed_gives_the_same_features_and_another_seed_others(extractor
 
 
 def test_a_picture_that_is_learned_in_strips_gives_the_same_features(extractor, pictures, monkeypatch):
-    monkeypatch.setattr(offline, "STRIP_NUMBERS", 56 * 32 * 7)  # 6 rows of the first block, 2 of the others
+    monkeypatch.setattr(offline, "STRIP_NUMBERS", 56 * 32 * 7)  # 6 rows in each of the first three blocks
     in_strips = offline_features(pictures, LAYERS)
     for layer in LAYERS:
         np.testing.assert_allclose(in_strips(pictures[0])[layer], extractor(pictures[0])[layer], atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "rows"), [(2, 2), (3, 2), (9, 4), (12, 4), (13, 6), (13, 100)])
+def test_a_block_gives_the_same_in_strips_of_any_height(generator, monkeypatch, height, rows):
+    block_input = generator.uniform(size=(1, height, 11, 3)).astype(np.float32)
+    kernel, bias = generator.normal(size=(3, 3, 3, 4)).astype(np.float32), np.zeros(4, np.float32)
+    at_once = tf.nn.relu(tf.nn.conv2d(np.pad(block_input, BORDER, "edge"), kernel, 1, "VALID"))
+    monkeypatch.setattr(offline, "STRIP_NUMBERS", rows * 11 * 4)
+    expected = tf.nn.avg_pool2d(at_once, 2, 2, "VALID")
+    np.testing.assert_allclose(offline._block(block_input, kernel, bias), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_filters_are_learned_from_the_pictures(pictures):

@@ -10,7 +10,8 @@ from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
 # How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
 MOST_PAIRS, FEWEST_PAIRS = 40, 5
 PAIRS_BYTES = 512 * 2**20
-# TensorFlow copies what it reads of a variable that is written to in places; so a part is read at a time.
+# TensorFlow copies what it reads of a variable that is written to in places.  So what is remembered is read in about so
+# many parts, which is one row at a time where there are fewest.
 PARTS = 2 * FEWEST_PAIRS
 # The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
 FIRST_STEP = 0.02

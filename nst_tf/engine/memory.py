@@ -14,7 +14,8 @@ from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
 # The constants below are fitted to peaks measured on a CPU; tests/benchmarks/README.md has the measurements.
-# What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes.
+# What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes; by the
+# pixels of the content image, with a style image of 512 pixels.
 PROCESS_BYTES = 590 * MEBIBYTE
 NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "offline": 290 * MEBIBYTE}
 OFFLINE_LEARNING_BYTES, OFFLINE_LEARNING_BYTES_PER_PIXEL = 560 * MEBIBYTE, 85

@@ -93,12 +93,16 @@ def imagenet_weights(network: str) -> Path:
     return path
 
 
-def network_for_auto() -> str:
-    """Return the word that features="auto" comes to here: "vgg19", or with a warning "offline"."""
+def network_for_auto(*, stacklevel: int = 2) -> str:
+    """Return the word that features="auto" comes to here: "vgg19", or with a warning "offline".
+
+    Args:
+        stacklevel: Whose line the warning names, as in `warnings.warn`.
+    """
     try:
         imagenet_weights("vgg19")
     except WeightsUnavailableError as error:
-        warnings.warn(f"Going on with the offline features. {error}", stacklevel=3)
+        warnings.warn(f"Going on with the offline features. {error}", stacklevel=stacklevel)
         return "offline"
     return "vgg19"
 
