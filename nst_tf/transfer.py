@@ -41,7 +41,7 @@ from nst_tf.engine.precision import (
 )
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
-from nst_tf.engine.weights import network_for_auto
+from nst_tf.engine.weights import WeightsUnavailableError, warn_of_going_offline
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
 from nst_tf.objective import UNITS, Losses, Objective, Targets
@@ -372,8 +372,6 @@ def find_features(
             )
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
-    if features == "auto":
-        features = network_for_auto(stacklevel=4)
     if features == "offline":
         pictures = pictures_to_learn_from(recipe, content_image, style_image)
         return offline_features(pictures, recipe.layers, seed=seed, imitate=imitated_preprocessing(recipe))
@@ -384,6 +382,12 @@ def find_features(
         return vgg19_features(recipe.layers, weights=features, **options)
     if features == "vgg16":
         return vgg16_features(recipe.layers, **options)
+    if features == "auto":
+        try:
+            return vgg19_features(recipe.layers, **options)
+        except WeightsUnavailableError as error:
+            warn_of_going_offline(error, stacklevel=4)
+            return find_features("offline", recipe, content_image, style_image, seed=seed)
     raise ValueError(
         f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
         "or a FeatureExtractor."

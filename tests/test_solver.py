@@ -18,9 +18,7 @@ GREY = tf.fill(SHAPE, 0.5)
 GROWTH_OF_LBFGS = """
 import re
 import tensorflow as tf
-from nst_tf.engine import lbfgs
 from nst_tf.engine.lbfgs import LBFGS
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
 
 class Distance:
     traceable = True

@@ -93,18 +93,19 @@ def imagenet_weights(network: str) -> Path:
     return path
 
 
-def network_for_auto(*, stacklevel: int = 2) -> str:
-    """Return the word that features="auto" comes to here: "vgg19", or with a warning "offline".
-
-    Args:
-        stacklevel: Whose line the warning names, as in `warnings.warn`.
-    """
+def network_for_auto() -> str:
+    """Return the word that features="auto" comes to here: "vgg19", or with a warning "offline"."""
     try:
         imagenet_weights("vgg19")
     except WeightsUnavailableError as error:
-        warnings.warn(f"Going on with the offline features. {error}", stacklevel=stacklevel)
+        warn_of_going_offline(error, stacklevel=3)
         return "offline"
     return "vgg19"
+
+
+def warn_of_going_offline(error: WeightsUnavailableError, *, stacklevel: int) -> None:
+    """Warn that offline features take the place of the pretrained ones, and why; `stacklevel` as in `warnings.warn`."""
+    warnings.warn(f"Going on with the offline features. {error}", stacklevel=stacklevel)
 
 
 def state_of_cache(network: str) -> str:
