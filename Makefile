@@ -37,11 +37,12 @@ $(VENV)/.lint: $(VENV)/.core
 	@$(PIP) -e '.[lint]'
 	@touch $@
 
-demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], offline; results in outputs/
-	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features offline --size $(SIZE) \
+demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
+	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
 
 test: $(VENV)/.test  ## run the tests
+	@$(BIN)/python -m nst_tf weights || echo "Without VGG19's weights: the tests that need them are skipped."
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 $(VENV)/.browser: $(VENV)/.test

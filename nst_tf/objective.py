@@ -132,7 +132,12 @@ class Objective:
         for layer, weight in weighted_content_layers(recipe).items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
         for layer, weight in weighted_style_layers(recipe, self.extractor).items():
-            constants = {"form": recipe.style_form, "positions": sums.positions[layer], "image_pixels": pixels}
+            constants = {
+                "form": recipe.style_form,
+                "positions": sums.positions[layer],
+                "image_pixels": pixels,
+                "channels": self.extractor.channels.get(layer),
+            }
             gram, target = sums.grams[layer], targets.style[layer]
             if targets.regions is None:
                 style += weight * style_loss(gram / sums.positions[layer], target, **constants)
@@ -172,7 +177,7 @@ def find_targets(
 
     grams = [remembered(extractor, style, style_layers, grams_of) for style in styles]
     sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers}
-    return targets_of(recipe, content, styles, grams, sizes)
+    return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
 
 def remembered(
@@ -206,6 +211,7 @@ def targets_of(
     styles: Sequence[Style],
     grams: Sequence[dict[str, tf.Tensor]],
     sizes: Mapping[str, tuple[int, int]],
+    channels: Mapping[str, int],
 ) -> Targets:
     """Put together what a picture is compared with.
 
@@ -218,8 +224,12 @@ def targets_of(
         styles: With their weights known.
         grams: Of each style by style layer, normalised, (1, channels, channels).
         sizes: By style layer, (height, width) of the content image's features.
+        channels: The extractor's.
     """
-    scales = {layer: content_scale(target, form=recipe.content_form) for layer, target in content.items()}
+    scales = {
+        layer: content_scale(target, form=recipe.content_form, channels=channels.get(layer))
+        for layer, target in content.items()
+    }
     weights = [style.weight for style in styles]
     if styles[0].content_mask is None:
         blend = {layer: tf.add_n([w * of[layer] for w, of in zip(weights, grams, strict=True)]) for layer in sizes}

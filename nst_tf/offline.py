@@ -22,7 +22,8 @@ from scipy import sparse
 from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
-from nst_tf.features import FeatureExtractor, Geometry
+from nst_tf.features import FeatureExtractor
+from nst_tf.networks.vgg import Geometry
 
 WIDTHS = (32, 64, 128, 128, 128)
 CONVOLUTIONS = (2, 2, 4, 4, 4)  # of VGG19's blocks, whose names are understood

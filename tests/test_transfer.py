@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import nst_tf
-from nst_tf.engine.weights import WeightsUnavailableError
+from nst_tf.engine.precision import Device
 from nst_tf.features import vgg19_features
+from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import find_features, stylize
@@ -146,15 +147,16 @@ def test_an_interrupt_returns_the_best_picture_until_then(pair, vgg):
     assert np.abs(result.image - pair[0]).max() > 0
 
 
-def test_auto_goes_on_offline_with_a_warning_that_says_why(pair, tmp_path, monkeypatch):
+def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(pair, monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    for module in ("nst_tf.features", "nst_tf.engine.weights"):
-        monkeypatch.setattr(f"{module}.imagenet_weights", unavailable)
-    with pytest.warns(UserWarning, match="offline features. no network here"):
-        extractor = find_features("auto", STUDIO, *pair)
-    assert extractor.name == "offline"
+    monkeypatch.setattr("nst_tf.features.find_imagenet_weights", unavailable)
+    monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("CPU", "a made-up one"))
+    assert find_features("auto", STUDIO, *pair).name == "slim"
+    monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("GPU", "a made-up one"))
+    with pytest.warns(UserWarning, match=r"slim network\. no network here"):
+        assert find_features("auto", STUDIO, *pair).name == "slim"
     with pytest.raises(ValueError, match="no network here"):
         find_features("vgg19", STUDIO, *pair)
 

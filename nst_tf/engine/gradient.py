@@ -118,7 +118,7 @@ class Tiles:
         sizes = self._sizes(content_image)
         layers = weighted_style_layers(recipe, extractor)
         grams = [remembered(extractor, style, layers, self._style_grams) for style in styles]
-        return targets_of(recipe, content, styles, grams, sizes)
+        return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
     def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
         """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""

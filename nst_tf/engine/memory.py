@@ -17,10 +17,10 @@ MEBIBYTE = 2**20
 # What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes; by the
 # pixels of the content image, with a style image of 512 pixels.
 PROCESS_BYTES = 590 * MEBIBYTE
-NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "offline": 290 * MEBIBYTE}
+NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE, "offline": 290 * MEBIBYTE}
 OFFLINE_LEARNING_BYTES, OFFLINE_LEARNING_BYTES_PER_PIXEL = 560 * MEBIBYTE, 85
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
-COPIES = {"vgg19": 1.5, "vgg16": 1.5, "offline": 2.3}
+COPIES = {"vgg19": 1.5, "vgg16": 1.5, "slim": 2.3, "offline": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
 # Of all that L-BFGS remembers, what a checkpoint holds besides while it is written and the network holds nothing.
 LBFGS_COPIES = 1
@@ -30,6 +30,7 @@ PICTURES = 9
 NETWORKS = {
     "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
     "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
+    "slim": ((2, 24), (2, 48), (4, 80), (4, 176), (4, 208)),
     "offline": ((1, 32), (1, 64), (1, 128), (1, 128), (1, 128)),
 }
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
@@ -60,7 +61,7 @@ def estimate_memory(
         width: Of the content image, in pixels.
         recipe: Its layers and its solver count.
         precision: "float32", "bfloat16" or "float16".
-        features: "vgg19", "vgg16" or "offline".
+        features: "vgg19", "vgg16", "slim" or "offline".
         solver: "fast" or "published".
         tile: Side of a tile in pixels, or None for the whole picture at once.
 

@@ -14,7 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, ReplicateBorder, preprocess
+from nst_tf.features import FeatureExtractor, preprocess
+from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
@@ -129,6 +130,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
             preprocessing=extractor.preprocessing,
             companions=extractor.companions,
             geometry=extractor.geometry,
+            channels=extractor.channels,
         )
         copy.style_grams = None if extractor.style_grams is None else {}
         extractor.kept[key] = copy
@@ -169,18 +171,21 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
     power of two, which loses nothing in floating point, and the outputs are divided by it in float32.
 
     Args:
-        model: A chain of convolutions (with ReLU or no activation) and poolings, with a dictionary of outputs.
+        model: Convolutions (with ReLU or no activation) and poolings, each with one input, with a dictionary of
+            outputs.
         image: What the model takes, preprocessed; its activations say how large s may be.
 
     Raises:
         ValueError: If the network has a layer that does not commute with a factor.
     """
-    chain = _homogeneous_chain(model)
+    steps = _homogeneous_steps(model)
     picture = keras.Input((None, None, image.shape[-1]))
-    tensor, activation, outputs, scale = picture, image, {}, 1.0
-    for layer in chain:
-        activation = layer(activation)
-        before = scale
+    source = model.inputs[0]
+    # Of each tensor of the model, by its identity: that of the copy, its value, and its factor.
+    made = {id(source): (picture, image, 1.0)}
+    for layer in steps:
+        tensor, activation, before = made[id(layer.input)]
+        activation, scale = layer(activation), before
         copy = layer.__class__.from_config(layer.get_config())
         if layer.weights:
             largest = float(tf.reduce_max(tf.abs(activation)))
@@ -189,33 +194,35 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
         if layer.weights:
             kernel, *bias = layer.get_weights()
             copy.set_weights([kernel * (scale / before), *(values * scale for values in bias)])
-        if layer.name in model.output:
-            unscaled = keras.layers.Rescaling(1 / scale, dtype="float32", name=f"{layer.name}_unscaled")
-            outputs[layer.name] = unscaled(tensor)
-    copied = keras.Model(picture, {name: outputs[name] for name in model.output})
+        made[id(layer.output)] = (tensor, activation, scale)
+    outputs = {}
+    for name, output in model.output.items():
+        tensor, _, scale = made[id(output)]
+        outputs[name] = keras.layers.Rescaling(1 / scale, dtype="float32", name=f"{name}_unscaled")(tensor)
+    copied = keras.Model(picture, outputs)
     copied.trainable = False
     return copied
 
 
 def can_be_rescaled(model: keras.Model) -> bool:
-    """Say whether a network is a chain of layers that commute with a positive factor."""
+    """Say whether every layer of a network commutes with a positive factor."""
     try:
-        _homogeneous_chain(model)
+        _homogeneous_steps(model)
     except ValueError:
         return False
     return True
 
 
-def _homogeneous_chain(model: keras.Model) -> list[keras.Layer]:
+def _homogeneous_steps(model: keras.Model) -> list[keras.Layer]:
     """Return what a model does to its input, step by step, if every step commutes with a positive factor."""
     activations = (keras.activations.relu, keras.activations.linear)
     others = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
-    chain = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
-    for step in chain:
+    steps = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
+    for step in steps:
         convolution = isinstance(step, keras.layers.Conv2D) and step.activation in activations
         if not convolution and not isinstance(step, others):
             raise ValueError(f"{step.name} of {model.name} does not commute with a factor, so float16 may overflow.")
-    return chain
+    return steps
 
 
 def _is_converted(layer: keras.Operation) -> bool:

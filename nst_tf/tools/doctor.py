@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nst_tf.engine.files import check_writable
 from nst_tf.engine.quiet import ONEDNN_VARIABLE
-from nst_tf.engine.weights import IMAGENET, cache_folder, state_of_cache
+from nst_tf.networks.weights import IMAGENET, cache_folder, state_of_cache
 from nst_tf.notebook import in_colab
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -37,7 +37,7 @@ free = free_memory()
 options = {"free": free, "solver": "fast"}
 fitting = {
     network: [s for s in SIDES if not choose_tile(s, s, "studio", precision.name, features=network, **options)]
-    for network in ("vgg19", "offline")
+    for network in ("vgg19", "slim")
 }
 print(json.dumps({"device": device.kind + " " + device.name, "precision": precision.name, "why": precision.reason,
                   "onednn": onednn_is_on(), "fitting": fitting, "free": free, "tensorflow": tf.__version__}))
@@ -152,25 +152,25 @@ def _onednn(on: bool) -> Finding:
 def _memory(facts: dict) -> Finding:
     fitting = {network: max(sides, default=0) for network, sides in facts["fitting"].items()}
     text = f"{facts['free'] / 2**30:.1f} GiB of memory free"
-    if not fitting["offline"]:
+    if not fitting["slim"]:
         return Finding(PROBLEM, f"{text}, not enough for {SIDES[0]} × {SIDES[0]} pixels", "Close other programs.")
     at_once = f"{fitting['vgg19']} × {fitting['vgg19']}" if fitting["vgg19"] else "nothing"
     return Finding(
         OK,
-        f"{text}: enough for {at_once} pixels at once with VGG19 and {fitting['offline']} × {fitting['offline']} with "
-        "the offline features; larger pictures are computed in tiles",
+        f"{text}: enough for {at_once} pixels at once with VGG19 and {fitting['slim']} × {fitting['slim']} with "
+        "the slim network; larger pictures are computed in tiles",
     )
 
 
 def _weights(network: str) -> Finding:
-    wanted, state = IMAGENET[network], state_of_cache(network)
-    name = f"ImageNet weights of {network.upper()}"
-    if state == "whole":
-        return Finding(OK, f"{name} in the cache ({cache_folder()})")
-    download = f"A run downloads them ({wanted.megabytes} MB), or do: {wanted.url} to {cache_folder() / wanted.name}"
-    if state == "damaged":
-        return Finding(NOTE, f"{name} in the cache are damaged.", f"{download}.")
-    return Finding(NOTE, f"{name} not in the cache.", f"{download}. features='offline' needs none.")
+    state, name = state_of_cache(network), f"ImageNet weights of {network.upper()}"
+    if state == "exact":
+        return Finding(OK, f"{name} in the cache ({cache_folder()}), exact")
+    if state == "8 bits":
+        return Finding(OK, f"{name} in the cache ({cache_folder()}), in 8 bits, which differ by less than 1 %")
+    sizes = " or ".join(f"{file.megabytes} MB from {way}" for way, file in IMAGENET[network].items())
+    remedy = f"python -m nst_tf weights --network {network} gets them: {sizes}. features='slim' needs none."
+    return Finding(NOTE, f"{name} {'not in the cache' if state == 'missing' else 'in the cache are damaged'}.", remedy)
 
 
 def _folder(folder: Path, purpose: str) -> Finding:

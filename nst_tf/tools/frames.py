@@ -14,7 +14,6 @@ import tensorflow as tf
 from scipy.ndimage import uniform_filter
 
 from nst_tf.engine.held import Previous
-from nst_tf.engine.weights import network_for_auto
 from nst_tf.images import load_image, read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
 from nst_tf.tools.many import DIVERGED, Outcome, in_words
@@ -95,8 +94,7 @@ def stylize_frames(
         raise ValueError("There is no frame.")
     if not 0 <= hold < float("inf"):
         raise ValueError(f"hold is {hold}; expected a number of at least 0.")
-    features = network_for_auto() if jobs[0].features == "auto" else jobs[0].features
-    first, *others = (replace(job, features=features) for job in jobs)
+    first, *others = jobs
     recipe = recipe_of(first)
     least = recipe.levels if first.solver == "fast" else 1
     later = later_steps or max(least, round(LATER_SHARE * steps_of(recipe, first.solver, first.steps)))

@@ -9,11 +9,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nst_tf.engine.weights import network_for_auto
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
@@ -117,7 +116,6 @@ def _told(outcomes: Iterator[Outcome], problems: list[Exception]) -> Iterator[Ou
 def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Iterator[Task]:
     """Number the jobs; a list that cannot be read further ends there, and `problems` says why."""
     outputs: set[bytes] = set()
-    auto = ""
     try:
         for number, job in enumerate(jobs):
             name = short_hash(os.path.normcase(job.output))
@@ -127,9 +125,6 @@ def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Itera
             elif name in outputs:
                 problem = f"its output {job.output!r} is another job's too"
             outputs.add(name)
-            if job.features == "auto":
-                auto = auto or network_for_auto()
-                job = replace(job, features=auto)
             yield Task(number, job, again, problem)
     except Exception as error:  # raised again when what is under way has been told of
         problems.append(error)

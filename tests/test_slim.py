@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nst_tf.features import slim_features, vgg19_features
+from nst_tf.networks.distil import distil
+from nst_tf.networks.slim import SLIM_FILE, from_8_bits, read_slim, to_8_bits, write_slim
+from nst_tf.networks.weights import find_imagenet_weights, state_of_cache
+from nst_tf.recipes import RECIPES, STUDIO
+from nst_tf.transfer import stylize
+
+NARROW = {"block1_conv1": 4, "block1_conv2": 5, "block2_conv1": 6, "block2_conv2": 7}
+
+
+@pytest.fixture
+def teacher(generator):
+    """A VGG19 of two blocks and few channels."""
+    convolutions, before = {}, 3
+    for layer, width in zip(NARROW, (8, 8, 12, 12), strict=True):
+        kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, width)).astype(np.float32)
+        convolutions[layer] = kernel, generator.normal(0, 1, width).astype(np.float32)
+        before = width
+    return convolutions
+
+
+@pytest.fixture
+def photographs(generator):
+    return [generator.integers(0, 256, (180, 200, 3)).astype(np.uint8) for _ in range(3)]
+
+
+def test_the_file_holds_all_sixteen_convolutions_of_vgg19_and_is_small():
+    slim = read_slim()
+    counts = (2, 2, 4, 4, 4)
+    names = [f"block{block}_conv{number}" for block, count in enumerate(counts, 1) for number in range(1, count + 1)]
+    assert list(slim.convolutions) == names
+    assert SLIM_FILE.stat().st_size <= 4e6
+
+
+def test_every_layer_has_vgg19s_size_and_says_by_how_many_channels_losses_divide(pair):
+    names = [f"block{block}_{kind}" for block in range(1, 6) for kind in ("conv1", "conv2", "pool")]
+    features = slim_features(names)(pair[0])
+    expected = vgg19_features(names, weights=None)(pair[0])
+    for layer in names:
+        assert features[layer].shape[:3] == expected[layer].shape[:3]
+        assert slim_features([layer]).channels[layer] == expected[layer].shape[-1]
+        assert features[layer].shape[-1] < expected[layer].shape[-1]
+
+
+def test_losses_divide_by_vgg19s_channels(pair):
+    recipe = RECIPES["tf_tutorial"]
+    extractor = slim_features(recipe.layers)
+    noise = tf.random.stateless_uniform(pair[0].shape, (1, 2))
+    losses = recipe.objective(extractor, *pair)(noise)
+    layer = next(iter(recipe.content_layers))
+    features, target = (extractor(image)[layer].numpy().astype(np.float64) for image in (noise, pair[0]))
+    positions = np.prod(features.shape[1:3])
+    expected = recipe.content_weight * np.sum((features - target) ** 2) / (positions * 512)
+    assert float(losses.content) == pytest.approx(expected, rel=1e-4)
+
+
+def test_8_bits_are_within_half_a_unit(generator):
+    values = generator.normal(size=(3, 3, 5, 7)).astype(np.float32)
+    rounded, scale = to_8_bits(values)
+    assert rounded.dtype == np.int8
+    assert np.abs(from_8_bits(rounded, scale) - values).max() <= 0.51 * scale.max()
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    path = tmp_path / "slim.npz"
+    path.write_bytes(SLIM_FILE.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="install nst_tf again"):
+        read_slim(path)
+
+
+def test_distilling_again_gives_the_same_bits_and_the_file_keeps_them(teacher, photographs, tmp_path):
+    first, again = (distil(teacher, photographs, widths=NARROW, crops=4) for _ in range(2))
+    write_slim(first, tmp_path / "slim.npz")
+    read = read_slim(tmp_path / "slim.npz")
+    for layer in NARROW:
+        for one, other in zip(first.convolutions[layer], again.convolutions[layer], strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(read.convolutions[layer][0], first.convolutions[layer][0], rtol=1e-5)
+        np.testing.assert_array_equal(first.taps[layer], again.taps[layer])
+    assert first.gains == again.gains
+
+
+def test_a_network_as_wide_as_its_teacher_has_its_gram_matrices(teacher, photographs):
+    widths = {layer: len(bias) for layer, (_, bias) in teacher.items()}
+    slim = distil(teacher, photographs, widths=widths, crops=6)
+    for gains in slim.gains.values():
+        assert min(gains.values()) > 0.9
+        assert max(gains.values()) < 1.1
+
+
+def test_a_transfer_with_the_slim_network_lowers_its_loss_and_says_so(pair):
+    result = stylize(*pair, features="slim", steps=15)
+    assert result.features == "slim"
+    assert result.history["style"][-1] < 0.8 * result.history["style"][0]
+
+
+def test_its_gradient_points_where_vgg19s_does(pair):
+    if state_of_cache("vgg19") == "missing":
+        pytest.skip("VGG19's weights are not in the cache: python -m nst_tf weights")
+    assert find_imagenet_weights("vgg19").path.is_file()
+    content_image, style_image = (tf.image.resize(image, (128, 160)) for image in pair)
+    gradients = []
+    for extractor in (slim_features(STUDIO.layers), vgg19_features(STUDIO.layers)):
+        with tf.GradientTape() as tape:
+            tape.watch(content_image)
+            total = STUDIO.objective(extractor, content_image, style_image)(content_image).total
+        gradients.append(tf.reshape(tape.gradient(total, content_image), -1).numpy())
+    one, other = gradients
+    assert one @ other / np.linalg.norm(one) / np.linalg.norm(other) > 0.3
