@@ -56,13 +56,6 @@ def test_the_same_seed_gives_the_same_features_and_another_seed_others(extractor
         assert np.abs(other(pictures[0])[layer] - expected).max() > 0.1
 
 
-def test_a_picture_that_is_learned_in_strips_gives_the_same_features(extractor, pictures, monkeypatch):
-    monkeypatch.setattr(offline, "STRIP_NUMBERS", 56 * 32 * 7)  # 6 rows in each of the first three blocks
-    in_strips = offline_features(pictures, LAYERS)
-    for layer in LAYERS:
-        np.testing.assert_allclose(in_strips(pictures[0])[layer], extractor(pictures[0])[layer], atol=1e-4)
-
-
 @pytest.mark.parametrize(("height", "rows"), [(2, 2), (3, 2), (9, 4), (12, 4), (13, 6), (13, 100)])
 def test_a_block_gives_the_same_in_strips_of_any_height(generator, monkeypatch, height, rows):
     block_input = generator.uniform(size=(1, height, 11, 3)).astype(np.float32)
