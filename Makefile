@@ -10,7 +10,7 @@ STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
+.PHONY: help demo slim test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,12 @@ links:  ## point badges and set-up cells at REPO=owner/name
 
 images: $(VENV)/.core  ## make the bundled pictures again (minutes)
 	@$(BIN)/python images/make_images.py
+
+slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PICTURES=folder
+	@test -n "$(PICTURES)" || { echo "Say where they are: make slim PICTURES=folder"; exit 2; }
+	@# Large arrays that glibc gives back and asks for again would take most of the time.
+	@MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000 \
+		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python -m nst_tf.networks.distil "$(PICTURES)" nst_tf/networks/slim.npz
 
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py

@@ -33,7 +33,7 @@ def main() -> None:
     }
     pictures = {"content image": content_image}
     for caption, (style, changes) in runs.items():
-        result = nst_tf.stylize(content_image, style, features="offline", **changes)
+        result = nst_tf.stylize(content_image, style, features="slim", **changes)
         print(f"{caption}: {result.seconds:.0f} s", flush=True)
         pictures[caption] = result.image
     figure = nst_tf.show_images(pictures, columns=3, height=2.5)

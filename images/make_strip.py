@@ -14,12 +14,12 @@ SIDE = 400
 
 
 def main() -> None:
-    """Stylize each pair offline and draw content, style and result in a row."""
+    """Stylize each pair with the slim network and draw content, style and result in a row."""
     pictures = {}
     for content, style in PAIRS:
         content_image = nst_tf.load_image(FOLDER / "content" / f"{content}.jpg", max_side=SIDE)
         style_image = nst_tf.load_image(FOLDER / "style" / f"{style}.jpg", max_side=SIDE)
-        result = nst_tf.stylize(content_image, style_image, features="offline")
+        result = nst_tf.stylize(content_image, style_image, features="slim")
         print(f"{content} in the style of {style}: {result.seconds:.0f} s", flush=True)
         pictures[f"{content}.jpg"] = content_image
         pictures[f"{style}.jpg"] = style_image

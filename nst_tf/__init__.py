@@ -24,7 +24,6 @@ _HOMES = {
         "keras_features",
         "preprocess",
     ),
-    "offline": ("offline_features",),
     "objective": ("Objective", "Losses"),
     "recipes": ("Recipe", "Optimizer", "RECIPES", "convert_weights"),
     "explain": ("constants_table",),

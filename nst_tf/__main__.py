@@ -265,7 +265,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--features",
         metavar="NAME",
-        help="auto (vgg19 on a GPU, slim on a CPU), slim, vgg19, vgg16, offline or a .h5 of VGG19 (default: auto)",
+        help="auto (vgg19 on a GPU, slim on a CPU), slim, vgg19, vgg16 or a weights file of VGG19, .h5 (default: auto)",
     )
     command.add_argument("--steps", type=_positive, metavar="N", help="how many steps (default: the recipe's)")
     command.add_argument("--seed", type=int, metavar="N", help="for all that is random (default: 0)")

@@ -62,6 +62,7 @@ def stylize(options: argparse.Namespace) -> int:
     recipe = recipe.changed(**_changes(options))
     if like and options.size is None:
         options.size = size_of(recipe, *like["size"])
+    transfer.check_features(options.features)
     if like and options.features == like["features"] not in transfer.FEATURES:
         raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
     if like.get("masks") and not options.mask and not options.style_mask:

@@ -34,8 +34,6 @@ class FeatureExtractor:
         name: What to call it in reports, such as "vgg19 (imagenet)".
         model: Keras model from preprocessed pictures to a dictionary of features by layer name.
         preprocessing: One of "caffe", "torch", "tf", "none".
-        companions: For some style layers, another of its layers whose Gram matrix belongs to the same style term.  The
-            offline network pairs each layer with the colours at its scale.
         geometry: The `Geometry` of each layer.  Without it a picture cannot be computed in tiles.
         channels: For some layers, the number of channels that losses divide by, where it is not the features' own.  The
             slim network's features stand for those of VGG19, which has more.
@@ -52,7 +50,6 @@ class FeatureExtractor:
         model: keras.Model,
         *,
         preprocessing: str = "none",
-        companions: Mapping[str, str] | None = None,
         geometry: Mapping[str, Geometry] | None = None,
         channels: Mapping[str, int] | None = None,
     ):
@@ -61,7 +58,6 @@ class FeatureExtractor:
         self.model = model
         self.layers = tuple(model.output)
         self.preprocessing = preprocessing
-        self.companions = dict(companions or {})
         self.geometry = dict(geometry or {})
         self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name

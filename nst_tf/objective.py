@@ -118,7 +118,7 @@ class Objective:
         for layer in weighted_content_layers(self.recipe):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
-        for layer in weighted_style_layers(self.recipe, self.extractor):
+        for layer in weighted_style_layers(self.recipe):
             guided = in_regions(features[layer], masks[layer]) if masks else features[layer]
             grams[layer] = gram_matrix(guided, normalize=False)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
@@ -131,7 +131,7 @@ class Objective:
         content = style = total_variation = tf.zeros((), image.dtype)
         for layer, weight in weighted_content_layers(recipe).items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
-        for layer, weight in weighted_style_layers(recipe, self.extractor).items():
+        for layer, weight in weighted_style_layers(recipe).items():
             constants = {
                 "form": recipe.style_form,
                 "positions": sums.positions[layer],
@@ -170,7 +170,7 @@ def find_targets(
     """
     of_content = extractor(content_image)
     content = {layer: of_content[layer] for layer in weighted_content_layers(recipe)}
-    style_layers = weighted_style_layers(recipe, extractor)
+    style_layers = weighted_style_layers(recipe)
 
     def grams_of(style: Style) -> dict[str, tf.Tensor]:
         return _grams(extractor(style.image), style, style_layers)
@@ -283,14 +283,6 @@ def weighted_content_layers(recipe: Recipe) -> Mapping[str, float]:
     return recipe.content_layers if recipe.content_weight else {}
 
 
-def weighted_style_layers(recipe: Recipe, extractor: FeatureExtractor) -> dict[str, float]:
-    """Return the style layers and their weights, each followed by its companion where the extractor has one.
-
-    There are none if style has no weight.
-    """
-    weighted = {}
-    for layer, weight in recipe.style_layers.items() if recipe.style_weight else ():
-        weighted[layer] = weight
-        if layer in extractor.companions:
-            weighted[extractor.companions[layer]] = weight
-    return weighted
+def weighted_style_layers(recipe: Recipe) -> Mapping[str, float]:
+    """Return the style layers and their weights, none if style has no weight."""
+    return recipe.style_layers if recipe.style_weight else {}

@@ -100,7 +100,7 @@ class Recipe:
             the run, and the result after it (losses and the choice of the best picture are those before);
             "luminance" repaints the luminance alone and keeps the content's chroma.
         border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
-            outermost values again, which leaves no frame.  The offline network always replicates.
+            outermost values again, which leaves no frame.
         source: Where the recipe is from.
         url: Where to read it.
         quirks: What surprises in it, one sentence each.
@@ -274,10 +274,11 @@ FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
 STUDIO = Recipe(
     name="studio",
     title="This project's own: relative losses, one setting for every network and size",
-    content_layers={"block3_conv1": 1 / 2, "block4_conv2": 1 / 2},
+    content_layers={"block4_conv2": 1.0},
     style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
     content_weight=1.0,
-    style_weight=5.0,
+    style_weight=8.0,
+    steps=60,
     border="replicate",
     source="this project",
     quirks=(

@@ -27,7 +27,7 @@ class Style:
 
     Example:
         >>> styles = [Style(night, content_mask=sky), Style(mosaic, content_mask=ground)]
-        >>> result = stylize(content_image, styles, features="offline")
+        >>> result = stylize(content_image, styles, features="slim")
     """
 
     image: tf.Tensor = field(repr=False)

@@ -36,7 +36,6 @@ from nst_tf.engine.precision import (
     Precision,
     choose_precision,
     extractor_in_precision,
-    onednn_is_on,
     this_device,
 )
 from nst_tf.engine.published import KerasSolver, SciPySolver, keras_optimizer
@@ -45,12 +44,11 @@ from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg
 from nst_tf.images import MIN_SIDE, check_image, save_image
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import UNITS, Losses, Objective, Targets
-from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES, Recipe, find_recipe
 from nst_tf.settings import changes_of, settings_text
 from nst_tf.styles import Style, any_mask, as_styles, check_styles, counted
 
-FEATURES = ("auto", "slim", "vgg19", "vgg16", "offline")
+FEATURES = ("auto", "slim", "vgg19", "vgg16")
 SOLVERS = ("fast", "published")
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
@@ -142,8 +140,7 @@ def stylize(
         recipe: Name of a recipe, or a `Recipe`.
         features: "auto" (VGG19 where TensorFlow has a GPU, the slim network on a CPU), "slim" (VGG19 with fewer
             channels, which comes with the package), "vgg19" or "vgg16" (with ImageNet's weights from the cache, else
-            downloaded), "offline" (learned from the two pictures), the path of a Keras weights file of VGG19 without
-            its top (.h5), or a `FeatureExtractor`.
+            downloaded), the path of a Keras weights file of VGG19 without its top (.h5), or a `FeatureExtractor`.
         solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
@@ -182,7 +179,7 @@ def stylize(
         Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016.
 
     Example:
-        >>> result = stylize(content_image, style_image, features="offline")
+        >>> result = stylize(content_image, style_image, features="slim")
         >>> result.save("stylized.png")
     """
     begun = time.perf_counter()
@@ -212,7 +209,7 @@ def stylize(
         raise ValueError(f"tile is {tile}; expected at least {SMALLEST_TILE} pixels, or None.")
     chosen = choose_precision(this_device(), precision)
     repainted, styles = prepared(recipe, content_image, counted(given))
-    extractor = find_features(features, recipe, repainted, [style.image for style in styles], seed=seed)
+    extractor = find_features(features, recipe)
     if precision == "auto" and not extractor.geometry:
         chosen = Precision("float32", f"{extractor.name} is used as it was given")
 
@@ -351,14 +348,7 @@ def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) 
     return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
 
 
-def find_features(
-    features: str | os.PathLike | FeatureExtractor,
-    recipe: Recipe,
-    content_image: tf.Tensor,
-    style_image: tf.Tensor | Sequence[tf.Tensor],
-    *,
-    seed: int = 0,
-) -> FeatureExtractor:
+def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe) -> FeatureExtractor:
     """Return the extractor that a word stands for; see `stylize`.
 
     Raises:
@@ -373,16 +363,8 @@ def find_features(
             )
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
-    if features == "offline":
-        pictures = pictures_to_learn_from(recipe, content_image, style_image)
-        return offline_features(pictures, recipe.layers, seed=seed, imitate=imitated_preprocessing(recipe))
+    check_features(features)
     options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
-    if features == "vgg19":
-        return vgg19_features(recipe.layers, **options)
-    if isinstance(features, str) and features.endswith(".h5"):
-        return vgg19_features(recipe.layers, weights=features, **options)
-    if features == "vgg16":
-        return vgg16_features(recipe.layers, **options)
     if features == "auto" and this_device().kind == "GPU":
         try:
             return vgg19_features(recipe.layers, **options)
@@ -390,25 +372,20 @@ def find_features(
             warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
     if features in ("auto", "slim"):
         return slim_features(recipe.layers, **options)
-    raise ValueError(
-        f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
-        "or a FeatureExtractor."
-    )
+    if features == "vgg16":
+        return vgg16_features(recipe.layers, **options)
+    return vgg19_features(recipe.layers, weights="imagenet" if features == "vgg19" else features, **options)
 
 
-def imitated_preprocessing(recipe: Recipe) -> str | None:
-    """Return the preprocessing whose activations an offline network is to imitate in size, None if it need not."""
-    # Constants tuned to VGG's activations mean nothing for features of another size; relative losses do not mind.
-    relative = recipe.content_form == recipe.style_form == "relative"
-    return None if relative else recipe.preprocessing
-
-
-def pictures_to_learn_from(
-    recipe: Recipe, content_image: tf.Tensor, style_image: tf.Tensor | Sequence[tf.Tensor]
-) -> list[tf.Tensor]:
-    """Return the pictures that an offline network is learned from."""
-    pictures = [*style_image] if isinstance(style_image, Sequence) else [style_image]
-    return [content_image, *pictures] if recipe.content_weight else pictures
+def check_features(features: str) -> None:
+    """Raise ValueError for a word that stands for no features."""
+    if features == "offline":
+        raise ValueError("features='offline' is no more; use features='slim', which needs no download either.")
+    if features not in FEATURES and not (isinstance(features, str) and features.endswith(".h5")):
+        raise ValueError(
+            f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
+            "or a FeatureExtractor."
+        )
 
 
 def _tile_that_fits(
@@ -590,7 +567,6 @@ class _Saver:
             check_writable(path)
             self._settings = {
                 "version": str(VERSION),
-                "onednn": "on" if onednn_is_on() else "off",
                 **{name: str(value) for name, value in inputs.items()},
                 "recipe": repr(recipe),
                 "network": _network_text(extractor),

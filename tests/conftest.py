@@ -26,13 +26,6 @@ def generator():
     return np.random.default_rng(7)
 
 
-@pytest.fixture(autouse=True)
-def fewer_patches(monkeypatch, request):
-    """The offline network of its full shape, learned from a tenth of the patches but where it is tested itself."""
-    if request.module.__name__ != "test_offline":
-        monkeypatch.setattr("nst_tf.offline.PATCHES", 2000)
-
-
 @pytest.fixture
 def pair():
     """A smooth content picture and a striped style picture, of different sizes."""

@@ -10,7 +10,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from nst_tf import transfer
 from nst_tf.engine.checkpoints import Pacer, read_checkpoint, write_checkpoint
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
@@ -98,17 +97,6 @@ def test_scipys_lbfgs_goes_on_from_the_picture_it_had(vgg, pair, tmp_path):
     assert resumed.steps == 8
 
 
-def test_a_network_learned_with_another_setting_of_onednn_is_refused_with_the_switch(pair, tmp_path, monkeypatch):
-    path = tmp_path / "run.nst"
-    monkeypatch.setattr("nst_tf.transfer.onednn_is_on", lambda: True)
-    stylize(*pair, checkpoint=path, features="offline", seed=0, steps=2)
-    learn = transfer.offline_features
-    monkeypatch.setattr("nst_tf.transfer.onednn_is_on", lambda: False)
-    monkeypatch.setattr(transfer, "offline_features", lambda *given, **options: learn(*given, **{**options, "seed": 1}))
-    with pytest.raises(ValueError, match=r"oneDNN on, and here it is off.*TF_ENABLE_ONEDNN_OPTS=1"):
-        stylize(*pair, resume=path, features="offline", seed=0, steps=2)
-
-
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -182,7 +170,7 @@ def start_cli(tmp_path, pair, *arguments):
     files = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
     command = [sys.executable, "-m", "nst_tf", "stylize", *map(str, files), "-o", str(tmp_path / "x.png")]
     return subprocess.Popen(
-        [*command, "--features", "offline", "--checkpoint", str(tmp_path / "run.nst"), *map(str, arguments)],
+        [*command, "--features", "slim", "--checkpoint", str(tmp_path / "run.nst"), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -293,8 +281,8 @@ def test_a_checkpoint_made_to_do_harm_is_refused_in_one_line(tmp_path, member, d
     ],
 )
 def test_a_checkpoint_in_a_state_no_run_can_be_in_is_refused(pair, tmp_path, wrong):
-    stylize(*pair, features="offline", steps=2, checkpoint=tmp_path / "run.nst", callback=interrupted_after(1))
+    stylize(*pair, features="slim", steps=2, checkpoint=tmp_path / "run.nst", callback=interrupted_after(1))
     whole = read_checkpoint(tmp_path / "run.nst")
     write_checkpoint(tmp_path / "run.nst", dataclasses.replace(whole, **wrong))
     with pytest.raises(ValueError, match="damaged"):
-        stylize(*pair, features="offline", steps=2, resume=tmp_path / "run.nst")
+        stylize(*pair, features="slim", steps=2, resume=tmp_path / "run.nst")

@@ -26,12 +26,12 @@ def test_stylize_writes_picture_curve_and_timelapse_and_says_so(files, tmp_path)
     out = tmp_path / "new" / "x.png"
     curve, animation = tmp_path / "new" / "curve.png", tmp_path / "new" / "x.gif"
     done = nst_tf(
-        "stylize", *files, "-o", out, "--features", "offline", "--steps", 8, "--plot", curve, "--timelapse", animation
+        "stylize", *files, "-o", out, "--features", "slim", "--steps", 8, "--plot", curve, "--timelapse", animation
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     last = done.stdout.strip().splitlines()[-1]
-    for part in (str(out), "64 × 48", "8 steps", "offline"):
+    for part in (str(out), "64 × 48", "8 steps", "slim"):
         assert part in last
     assert Image.open(out).size == (64, 48)
     assert Image.open(animation).n_frames > 1
@@ -71,7 +71,7 @@ def test_what_could_not_be_saved_is_refused_before_the_run(files, tmp_path, argu
 
 
 def test_a_size_too_small_is_refused_with_the_pictures_name(files, tmp_path):
-    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 10, "--features", "offline")
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 10, "--features", "slim")
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
     assert "the content image would be 10 × 8" in refused.stderr
 
@@ -85,7 +85,7 @@ def test_unknown_recipe_is_one_line_and_status_2(files, tmp_path):
 
 def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     out = tmp_path / "x.png"
-    arguments = ["stylize", *map(str, files), "-o", str(out), "--features", "offline", "--steps", "100000"]
+    arguments = ["stylize", *map(str, files), "-o", str(out), "--features", "slim", "--steps", "100000"]
     process = subprocess.Popen([sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         seen = ""
@@ -104,7 +104,7 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
 
 
 def test_a_reader_that_goes_away_does_not_take_the_picture_with_it(files, tmp_path):
-    arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "offline", "--steps", "30"]
+    arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "slim", "--steps", "30"]
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -22,7 +22,7 @@ from nst_tf.tools.many import stylize_many
 
 pytestmark = pytest.mark.cluster
 ray = pytest.importorskip("ray")
-OPTIONS = {"features": "offline", "size": 48, "steps": 4}
+OPTIONS = {"features": "slim", "size": 48, "steps": 4}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_workers_that_cannot_start_are_told_of(workers, jobs):
 @pytest.fixture
 def command(jobs, tmp_path):
     options = ["--content-dir", tmp_path / "contents", "--style-dir", tmp_path / "styles", "-o", tmp_path / "out"]
-    options += ["--features", "offline", "--size", 48, "--steps", 4, "--ray", "local", "--workers", 2]
+    options += ["--features", "slim", "--size", 48, "--steps", 4, "--ray", "local", "--workers", 2]
     return [sys.executable, "-m", "nst_tf", "many", *map(str, options)]
 
 

@@ -73,7 +73,7 @@ def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
     result = stylize(
         content,
         pair[1],
-        features="offline",
+        features="slim",
         steps=4,
         color="luminance",
         callback=lambda s: seen.append(s.image()),
@@ -85,7 +85,7 @@ def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
 
 
 def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
-    options = {"features": "offline", "steps": 40, "style_weight": 50.0}
+    options = {"features": "slim", "steps": 40, "style_weight": 50.0}
     plain, matched = (moments(stylize(*pair, color=color, **options).image)[0] for color in ("style", "matching"))
     content = moments(pair[0])[0]
     assert np.abs(matched - content).max() < np.abs(plain - content).max()

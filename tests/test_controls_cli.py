@@ -8,7 +8,7 @@ from nst_tf.__main__ import main
 from nst_tf.images import save_image
 from nst_tf.settings import settings_of
 
-RUN = ["--features", "offline", "--steps", "2"]
+RUN = ["--features", "slim", "--steps", "2"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from nst_tf.objective import Losses
 from nst_tf.tools.frames import animate, frame_jobs, stylize_frames, unchanged
 from nst_tf.transfer import stylize
 
-OPTIONS = {"features": "offline", "size": 64, "steps": 40}
+OPTIONS = {"features": "slim", "size": 64, "steps": 40}
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
     mask = np.zeros(content.shape[1:3], np.float32)
     mask[:, :32] = 1
     before = tf.reverse(content, [2])
-    result = stylize(content, style, features="offline", steps=20, previous=Previous(before, 1e4, mask))
+    result = stylize(content, style, features="slim", steps=20, previous=Previous(before, 1e4, mask))
     change = np.abs(result.image - before)[0].mean(axis=-1)
     assert change[:, :30].mean() < 0.02
     assert change[:, 34:].mean() > 0.1
@@ -139,7 +139,7 @@ def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
 
 def test_a_held_picture_in_tiles_is_the_same():
     content, style = tf.constant(smooth_picture(72, 96)), tf.constant(striped_picture(56, 48))
-    options = {"features": "offline", "steps": 4, "previous": Previous(tf.reverse(content, [1]), 20.0)}
+    options = {"features": "slim", "steps": 4, "previous": Previous(tf.reverse(content, [1]), 20.0)}
     whole = stylize(content, style, **options)
     tiled = stylize(content, style, tile=64, **options)
     np.testing.assert_allclose(whole.history["total"], tiled.history["total"], rtol=1e-3)
@@ -157,7 +157,7 @@ def test_a_previous_picture_that_cannot_be_meant_is_refused(pair, wrong):
 
 def test_a_previous_picture_of_another_size_is_refused(pair):
     with pytest.raises(ValueError, match="previous picture"):
-        stylize(*pair, features="offline", previous=Previous(pair[1]))
+        stylize(*pair, features="slim", previous=Previous(pair[1]))
 
 
 def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
@@ -173,7 +173,7 @@ def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
 
 
 def test_the_command_line_makes_frames_and_animation(video):
-    command = [sys.executable, "-m", "nst_tf", "frames", "frames", "style.png", "-o", "out", "--features", "offline"]
+    command = [sys.executable, "-m", "nst_tf", "frames", "frames", "style.png", "-o", "out", "--features", "slim"]
     command += ["--size", "64", "--steps", "4", "--animation", "video.gif"]
     done = subprocess.run(command, cwd=video, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import zipfile
 
 import catalogue
 import made_class
@@ -240,6 +241,17 @@ def test_committed_student_version_is_what_nbgrader_makes(grading, tmp_path):
     import course
 
     assert RELEASE.read_text() == course.student_version(course.make_course(tmp_path / "course"))
+
+
+@pytest.mark.lab
+def test_the_zip_holds_the_package_with_its_network_and_the_pictures(grading, tmp_path):
+    import course
+
+    course.pack(tmp_path / "lab.zip")
+    with zipfile.ZipFile(tmp_path / "lab.zip") as packed:
+        names = {name.removeprefix("style_transfer/") for name in packed.namelist()}
+    assert {"style_transfer.ipynb", "nst_tf/features.py", "nst_tf/networks/slim.npz"} <= names
+    assert any(name.startswith("images/style/") for name in names)
 
 
 @pytest.mark.lab

@@ -14,13 +14,12 @@ from conftest import smooth_picture, striped_picture
 from PIL import Image
 
 from nst_tf.images import save_image
-from nst_tf.offline import offline_features, relearn
 from nst_tf.tools.jobs import Job, pairs, read_jobs
 from nst_tf.tools.many import stylize_many, worker_processes
 from nst_tf.tools.plan import estimate, measure, plan
 from nst_tf.tools.warm import Warm, is_made, run
 
-OPTIONS = {"features": "offline", "size": 48, "steps": 3}
+OPTIONS = {"features": "slim", "size": 48, "steps": 3}
 
 
 @pytest.fixture
@@ -186,16 +185,6 @@ def test_jobs_are_read_as_they_are_needed(jobs):
         outcomes.close()
 
 
-def test_a_relearned_network_is_the_one_that_would_have_been_learned(pair):
-    layers = ["block1_conv1", "block4_conv2"]
-    content, style = pair
-    fresh = offline_features([style, content], layers, seed=3)
-    used = offline_features([content, content], layers)
-    relearn(used, [style, content], seed=3)
-    for layer, features in fresh(content).items():
-        np.testing.assert_array_equal(used(content)[layer], features)
-
-
 def write(path, text):
     path.write_text(text, encoding="utf-8")
     return path
@@ -305,7 +294,7 @@ def test_a_hundred_thousand_jobs_are_planned_in_bounded_memory(folders):
             file.write(f"contents/c{number % 2}.png,styles/s0.png,out/{number}.png,{number}\n")
     plan([])  # imports what it needs
     before = psutil.Process().memory_info().rss
-    found = plan(read_jobs(path, features="offline"))
+    found = plan(read_jobs(path, features="slim"))
     assert (found.jobs, found.bad) == (100_000, 0)
     assert psutil.Process().memory_info().rss - before < 50e6
 
@@ -318,7 +307,7 @@ def command(*arguments):
 
 def test_the_command_line_plans_makes_and_goes_on(folders):
     folder_options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
-    options = [*folder_options, "--features", "offline", "--size", 48, "--steps", 3]
+    options = [*folder_options, "--features", "slim", "--size", 48, "--steps", 3]
     planned = command(*options, "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert "4 jobs" in planned.stdout
@@ -336,7 +325,7 @@ def test_an_interrupted_command_goes_on_where_it_was(folders):
     import signal
 
     options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
-    options += ["--features", "offline", "--size", 48, "--steps", 40]
+    options += ["--features", "slim", "--size", 48, "--steps", 40]
     process = subprocess.Popen(
         [sys.executable, "-m", "nst_tf", "many", *map(str, options)], stdout=subprocess.PIPE, text=True
     )

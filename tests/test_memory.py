@@ -18,7 +18,7 @@ import numpy as np
 from nst_tf import stylize
 side = int(sys.argv[1])
 content, style = np.random.default_rng(0).uniform(size=(2, 1, side, side, 3)).astype(np.float32)
-stylize(content, style, features="offline", steps=1, precision="float32")
+stylize(content, style, features="slim", steps=1, precision="float32")
 print(int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024)
 """
 
@@ -26,7 +26,7 @@ print(int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) *
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count memory otherwise")
 def test_estimate_is_within_a_quarter_of_what_a_run_takes():
     run = subprocess.run([sys.executable, "-c", PEAK_OF_A_RUN, "1024"], capture_output=True, text=True, check=True)
-    assert estimate_memory(1024, 1024, features="offline") == pytest.approx(int(run.stdout), rel=0.25)
+    assert estimate_memory(1024, 1024, features="slim") == pytest.approx(int(run.stdout), rel=0.25)
 
 
 def test_estimate_grows_with_the_picture_but_with_tiles_only_by_the_picture_itself():
@@ -51,7 +51,7 @@ def test_more_is_estimated_where_onednn_is_off(monkeypatch):
 
 
 def test_estimate_names_the_features_it_knows():
-    with pytest.raises(ValueError, match="offline"):
+    with pytest.raises(ValueError, match="slim"):
         estimate_memory(100, 100, features="resnet")
     assert nst_tf.estimate_memory is estimate_memory
 
@@ -69,7 +69,7 @@ def test_the_published_lbfgs_is_known_to_hold_many_pictures():
 
 def test_in_tiles_lbfgs_is_known_to_hold_what_it_remembers_and_a_copy_for_checkpoints():
     # Measured: with a network that takes nothing the process takes 1.40 GiB, and 1.79 where it wrote a checkpoint.
-    estimate = estimate_memory(1024, 1024, "tf_tutorial", features="offline", tile=128)
+    estimate = estimate_memory(1024, 1024, "tf_tutorial", features="slim", tile=128)
     assert estimate == pytest.approx(1.79 * 2**30, rel=0.25)
 
 
@@ -91,5 +91,5 @@ def test_a_picture_too_large_for_the_free_memory_is_computed_in_tiles_and_it_is_
     monkeypatch.setattr(memory, "TILES", (64,))
     wide = [tf.image.resize(picture, (70, 150)) for picture in pair]
     with pytest.warns(UserWarning, match="GiB.*tiles of 64"):
-        result = stylize(*wide, features="offline", steps=2)
+        result = stylize(*wide, features="slim", steps=2)
     assert result.image.shape == (1, 70, 150, 3)

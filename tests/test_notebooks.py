@@ -14,7 +14,7 @@ import nst_tf
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-SMALL = {"SIZE": "96", "STEPS": "4", "FEATURES": '"offline"'}
+SMALL = {"SIZE": "96", "STEPS": "4", "FEATURES": '"slim"'}
 FORBIDDEN_WORDS = r"\b(just|simply|easily|obviously|of course)\b"
 
 

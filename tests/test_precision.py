@@ -20,9 +20,8 @@ from nst_tf.engine.precision import (
     this_device,
 )
 from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
-from nst_tf.features import FeatureExtractor, keras_features, preprocess, vgg19_features
+from nst_tf.features import FeatureExtractor, keras_features, preprocess, slim_features, vgg19_features
 from nst_tf.objective import Objective
-from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
 from nst_tf.styles import as_styles
 from nst_tf.transfer import stylize
@@ -156,8 +155,8 @@ def test_half_precision_gradient_points_where_the_float32_one_does_with_real_wei
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_serves_the_offline_network_too(pair, generator, precision):
-    extractor = offline_features(pair, STUDIO.layers)
+def test_half_precision_serves_the_slim_network_too(pair, generator, precision):
+    extractor = slim_features(STUDIO.layers, border=STUDIO.border)
     image = tf.constant(generator.uniform(size=pair[0].shape).astype(np.float32))
     half = extractor_in_precision(extractor, precision, pair[0])
     loss, gradient = losses_and_gradient(extractor, STUDIO, pair, image)

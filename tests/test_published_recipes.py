@@ -307,4 +307,4 @@ def test_explanation_holds_every_constant_layer_and_the_source(name):
 
 def test_studio_has_no_published_optimiser(pair):
     with pytest.raises(ValueError, match="solver='fast'"):
-        stylize(*pair, features="offline", solver="published")
+        stylize(*pair, features="slim", solver="published")

@@ -44,7 +44,7 @@ def test_like_repeats_a_picture_bit_for_bit_and_takes_what_is_given_from_the_com
     content, style = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
     first, again, other = (str(tmp_path / name) for name in ("first.png", "again.png", "other.png"))
     command = ["stylize", str(content), str(style), "-o"]
-    assert main([*command, first, "--features", "offline", "--steps", "3", "--seed", "5", "--size", "50"]) == 0
+    assert main([*command, first, "--features", "slim", "--steps", "3", "--seed", "5", "--size", "50"]) == 0
     assert main([*command, again, "--like", first]) == 0
     np.testing.assert_array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
     assert settings_of(again) == settings_of(first)
@@ -74,7 +74,7 @@ def test_files_without_settings_are_refused(tmp_path):
     [{"changes": None}, {"steps": "20"}, {"seed": None}, {"size": [1]}, {"size": ["a", "b"]}, {"solver": ["fast"]}],
 )
 def test_settings_that_were_tampered_with_are_refused_by_name(pair, tmp_path, wrong):
-    settings = stylize(*pair, features="offline", steps=1).settings
+    settings = stylize(*pair, features="slim", steps=1).settings
     path = save_image(pair[0], tmp_path / "x.png", png_text=settings_text({**settings, **wrong}))
     with pytest.raises(ValueError, match=next(iter(wrong))):
         settings_of(path)

@@ -31,9 +31,9 @@ def other(generator):
 
 
 def test_a_blend_with_weight_one_is_the_single_style_bit_for_bit(pair, other):
-    alone = stylize(*pair, features="offline", steps=3)
+    alone = stylize(*pair, features="slim", steps=3)
     blend = [Style(pair[1], weight=1.0), Style(other, weight=0.0)]
-    np.testing.assert_array_equal(stylize(pair[0], blend, features="offline", steps=3).image, alone.image)
+    np.testing.assert_array_equal(stylize(pair[0], blend, features="slim", steps=3).image, alone.image)
 
 
 def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, vgg):
@@ -152,7 +152,7 @@ def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, vgg, left):
 )
 def test_masks_that_do_not_fit_are_refused_with_the_reason(pair, mask, message):
     with pytest.raises(ValueError, match=message):
-        stylize(pair[0], Style(pair[1], content_mask=mask), features="offline")
+        stylize(pair[0], Style(pair[1], content_mask=mask), features="slim")
 
 
 def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
@@ -165,9 +165,9 @@ def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
     }
     for message, styles in refused.items():
         with pytest.raises(ValueError, match=f"(?i){message}"):
-            stylize(pair[0], styles, features="offline")
+            stylize(pair[0], styles, features="slim")
     with pytest.raises(ValueError, match="masks with style_weight=0"):
-        stylize(pair[0], Style(pair[1], content_mask=left), features="offline", style_weight=0.0)
+        stylize(pair[0], Style(pair[1], content_mask=left), features="slim", style_weight=0.0)
 
 
 def test_proposed_regions_find_what_differs_and_sum_to_one(generator):

@@ -19,7 +19,7 @@ def files(pair, tmp_path):
     return [str(save_image(image, tmp_path / name)) for image, name in zip(pair, ("c.png", "s.png"), strict=True)]
 
 
-OPTIONS = {"features": "offline", "size": 48, "steps": 3, "seed": 4}
+OPTIONS = {"features": "slim", "size": 48, "steps": 3, "seed": 4}
 
 
 def pixels(path):
@@ -76,7 +76,7 @@ def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, t
         "1 styles": (weights, Axis("mix", (0.5,))),
         "one size": (weights, Axis("size", (40, 64))),
         "Unknown solver": (weights, Axis("solver", ("fast", "mystery"))),
-        "Unknown features": (weights, Axis("features", ("offline", "mystery"))),
+        "Unknown features": (weights, Axis("features", ("slim", "mystery"))),
         "no file": (weights, Axis("style", (files[1], "missing.png"))),
     }
     for message, (rows, columns) in refused.items():
@@ -115,7 +115,7 @@ def test_an_interrupt_within_a_picture_stops_the_sweep_too(files, tmp_path, monk
 
 def test_steps_hold_for_the_published_solver_and_numbers_of_numpy_are_kept(files, tmp_path):
     axes = {"rows": Axis("seed", tuple(np.arange(1))), "columns": Axis("style_weight", (np.float32(3),))}
-    options = {"recipe": "coursera", "solver": "published", "features": "offline", "size": 48, "steps": 2}
+    options = {"recipe": "coursera", "solver": "published", "features": "slim", "size": 48, "steps": 2}
     sweep(files[0], files[1:], tmp_path / "x", **axes, **options)
     assert settings_of(tmp_path / "x" / "1_1.png")["steps"] == 2
 
@@ -159,14 +159,14 @@ def test_fields_are_read_from_text():
 
 
 def test_a_texture_has_any_size_and_no_content(pair):
-    result = texture(pair[1], height=40, width=90, features="offline", steps=8)
+    result = texture(pair[1], height=40, width=90, features="slim", steps=8)
     assert result.image.shape == (1, 40, 90, 3)
     assert (result.history["content"] == 0).all()
     assert result.history["style"][-1] < 0.5 * result.history["style"][0]
 
 
 def test_a_reconstruction_comes_back_to_the_content_without_style(pair):
-    result = reconstruct(pair[0], layer="block2_conv1", features="offline", steps=60)
+    result = reconstruct(pair[0], layer="block2_conv1", features="slim", steps=60)
     assert (result.history["style"] == 0).all()
     noise = np.random.default_rng(0).uniform(size=pair[0].shape)
     assert np.abs(result.image - pair[0]).mean() < 0.4 * np.abs(noise - pair[0]).mean()

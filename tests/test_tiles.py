@@ -5,9 +5,8 @@ import tensorflow as tf
 from conftest import smooth_picture, striped_picture
 
 from nst_tf.engine.gradient import Tiles, WholePicture, spans
-from nst_tf.features import keras_features, vgg19_features
+from nst_tf.features import keras_features, slim_features, vgg19_features
 from nst_tf.objective import Objective
-from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
 from nst_tf.styles import as_styles
 from nst_tf.transfer import stylize
@@ -41,13 +40,13 @@ def test_spans_cover_a_side_once_and_see_far_enough(length, tile, halo, grid):
     ("name", "changes"),
     [("studio", {}), ("gatys", {}), ("keras_io", {"style_size": "own"}), ("studio", {"total_variation_weight": 2.0})],
 )
-@pytest.mark.parametrize("network", ["vgg19", "offline"])
+@pytest.mark.parametrize("network", ["vgg19", "slim"])
 def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, name, changes, network):
     recipe = RECIPES[name].changed(**TO_BLOCK_3, **changes)
     if network == "vgg19":
         extractor = vgg19_features(recipe.layers, weights=None, pooling=recipe.pooling)
     else:
-        extractor = offline_features(odd_pair, recipe.layers)
+        extractor = slim_features(recipe.layers, pooling=recipe.pooling, border=recipe.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
     styles = as_styles(odd_pair[1], odd_pair[0])
@@ -75,7 +74,7 @@ def plain_gradient(recipe, extractor, image, targets):
 def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator):
     # The reach of block5_conv1 is 70 pixels, so every tile of 32 sees most of this picture.
     recipe = RECIPES["studio"]
-    extractor = offline_features(odd_pair, recipe.layers)
+    extractor = slim_features(recipe.layers, border=recipe.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
     targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
@@ -100,7 +99,7 @@ def test_stylize_in_tiles_gives_the_picture_it_gives_at_once(odd_pair, recipe, s
 
 def test_tile_sizes_that_cannot_be_are_refused(odd_pair):
     with pytest.raises(ValueError, match="at least 64"):
-        stylize(*odd_pair, features="offline", tile=8)
+        stylize(*odd_pair, features="slim", tile=8)
 
 
 def test_a_network_whose_geometry_is_unknown_is_refused_by_name(odd_pair):

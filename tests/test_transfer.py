@@ -9,7 +9,6 @@ import nst_tf
 from nst_tf.engine.precision import Device
 from nst_tf.features import vgg19_features
 from nst_tf.networks.weights import WeightsUnavailableError
-from nst_tf.offline import offline_features
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import find_features, stylize
 
@@ -21,15 +20,15 @@ def vgg():
     return vgg19_features(STUDIO.layers, weights=None)
 
 
-def test_offline_transfer_lowers_the_style_loss_and_the_total(pair):
-    result = stylize(*pair, features="offline", steps=25)
+def test_transfer_with_the_slim_network_lowers_the_style_loss_and_the_total(pair):
+    result = stylize(*pair, features="slim", steps=25)
     assert result.image.shape == pair[0].shape
     assert result.image.dtype == tf.float32
     assert result.image.numpy().min() >= 0 and result.image.numpy().max() <= 1
     history = result.history
     assert history["style"][-1] < 0.5 * history["style"][0]
     assert history["total"][-1] < 0.6 * history["total"][0]
-    assert (result.status, result.steps, result.features) == ("done", 25, "offline")
+    assert (result.status, result.steps, result.features) == ("done", 25, "slim")
     assert all(len(values) == 26 for values in history.values())
 
 
@@ -87,7 +86,7 @@ def test_lbfgs_keeps_to_the_pixel_range_if_the_recipe_clips(pair, vgg):
 
 
 def test_two_runs_give_the_same_picture_bit_for_bit(pair):
-    first, second = (stylize(*pair, features="offline", steps=6, seed=3) for _ in range(2))
+    first, second = (stylize(*pair, features="slim", steps=6, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)
 
 
@@ -147,26 +146,27 @@ def test_an_interrupt_returns_the_best_picture_until_then(pair, vgg):
     assert np.abs(result.image - pair[0]).max() > 0
 
 
-def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(pair, monkeypatch):
+def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
     monkeypatch.setattr("nst_tf.features.find_imagenet_weights", unavailable)
     monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("CPU", "a made-up one"))
-    assert find_features("auto", STUDIO, *pair).name == "slim"
+    assert find_features("auto", STUDIO).name == "slim"
     monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("GPU", "a made-up one"))
     with pytest.warns(UserWarning, match=r"slim network\. no network here"):
-        assert find_features("auto", STUDIO, *pair).name == "slim"
+        assert find_features("auto", STUDIO).name == "slim"
     with pytest.raises(ValueError, match="no network here"):
-        find_features("vgg19", STUDIO, *pair)
+        find_features("vgg19", STUDIO)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"recipe": "mystery"}, "studio"),
-        ({"features": "resnet"}, "offline"),
-        ({"features": None}, "offline"),
+        ({"features": "resnet"}, "slim"),
+        ({"features": None}, "slim"),
+        ({"features": "offline"}, "no more; use features='slim'"),
         ({"features": Path("no-such-file.h5")}, "no-such-file"),
         ({"solver": "magic"}, "published"),
         ({"steps": 0}, "at least 1"),
@@ -174,7 +174,7 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(pair, monkeypatch)
 )
 def test_unknown_words_are_refused_with_those_that_exist(pair, options, message):
     with pytest.raises(ValueError, match=message):
-        stylize(*pair, **{"features": "offline", **options})
+        stylize(*pair, **{"features": "slim", **options})
 
 
 def test_an_extractor_that_lacks_a_layer_is_refused(pair):
@@ -212,11 +212,11 @@ def test_many_runs_are_no_reason_for_a_warning_from_tensorflow(pair, caplog):
     assert "retracing" not in caplog.text
 
 
-@pytest.mark.parametrize("features", ["offline", "vgg"])
+@pytest.mark.parametrize("features", ["slim", "vgg"])
 def test_flat_and_equal_pictures_divide_nothing_by_zero(pair, vgg, features):
     flat, black = tf.fill((1, 48, 64, 3), 0.5), tf.zeros((1, 48, 64, 3))
     for pictures in ((flat, pair[1]), (pair[0], flat), (black, black), (pair[0], pair[0])):
-        chosen = vgg if features == "vgg" else offline_features(pictures, STUDIO.layers)
+        chosen = vgg if features == "vgg" else features
         for method in ("adam", "lbfgs"):
             result = stylize(*pictures, features=chosen, steps=2, method=method, total_variation_weight=0.1)
             assert result.status == "done"

@@ -16,6 +16,7 @@ ROOT = LAB.parent.parent
 ASSIGNMENT = "style_transfer"
 SOURCE = LAB / "source" / ASSIGNMENT
 RELEASE = LAB / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+SLIM = ROOT / "nst_tf" / "networks" / "slim.npz"
 CONFIGURATION = """# Written by notebooks/course_lab/course.py.
 c = get_config()
 c.CourseDirectory.root = {root!r}
@@ -65,7 +66,7 @@ def pack(archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.write(RELEASE, f"{ASSIGNMENT}/{RELEASE.name}")
-        files = [ROOT / "requirements.txt", ROOT / "LICENSE", *sorted(ROOT.glob("nst_tf/**/*.py"))]
+        files = [ROOT / "requirements.txt", ROOT / "LICENSE", *sorted(ROOT.glob("nst_tf/**/*.py")), SLIM]
         for path in [*files, *sorted(ROOT.glob("images/*/*.jpg"))]:
             packed.write(path, f"{ASSIGNMENT}/{path.relative_to(ROOT)}")
 

@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MOST_RESTARTS = 4
 # Students may have chosen pictures of their own, which are not here.
 SMALL = {"SIZE": "96", "STEPS": "30", "CONTENT": '"still_life"', "STYLE": '"swirling_night"'}
-PATCHES = 4000
 SETTINGS: dict = {}
 
 
@@ -134,8 +133,6 @@ def quickened(cell, pictures: list[str], tool: str) -> str:
         source = re.sub(rf"^{name} = (\d+|\".*?\"|'.*?')", f"{name} = {value}", source, flags=re.MULTILINE)
     if grade_id(cell).startswith("check_") and grade_id(cell) != "check_tools":
         return f"{tool}\n{source}"
-    if grade_id(cell) == "inputs":
-        source = f"import nst_tf.offline\n\nnst_tf.offline.PATCHES = {PATCHES}\n{source}"
     return source
 
 

@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from nst_tf.engine.files import written_whole
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
 
-VERSION = 5
+VERSION = 6
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
@@ -35,7 +34,6 @@ NAMES = {
     "solver": "the solver",
     "steps": "the number of steps",
     "seed": "the seed",
-    "version": "the version of the file",
 }
 
 
@@ -44,7 +42,7 @@ class Checkpoint:
     """A run as it was at some step.
 
     Args:
-        settings: What the run was asked to do, as text by name of `NAMES`; and "onednn", whether that was on.
+        settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
         state: Where it was: "level", "precision", "seconds".
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
@@ -104,14 +102,11 @@ def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[
     Raises:
         ValueError: With all that differs.
     """
-    differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
-    if differing == [NAMES["network"]] and found.get("onednn", wanted["onednn"]) != wanted["onednn"]:
-        switch = 1 if found["onednn"] == "on" else 0
+    if found.get("version") != wanted["version"]:
         raise ValueError(
-            f"The checkpoint {os.fspath(path)!r} is of a run with oneDNN {found['onednn']}, and here it is "
-            f"{wanted['onednn']}, with which offline features are learned to other last bits. Set "
-            f"{ONEDNN_VARIABLE}={switch} in the environment before TensorFlow is imported, or start without resume."
+            f"The checkpoint {os.fspath(path)!r} was written by another version of nst_tf; start without resume."
         )
+    differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
     if differing:
         raise ValueError(
             f"The checkpoint {os.fspath(path)!r} is of another run: {', '.join(differing)} "

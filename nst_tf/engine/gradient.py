@@ -116,7 +116,7 @@ class Tiles:
                 wholes[layer][:, rows, columns] = part.numpy()
         content = {layer: tf.constant(wholes.pop(layer)) for layer in list(wholes)}
         sizes = self._sizes(content_image)
-        layers = weighted_style_layers(recipe, extractor)
+        layers = weighted_style_layers(recipe)
         grams = [remembered(extractor, style, layers, self._style_grams) for style in styles]
         return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
@@ -132,8 +132,8 @@ class Tiles:
 
     def _sizes(self, image: tf.Tensor) -> dict[str, tuple[int, int]]:
         """Return (height, width) of a picture's features, by style layer."""
-        recipe, extractor = self._objective.recipe, self._objective.extractor
-        strides = {layer: extractor.geometry[layer].stride for layer in weighted_style_layers(recipe, extractor)}
+        extractor = self._objective.extractor
+        strides = {layer: extractor.geometry[layer].stride for layer in weighted_style_layers(self._objective.recipe)}
         return {layer: tuple(side // stride for side in image.shape[1:3]) for layer, stride in strides.items()}
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:

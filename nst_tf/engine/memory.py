@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from nst_tf.engine.lbfgs import pairs_for
 from nst_tf.engine.precision import onednn_is_on, this_device
+from nst_tf.networks.slim import read_slim
+from nst_tf.networks.vgg import layer_names
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
 # The constants below are fitted to peaks measured on a CPU; tests/benchmarks/README.md has the measurements.
-# What Python, TensorFlow and Keras take before there is a picture, and what loading or learning a network takes; by the
-# pixels of the content image, with a style image of 512 pixels.
+# What Python, TensorFlow and Keras take before there is a picture, and what loading and tracing a network takes.
 PROCESS_BYTES = 590 * MEBIBYTE
-NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE, "offline": 290 * MEBIBYTE}
-OFFLINE_LEARNING_BYTES, OFFLINE_LEARNING_BYTES_PER_PIXEL = 560 * MEBIBYTE, 85
+NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE}
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
-COPIES = {"vgg19": 1.5, "vgg16": 1.5, "slim": 2.3, "offline": 2.3}
+COPIES = {"vgg19": 1.5, "vgg16": 1.5, "slim": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
 # Of all that L-BFGS remembers, what a checkpoint holds besides while it is written and the network holds nothing.
 LBFGS_COPIES = 1
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 # By block: how many convolutions and channels.
-NETWORKS = {
+VGG = {
     "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
     "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
-    "slim": ((2, 24), (2, 48), (4, 80), (4, 176), (4, 208)),
-    "offline": ((1, 32), (1, 64), (1, 128), (1, 128), (1, 128)),
 }
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 # Where Linux says what a container may take and has taken, in both versions of its control groups; the cache of files
@@ -61,7 +60,7 @@ def estimate_memory(
         width: Of the content image, in pixels.
         recipe: Its layers and its solver count.
         precision: "float32", "bfloat16" or "float16".
-        features: "vgg19", "vgg16", "slim" or "offline".
+        features: "vgg19", "vgg16" or "slim".
         solver: "fast" or "published".
         tile: Side of a tile in pixels, or None for the whole picture at once.
 
@@ -73,30 +72,29 @@ def estimate_memory(
         ValueError: If the recipe, its layers or the features are unknown.
     """
     recipe = find_recipe(recipe)
-    if features not in NETWORKS:
-        raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORKS)}.")
+    if features not in NETWORK_BYTES:
+        raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORK_BYTES)}.")
     if not can_estimate(features, recipe):
         raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.layers)}.")
-    depth = max(_block_and_convolution(layer) for layer in recipe.layers)
+    outputs = _outputs(features, recipe.layers)
     seen = height * width
     if tile and tile < max(height, width):
-        halo = 2 * _halo(depth, features)
+        halo = 2 * _halo(outputs)
         seen = min(tile + halo, height) * min(tile + halo, width)
     with_onednn = onednn_is_on() and this_device().kind == "CPU"
     copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
-    activations = copies * seen * _bytes_per_pixel(depth, features, precision)
+    activations = copies * seen * _bytes_per_pixel(outputs, precision)
     pixels = height * width
     copied = 12 * pixels * LBFGS_COPIES * _remembered_pictures(recipe, solver, height, width)
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
-    targets = sum(_target_bytes(layer, pixels, features, precision) for layer in recipe.content_layers)
+    targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.content_layers)
     network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
-    learning = OFFLINE_LEARNING_BYTES + OFFLINE_LEARNING_BYTES_PER_PIXEL * pixels if features == "offline" else 0
-    return round(PROCESS_BYTES + max(network, learning))
+    return round(PROCESS_BYTES + network)
 
 
 def can_estimate(features: str, recipe: Recipe) -> bool:
     """Whether the memory of a network and a recipe's layers is known."""
-    return features in NETWORKS and all(re.fullmatch(r"block[1-5]_(conv[1-4]|pool)", layer) for layer in recipe.layers)
+    return features in NETWORK_BYTES and set(recipe.layers) <= set(layer_names(_channels(features)))
 
 
 def _pictures_of_solver(recipe: Recipe, solver: str, height: int, width: int) -> int:
@@ -144,38 +142,47 @@ def choose_tile(
     return TILES[-1] if TILES[-1] < max(height, width) else None
 
 
-def _block_and_convolution(layer: str) -> tuple[int, int]:
-    """Return (4, 2) for block4_conv2; a pooling layer counts as its block's last convolution."""
-    block, kind = layer.split("_")
-    return int(block[-1]), int(kind[-1]) if kind.startswith("conv") else 4
+class _Output(NamedTuple):
+    """What a layer gives: its stride in pixels, and its channels."""
+
+    stride: int
+    channels: int
 
 
-def _layers(depth: tuple[int, int], features: str) -> list[tuple[int, int]]:
-    """Return (block, channels) of every convolution down to the deepest."""
-    deepest_block, deepest_convolution = depth
-    layers = []
-    for block, (convolutions, channels) in enumerate(NETWORKS[features][:deepest_block], start=1):
-        count = min(convolutions, deepest_convolution) if block == deepest_block else convolutions
-        layers += [(block, channels)] * count
-    return layers
+def _channels(features: str) -> dict[str, int]:
+    """Return how many channels each convolution of a network has."""
+    if features == "slim":
+        return {name: len(bias) for name, (_, bias) in read_slim().convolutions.items()}
+    blocks = enumerate(VGG[features], start=1)
+    return {f"block{block}_conv{n}": channels for block, (count, channels) in blocks for n in range(1, count + 1)}
 
 
-def _bytes_per_pixel(depth: tuple[int, int], features: str, precision: str) -> float:
+def _outputs(features: str, layers: Iterable[str]) -> dict[str, _Output]:
+    """Return what each layer gives, down to the deepest of those asked for."""
+    channels = _channels(features)
+    names = layer_names(channels)
+    outputs, before = {}, _Output(1, 0)
+    for name in names[: 1 + max(names.index(layer) for layer in layers)]:
+        pool = name.endswith("_pool")
+        before = _Output(2 * before.stride, before.channels) if pool else _Output(before.stride, channels[name])
+        outputs[name] = before
+    return outputs
+
+
+def _bytes_of(output: _Output, precision: str) -> float:
+    """Return what a layer's output takes, per pixel of the picture."""
+    return output.channels / output.stride**2 * (4 if precision == "float32" else 2)
+
+
+def _bytes_per_pixel(outputs: dict[str, _Output], precision: str) -> float:
     """Return what all layers' outputs take, per pixel of the picture."""
-    size = 4 if precision == "float32" else 2
-    layers = _layers(depth, features)
-    convolutions = sum(channels / 4 ** (block - 1) for block, channels in layers) * size
-    poolings = sum(channels / 4**block for block, (_, channels) in enumerate(NETWORKS[features][: depth[0] - 1], 1))
-    first_in_float32 = layers[0][1] * (4 - size)
-    return convolutions + poolings * size + first_in_float32
+    first = next(iter(outputs.values()))  # in float32 whatever the precision
+    return sum(_bytes_of(output, precision) for output in outputs.values()) + (
+        _bytes_of(first, "float32") - _bytes_of(first, precision)
+    )
 
 
-def _halo(depth: tuple[int, int], features: str) -> int:
-    grid = 2 ** (depth[0] - 1)
-    return math.ceil(sum(2 ** (block - 1) for block, _ in _layers(depth, features)) / grid) * grid
-
-
-def _target_bytes(layer: str, pixels: int, features: str, precision: str) -> float:
-    block, _ = _block_and_convolution(layer)
-    halvings = block if layer.endswith("_pool") else block - 1
-    return pixels / 4**halvings * NETWORKS[features][block - 1][1] * (4 if precision == "float32" else 2)
+def _halo(outputs: dict[str, _Output]) -> int:
+    grid = max(output.stride for output in outputs.values())
+    reach = sum(output.stride for name, output in outputs.items() if not name.endswith("_pool"))
+    return math.ceil(reach / grid) * grid

@@ -19,8 +19,7 @@ from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
-# Picture channels: RGB, and the offline network's colours.
-FEW_CHANNELS = 4
+PICTURE_CHANNELS = 3
 # A power of two, far below float16's largest number (65504) and far above its smallest (6e-8).
 LARGEST_ACTIVATION = 2.0**8
 
@@ -128,7 +127,6 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
             extractor.name,
             in_precision(model, precision),
             preprocessing=extractor.preprocessing,
-            companions=extractor.companions,
             geometry=extractor.geometry,
             channels=extractor.channels,
         )
@@ -227,4 +225,4 @@ def _homogeneous_steps(model: keras.Model) -> list[keras.Layer]:
 
 def _is_converted(layer: keras.Operation) -> bool:
     kinds = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
-    return isinstance(layer, kinds) and layer.input.shape[-1] > FEW_CHANNELS
+    return isinstance(layer, kinds) and layer.input.shape[-1] > PICTURE_CHANNELS

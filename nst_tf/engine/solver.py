@@ -14,7 +14,7 @@ BETA_2 = 0.99
 # Beside gradients whose largest entry is 1; squares of anything smaller would leave float32's range.
 EPSILON = 1e-15
 SMALLEST_GRADIENT = 1e-30
-LEARNING_RATE = 0.012
+LEARNING_RATE = 0.018
 FINAL_FRACTION = 0.05
 RESOLUTIONS = 4
 # A loss this many times the lowest so far has climbed too far, and so has one that is not a number.

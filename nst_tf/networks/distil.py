@@ -1,7 +1,7 @@
 """Make the slim network's file from VGG19 and a folder of pictures: python -m nst_tf.networks.distil PICTURES OUT.
 
 A network that learned to name a million photographs knows more than style transfer needs, and most of its work is
-spent on channels that nearly repeat each other.  This makes a narrow copy of it, without gradient descent:
+spent on channels that nearly repeat each other.  This makes a narrow copy of it, in an hour on two cores:
 
 1. **Which channels stay.**  Of a layer's channels, take the one with the most energy, then again and again the one
    that those before predict worst: QR with column pivoting (Businger, Golub 1965) of the Cholesky factor of their
@@ -10,12 +10,15 @@ spent on channels that nearly repeat each other.  This makes a narrow copy of it
    pre-activations of the channels that stay.  So each layer makes good what the layers before it got wrong (He, Zhang,
    Sun 2017; Luo, Wu, Lin 2017).  Where VGG19's pre-activation is negative, ReLU makes it zero and any negative answer
    is as good: there the goal becomes the answer itself if it is negative, and the fit is repeated (Zhang et al. 2016).
-   Kernels are rounded to 8 bits before the next layer is fitted, which makes good the rounding too.
-3. **Taps.**  At each layer, a linear map by least squares from the channels that stay to all of VGG19's.  What it can
-   reach has no more dimensions than it was given, so QR turns it into a rotation, which no loss notices, and a square.
-4. **Gains.**  Least squares shrinks what it cannot predict, so each layer gets a factor that makes differences between
-   pictures as large as VGG19's on average: of Gram matrices in the first convolution of each block, of features in the
-   others.
+3. **Maps.**  At each layer, a linear map by least squares from the channels that stay to all of VGG19's.
+4. **Descents and tuning.**  A picture that the slim network is content with goes where the two networks differ most.
+   So let it make some, and then tune blocks 2 to 5 by gradient descent until features, Gram matrices and the
+   differences between pictures are VGG19's on these too (`nst_tf.networks.tune`).
+5. **Taps.**  Kernels are rounded to 8 bits and the maps fitted anew.  What a map can reach has no more dimensions than
+   it was given, so QR turns it into a rotation, which no loss notices, and a square, which the file holds.
+6. **Gains.**  What was fitted shrinks what it cannot predict, so each layer gets a factor that makes differences as
+   large as VGG19's on average, between the pictures of new descents and their contents and styles: of Gram matrices in
+   the first convolution of each block, of features in the others.
 
 The recipes give VGG19 pictures in three ranges and with two kinds of pooling, and small inputs leave most of the work
 to the biases; so every step sees a share of each.
@@ -28,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,24 +44,23 @@ from PIL import Image
 
 from nst_tf.features import preprocess, vgg19_features
 from nst_tf.networks.slim import SlimWeights, from_8_bits, to_8_bits, write_slim
+from nst_tf.networks.tune import Convolution, activations, convolve, gram_matrices, make_descents, pool, tune
+from nst_tf.networks.vgg import BORDERS
 
 # Channels of each convolution.  Block 1 is dear in time, since it has all positions; block 5 in bytes.
 WIDTHS = {
     **{"block1_conv1": 24, "block1_conv2": 24},
     **{"block2_conv1": 48, "block2_conv2": 48},
     **{"block3_conv1": 64, "block3_conv2": 64, "block3_conv3": 80, "block3_conv4": 112},
-    **{"block4_conv1": 176, "block4_conv2": 176, "block4_conv3": 176, "block4_conv4": 176},
-    **{"block5_conv1": 256, "block5_conv2": 192, "block5_conv3": 192, "block5_conv4": 192},
+    **{"block4_conv1": 208, "block4_conv2": 208, "block4_conv3": 208, "block4_conv4": 208},
+    **{"block5_conv1": 320, "block5_conv2": 176, "block5_conv3": 176, "block5_conv4": 176},
 }
 SIDE = 160  # of a crop, in pixels
 ROWS_PER_CROP = 900  # positions of a crop that a kernel is fitted to
 BELOW_ZERO_ROUNDS = 4
-TAP_ROWS = 60_000
+ROWS_PER_MAP = 3000  # positions of a crop that a map is fitted to
 RIDGE = 1e-6
 BATCH = 8
-PAIRS = 60  # of crops, for the gains
-
-Convolution = tuple[np.ndarray, np.ndarray]
 
 
 class Diet(NamedTuple):
@@ -66,15 +69,31 @@ class Diet(NamedTuple):
     preprocessing: str
     pooling: str
     share: float
+    crops: float  # as a share of all
+
+    def served(self, crops: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """Return crops, float32 in [0, 1], in this range."""
+        return tf.convert_to_tensor(preprocess(crops, self.preprocessing))
 
 
 DIETS = (
-    Diet("caffe", "max", 1.0),
-    Diet("caffe", "average", 0.35),
-    Diet("torch", "max", 0.25),
-    Diet("none", "max", 0.25),
+    Diet("caffe", "max", 1.0, 1.0),
+    Diet("caffe", "average", 0.35, 1 / 5),
+    Diet("torch", "max", 0.25, 1 / 6),
+    Diet("none", "max", 0.25, 1 / 6),
 )
-CROPS_SHARES = (1, 1 / 5, 1 / 6, 1 / 6)  # of all crops, by diet
+
+
+class Effort(NamedTuple):
+    """How much to do.  What is here takes an hour and 12 GB."""
+
+    crops: int = 300  # that kernels are fitted to at first
+    descents: int = 48
+    groups: int = 140  # of five random crops
+    steps: int = 2000  # of tuning
+
+
+WHOLE_EFFORT = Effort()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,13 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pictures", type=Path, help="a folder of a few hundred photographs and paintings")
     parser.add_argument("out", type=Path, help="the file to write, .npz")
     parser.add_argument("--weights", default="imagenet", help="of VGG19, as for vgg19_features (default: imagenet)")
-    parser.add_argument("--crops", type=int, default=300, metavar="N", help="300 take 12 GB (default: %(default)s)")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     slim = distil(
         read_teacher(options.weights),
         read_pictures(options.pictures),
-        crops=options.crops,
         report=lambda line: print(f"{line}  [{time.monotonic() - begun:.0f} s]", flush=True),
     )
     write_slim(slim, options.out)
@@ -146,7 +163,7 @@ def distil(
     pictures: Sequence[np.ndarray],
     *,
     widths: Mapping[str, int] = WIDTHS,
-    crops: int = 300,
+    effort: Effort = WHOLE_EFFORT,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
 ) -> SlimWeights:
@@ -156,44 +173,84 @@ def distil(
         teacher: VGG19's kernels and biases by layer.
         pictures: uint8 (height, width, 3), RGB, each side at least `SIDE`.
         widths: Channels of each convolution.
-        crops: How many random crops to fit to.
+        effort: How much to do.
         seed: Of all that is drawn.
-        report: Called with a line about each layer.
+        report: Called with a line about each layer and every hundred steps.
 
     Returns:
         What `write_slim` writes.
     """
     generator = np.random.default_rng(seed)
-    inputs = [
-        np.asarray(preprocess(draw_crops(pictures, max(2, round(crops * share)), generator), diet.preprocessing))
-        for diet, share in zip(DIETS, CROPS_SHARES, strict=True)
-    ]
-    big, small = inputs, [values.copy() for values in inputs]
-    convolutions: dict[str, Convolution] = {}
-    taps: dict[str, np.ndarray] = {}
-    before = ""
+
+    def crops_of(diet: Diet, count: float) -> np.ndarray:
+        return draw_crops(pictures, max(2, round(count * diet.crops)), generator)
+
+    def groups_of(diet: Diet, count: float) -> np.ndarray:
+        count = max(2, round(count * diet.crops))
+        return draw_crops(pictures, 5 * count, generator).reshape(count, 5, SIDE, SIDE, 3)
+
+    first = [diet.served(crops_of(diet, effort.crops)).numpy() for diet in DIETS]
+    convolutions, spreads, moments = _fit_layers(teacher, first, widths, generator, report)
+    del first
+    mixed = [diet.served(crops_of(diet, effort.crops / 2)).numpy() for diet in DIETS]
+    maps = _fit_maps(teacher, convolutions, mixed, spreads, generator)
+    starts = [draw_crops(pictures, effort.descents, generator) for _ in range(2)]
+    descents = make_descents(convolutions, maps, *starts, DIETS[0].served, generator, report)
+    groups = {diet: groups_of(diet, effort.groups) for diet in DIETS}
+    groups[DIETS[0]] = np.concatenate([descents, groups[DIETS[0]]])
+    convolutions = tune(
+        teacher, convolutions, maps, moments, spreads, groups, effort.steps, generator=generator, report=report
+    )
+    convolutions = {layer: (_rounded(kernel), bias) for layer, (kernel, bias) in convolutions.items()}
+    some = {diet: values[: len(values) // 2] for diet, values in groups.items()}
+    mixed = [diet.served(values.reshape(-1, SIDE, SIDE, 3)).numpy() for diet, values in some.items()]
+    maps = _fit_maps(teacher, convolutions, mixed, spreads, generator)
+    taps = {layer: _rounded(np.linalg.qr(onto_all.T)[1].T) for layer, onto_all in maps.items()}
+    slim = SlimWeights(convolutions, taps, {})
+    starts = [draw_crops(pictures, effort.descents // 2, generator) for _ in range(2)]
+    descents = make_descents(convolutions, taps, *starts, DIETS[0].served, generator, report)
+    triples = [*descents[:, [0, 1, 2]], *descents[:, [0, 1, 3]]]
+    for diet in DIETS:
+        slim.gains[diet.preprocessing, diet.pooling] = _measure_gains(teacher, slim, triples, diet)
+        report(f"gains for {diet.preprocessing} and {diet.pooling}")
+    return slim
+
+
+def _fit_layers(
+    teacher: Mapping[str, Convolution],
+    inputs: Sequence[np.ndarray],
+    widths: Mapping[str, int],
+    generator: np.random.Generator,
+    report: Callable[[str], None],
+) -> tuple[dict[str, Convolution], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Fit kernels by least squares, layer after layer.
+
+    Returns:
+        By layer: kernels and biases; VGG19's standard deviation for each diet, over all channels together; the second
+        moments of VGG19's channels.
+    """
+    big, small = list(inputs), [values.copy() for values in inputs]
+    convolutions, spreads, moments, before = {}, {}, {}, ""
     for layer, width in widths.items():
         if before and before[:6] != layer[:6]:
-            big, small = ([_pooled(x, diet) for x, diet in zip(both, DIETS, strict=True)] for both in (big, small))
+            big, small = (
+                [_in_batches(pool, x, diet.pooling) for x, diet in zip(both, DIETS, strict=True)]
+                for both in (big, small)
+            )
         before = layer
-        goals = [_convolved(values, *teacher[layer]) for values in big]
-        sizes = [np.float32(diet.share / _spread(goal)) for goal, diet in zip(goals, DIETS, strict=True)]
-        kept = _channels_that_span(goals, sizes, width, generator)
-        kernel, bias = _fit_kernel(small, [goal[..., kept] for goal in goals], sizes, generator)
-        kernel = from_8_bits(*to_8_bits(kernel))
+        goals = [_in_batches(convolve, values, *teacher[layer]) for values in big]
+        spreads[layer] = np.array([_spread(goal) for goal in goals], np.float32)
+        weights = np.float32([diet.share for diet in DIETS]) / spreads[layer]
+        moments[layer] = _second_moments(goals, weights, generator)
+        kept = _channels_that_span(moments[layer], width)
+        kernel, bias = _fit_kernel(small, [goal[..., kept] for goal in goals], weights, generator)
         convolutions[layer] = kernel, bias
-        small = [np.maximum(_convolved(values, kernel, bias), 0) for values in small]
+        small = [np.maximum(_in_batches(convolve, values, kernel, bias), 0) for values in small]
         big = [np.maximum(goal, 0, out=goal) for goal in goals]
-        taps[layer] = from_8_bits(*to_8_bits(_fit_tap(small, big, sizes, generator)))
         some = big[0][: BATCH * 4, ..., kept]
         error = np.sum((small[0][: BATCH * 4] - some) ** 2) / np.sum(some**2)
         report(f"{layer}: {width} of {big[0].shape[-1]} channels, error {error:.3f}")
-    slim = SlimWeights(convolutions, taps, {})
-    pairs = [draw_crops(pictures, 2, generator) for _ in range(min(PAIRS, crops))]
-    for diet in DIETS:
-        slim.gains[diet.preprocessing, diet.pooling] = _measure_gains(teacher, slim, pairs, diet)
-        report(f"gains for {diet.preprocessing} and {diet.pooling}")
-    return slim
+    return convolutions, spreads, moments
 
 
 def _spread(goal: np.ndarray) -> float:
@@ -202,28 +259,28 @@ def _spread(goal: np.ndarray) -> float:
     return float(np.sqrt(features.var(axis=(0, 1, 2)).sum()))
 
 
-def _channels_that_span(
-    goals: Sequence[np.ndarray], sizes: Sequence[np.float32], width: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Return the numbers of the channels from which the others are best predicted."""
+def _second_moments(goals: Sequence[np.ndarray], weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the mean product of each two channels after ReLU."""
     moments = 0.0
-    for goal, size in zip(goals, sizes, strict=True):
+    for goal, weight in zip(goals, weights, strict=True):
         flat = goal.reshape(-1, goal.shape[-1])
-        some = np.maximum(flat[generator.integers(len(flat), size=40_000)], 0).astype(np.float64) * size
+        some = np.maximum(flat[generator.integers(len(flat), size=40_000)], 0).astype(np.float64) * weight
         moments = moments + some.T @ some / len(some)
+    return moments
+
+
+def _channels_that_span(moments: np.ndarray, width: int) -> np.ndarray:
+    """Return the numbers of the channels from which the others are best predicted."""
     root = np.linalg.cholesky(moments + 1e-9 * np.trace(moments) * np.eye(len(moments))).T
     return np.sort(scipy.linalg.qr(root, pivoting=True)[2][:width])
 
 
 def _fit_kernel(
-    inputs: Sequence[np.ndarray],
-    goals: Sequence[np.ndarray],
-    sizes: Sequence[np.float32],
-    generator: np.random.Generator,
+    inputs: Sequence[np.ndarray], goals: Sequence[np.ndarray], weights: np.ndarray, generator: np.random.Generator
 ) -> Convolution:
     """Return the kernel and bias that lead from patches of the inputs to the goals, as far as ReLU can tell."""
     rows, wanted = [], []
-    for values, goal, size in zip(inputs, goals, sizes, strict=True):
+    for values, goal, weight in zip(inputs, goals, weights, strict=True):
         height, width = goal.shape[1:3]
         count = min(height * width, ROWS_PER_CROP)
         for one, its_goal in zip(values, goal, strict=True):
@@ -232,10 +289,10 @@ def _fit_kernel(
             patches = padded[
                 (y[:, np.newaxis] + np.arange(3))[:, :, np.newaxis], (x[:, np.newaxis] + np.arange(3))[:, np.newaxis]
             ]
-            rows.append(_with_ones(patches.reshape(count, -1)) * size)
-            wanted.append(its_goal[y, x] * size)
+            rows.append(_with_ones(patches.reshape(count, -1)) * weight)
+            wanted.append(its_goal[y, x] * weight)
     rows, wanted = np.concatenate(rows), np.concatenate(wanted)
-    solve = _ridge(rows)
+    solve = _ridge((rows.T @ rows).astype(np.float64))
     fit = solve(rows.T @ wanted)
     for _ in range(BELOW_ZERO_ROUNDS):
         reachable = np.where(wanted < 0, np.minimum(rows @ fit.astype(np.float32), 0), wanted)
@@ -243,28 +300,33 @@ def _fit_kernel(
     return fit[:-1].reshape(3, 3, -1, wanted.shape[-1]).astype(np.float32), fit[-1].astype(np.float32)
 
 
-def _fit_tap(
-    small: Sequence[np.ndarray],
-    big: Sequence[np.ndarray],
-    sizes: Sequence[np.float32],
+def _fit_maps(
+    teacher: Mapping[str, Convolution],
+    convolutions: Mapping[str, Convolution],
+    inputs: Sequence[np.ndarray],
+    spreads: Mapping[str, np.ndarray],
     generator: np.random.Generator,
-) -> np.ndarray:
-    """Return the square map (channels, channels) whose outputs are VGG19's features in a rotated basis."""
-    rows, wanted = [], []
-    for values, goal, size in zip(small, big, sizes, strict=True):
-        values, goal = values.reshape(-1, values.shape[-1]), goal.reshape(-1, goal.shape[-1])
-        chosen = generator.integers(len(values), size=TAP_ROWS)
-        rows.append(values[chosen] * size)
-        wanted.append(goal[chosen] * size)
-    rows, wanted = np.concatenate(rows), np.concatenate(wanted)
-    onto_all = _ridge(rows)(rows.T @ wanted)  # (channels that stay, all channels)
-    return np.linalg.qr(onto_all.T)[1].T.astype(np.float32)
+) -> dict[str, np.ndarray]:
+    """Return by layer the map (channels that stay, all channels) from the slim network's features to VGG19's."""
+    squares, products = dict.fromkeys(convolutions, 0.0), dict.fromkeys(convolutions, 0.0)
+    for number, (values, diet) in enumerate(zip(inputs, DIETS, strict=True)):
+        for i in range(0, len(values), BATCH):
+            batch = tf.constant(values[i : i + BATCH])
+            small = activations(batch, convolutions, diet.pooling)
+            for layer, big in activations(batch, teacher, diet.pooling).items():
+                wanted = big.numpy().reshape(-1, big.shape[-1])
+                rows = small[layer].numpy().reshape(len(wanted), -1)
+                chosen = generator.integers(len(rows), size=min(len(rows), ROWS_PER_MAP * BATCH))
+                rows, wanted = rows[chosen], wanted[chosen]
+                weight = (diet.share / spreads[layer][number]) ** 2 / ROWS_PER_MAP
+                squares[layer] += weight * (rows.T @ rows).astype(np.float64)
+                products[layer] += weight * (rows.T @ wanted).astype(np.float64)
+    return {layer: _ridge(squares[layer])(products[layer]).astype(np.float32) for layer in convolutions}
 
 
-def _ridge(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what solves the normal equations of these rows."""
-    square = (rows.T @ rows).astype(np.float64)
-    square += RIDGE * np.trace(square) / len(square) * np.eye(len(square))
+def _ridge(square: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what solves the normal equations with this matrix."""
+    square = square + RIDGE * np.trace(square) / len(square) * np.eye(len(square))
     return functools.partial(scipy.linalg.cho_solve, scipy.linalg.cho_factor(square))
 
 
@@ -272,49 +334,36 @@ def _with_ones(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.ones((len(rows), 1), np.float32)], axis=1)
 
 
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return from_8_bits(*to_8_bits(values))
+
+
 def _measure_gains(
-    teacher: Mapping[str, Convolution], slim: SlimWeights, pairs: Sequence[np.ndarray], diet: Diet
+    teacher: Mapping[str, Convolution], slim: SlimWeights, triples: Sequence[np.ndarray], diet: Diet
 ) -> dict[str, float]:
-    """Return by layer what makes the slim network's differences between two crops as large as VGG19's on average."""
-    ratios: dict[str, list[float]] = {layer: [] for layer in slim.convolutions}
-    for pair in pairs:
-        images = np.asarray(preprocess(pair, diet.preprocessing))
-        big, small, before = images, images, ""
-        for layer, ratio in ratios.items():
-            if before and before[:6] != layer[:6]:
-                big, small = _pooled(big, diet), _pooled(small, diet)
-            before = layer
-            big = np.maximum(_convolved(big, *teacher[layer]), 0)
-            small = np.maximum(_convolved(small, *slim.convolutions[layer]), 0)
-            ratio.append(_difference(big, layer) / _difference(small @ slim.taps[layer], layer))
-    powers = {layer: 1 / 4 if layer.endswith("conv1") else 1 / 2 for layer in ratios}
-    return {layer: float(np.exp(np.mean(np.log(ratio)) * powers[layer])) for layer, ratio in ratios.items()}
+    """Return by layer what makes the slim network's differences between pictures as large as VGG19's on average.
+
+    Of three pictures, the third is compared with the first as a content and with the second as a style.
+    """
+    logarithms: dict[str, list[float]] = {layer: [] for layer in slim.convolutions}
+    for triple, border in itertools.product(triples, BORDERS):
+        images = diet.served(triple)
+        small = activations(images, slim.convolutions, diet.pooling, border)
+        for layer, big in activations(images, teacher, diet.pooling, border).items():
+            ratio = _difference(big, layer) / _difference(tf.tensordot(small[layer], slim.taps[layer], 1), layer)
+            logarithms[layer].append(np.log(ratio) / (4 if layer.endswith("conv1") else 2))
+    return {layer: float(np.exp(np.mean(values))) for layer, values in logarithms.items()}
 
 
-def _difference(features: np.ndarray, layer: str) -> float:
-    """Return how much two pictures differ: in their Gram matrices for style layers, else in their features."""
-    if layer.endswith("conv1"):
-        flat = features.reshape(2, -1, features.shape[-1])
-        features = flat.transpose(0, 2, 1) @ flat / flat.shape[1]
-    return float(np.sum((features[0] - features[1]).astype(np.float64) ** 2))
+def _difference(features: tf.Tensor, layer: str) -> float:
+    """Return how much the last picture differs from the others: from the style in Gram matrices, or in features."""
+    content, style, last = gram_matrices(features) if layer.endswith("conv1") else features
+    return float(tf.reduce_sum(tf.square(last - (style if layer.endswith("conv1") else content))))
 
 
-def _convolved(values: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [_convolve(tf.constant(values[i : i + BATCH]), kernel, bias).numpy() for i in range(0, len(values), BATCH)]
-    )
-
-
-@tf.function(reduce_retracing=True)
-def _convolve(values: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    return tf.nn.conv2d(tf.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)), "SYMMETRIC"), kernel, 1, "VALID") + bias
-
-
-def _pooled(values: np.ndarray, diet: Diet) -> np.ndarray:
-    pool = tf.nn.max_pool2d if diet.pooling == "max" else tf.nn.avg_pool2d
-    return np.concatenate(
-        [pool(tf.constant(values[i : i + BATCH]), 2, 2, "VALID").numpy() for i in range(0, len(values), BATCH)]
-    )
+def _in_batches(function: Callable[..., tf.Tensor], values: np.ndarray, *others) -> np.ndarray:
+    """Return what a function makes of a long array, a few at a time."""
+    return np.concatenate([function(values[i : i + BATCH], *others).numpy() for i in range(0, len(values), BATCH)])
 
 
 if __name__ == "__main__":

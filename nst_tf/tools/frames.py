@@ -68,7 +68,7 @@ def stylize_frames(
 ) -> Iterator[Outcome]:
     """Repaint the frames of a video one after the other.
 
-    All frames share one network; an offline one is learned from the first frame and the style.  Where a frame is as the
+    All frames share one network.  Where a frame is as the
     one before, it starts from the result of that one, so that strokes stay; elsewhere it starts anew.  There is no
     optical flow: strokes do not travel with what moves, and a moving camera moves everything.
 

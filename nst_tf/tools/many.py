@@ -240,7 +240,7 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
             future.cancel()
 
 
-# By thread, since a network in the middle of a run cannot be learned anew for another.
+# By thread, since what was traced for a network serves one run at a time.
 _KEPT = threading.local()
 
 
@@ -254,7 +254,6 @@ def make_in_worker(task: Task) -> Outcome:
 def _new_warmth() -> Warm:
     from nst_tf.tools.warm import Warm
 
-    # One network: an offline one is learned anew for each pair, and what was traced for it stays good.
     return Warm(most_networks=1)
 
 

@@ -42,7 +42,7 @@ class Cost:
     """What the picture of one job costs here, on all cores.
 
     Args:
-        fixed: Seconds whatever the steps are: learning an offline network, saving.
+        fixed: Seconds whatever the steps are: preparing, saving.
         per_step: Seconds.
         size: In bytes, of the PNG.
         job: Which was measured.
@@ -136,10 +136,9 @@ def measure(job: Job) -> Cost:
     warm = Warm(most_networks=1)
     run(replace(job, steps=least), warm)  # traces, which later pictures of the size need not
     seconds = []
-    for number, steps in enumerate(counts, 1):
+    for steps in counts:
         begun = time.perf_counter()
-        # Another seed, so that an offline network is learned again.
-        result = run(replace(job, steps=steps, seed=job.seed + number), warm)
+        result = run(replace(job, steps=steps), warm)
         if result.status == "interrupted":
             raise KeyboardInterrupt
         with tempfile.TemporaryDirectory() as folder:

@@ -14,26 +14,19 @@ import tensorflow as tf
 from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import MIN_SIDE, read_pixels
-from nst_tf.offline import relearn
 from nst_tf.recipes import RECIPES, Recipe, changed_by_json, find_recipe
 from nst_tf.settings import changes_of, plain, settings_of
-from nst_tf.styles import Style, as_styles, counted
+from nst_tf.styles import Style, as_styles
 from nst_tf.tools.jobs import Job, is_address
 from nst_tf.transfer import (
-    FEATURES,
     SOLVERS,
     Result,
+    check_features,
     find_features,
     fingerprints,
-    imitated_preprocessing,
-    pictures_to_learn_from,
-    prepared,
     steps_of,
     stylize,
 )
-
-# Fields that no network depends on, so that jobs which differ in nothing else share theirs.
-WEIGHTS = ("style_weight", "total_variation_weight", "start", "levels", "method", "clip")
 
 
 @dataclass
@@ -47,7 +40,7 @@ class Warm:
 
     most_networks: int = 8
     most_sources: int = 16
-    networks: dict[str, tuple[str, FeatureExtractor]] = field(default_factory=dict)
+    networks: dict[str, FeatureExtractor] = field(default_factory=dict)
     sources: dict[str, np.ndarray] = field(default_factory=dict)
 
     def source(self, path: str) -> np.ndarray:
@@ -61,29 +54,22 @@ class Warm:
         self.sources[key] = pixels
         return pixels
 
-    def network(
-        self, key: str, kind: str, make: Callable[[FeatureExtractor | None], FeatureExtractor]
-    ) -> FeatureExtractor:
-        """Return the extractor of a key.
+    def network(self, key: str, make: Callable[[], FeatureExtractor]) -> FeatureExtractor:
+        """Return the extractor of a key, made if it is not there.
 
         Args:
             key: What tells it from others.
-            kind: What tells its build from others'; two offline networks of one kind differ in their weights only.
-            make: Makes one, out of an older one of the kind if there is no room for more.
+            make: Makes one.
         """
-        _, extractor = self.networks.pop(key, (kind, None))
+        extractor = self.networks.pop(key, None)
         if extractor is None:
-            older = None
-            if len(self.networks) >= self.most_networks:
-                alike = (each for each, (its_kind, _) in self.networks.items() if its_kind == kind)
-                its_kind, oldest = self.networks.pop(next(alike, next(iter(self.networks))))
-                older = oldest if its_kind == kind else None
-                if older is None:  # it refers to itself through what was traced, and would stay in memory
-                    oldest.traced.clear()
-                    oldest.kept.clear()
-            extractor = make(older)
+            while len(self.networks) >= self.most_networks:  # one refers to itself through what was traced
+                oldest = self.networks.pop(next(iter(self.networks)))
+                oldest.traced.clear()
+                oldest.kept.clear()
+            extractor = make()
             extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
-        self.networks[key] = (kind, extractor)
+        self.networks[key] = extractor
         return extractor
 
 
@@ -109,7 +95,7 @@ def run(
     """
     recipe = recipe_of(job)
     content_image, given = load(job, recipe, warm)
-    extractor = extractor or _extractor(job, recipe, content_image, given, warm)
+    extractor = extractor or extractor_of(job, warm)
     result = stylize(
         content_image,
         given,
@@ -127,22 +113,7 @@ def run(
 def extractor_of(job: Job, warm: Warm) -> FeatureExtractor:
     """Return the feature extractor of a job."""
     recipe = recipe_of(job)
-    return _extractor(job, recipe, *load(job, recipe, warm), warm)
-
-
-def _extractor(job: Job, recipe: Recipe, content_image: tf.Tensor, given: list[Style], warm: Warm) -> FeatureExtractor:
-    def make(older: FeatureExtractor | None) -> FeatureExtractor:
-        repainted, styles = prepared(recipe, content_image, counted(as_styles(given, content_image)))
-        pictures = [style.image for style in styles]
-        if older is None or older.name != "offline":
-            return find_features(job.features, recipe, repainted, pictures, seed=job.seed)
-        relearn(older, pictures_to_learn_from(recipe, repainted, pictures), seed=job.seed)
-        return older
-
-    key = network_of(job, recipe)
-    build = (job.features, recipe.layers, imitated_preprocessing(recipe))
-    kind = repr(build) if job.features == "offline" else key
-    return warm.network(key, kind, make)
+    return warm.network(network_of(job, recipe), lambda: find_features(job.features, recipe))
 
 
 def load(job: Job, recipe: Recipe, warm: Warm) -> tuple[tf.Tensor, list[Style]]:
@@ -188,12 +159,7 @@ def version_of(path: str) -> str:
 
 def network_of(job: Job, recipe: Recipe) -> str:
     """Return what tells the network of a job from others."""
-    if job.features in ("auto", "slim", "vgg19", "vgg16") or job.features.endswith(".h5"):
-        return repr((version_of(job.features), recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
-    # The offline network is learned from the pictures, in the sizes and colours in which it sees them.
-    decisive = {name: value for name, value in job.changes.items() if name not in WEIGHTS}
-    versions = [version_of(source) for source in (job.content, *job.styles)]
-    return repr((versions, replace(job, changes=decisive, steps=None, solver="", output="")))
+    return repr((version_of(job.features), recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
 
 
 def recipe_of(job: Job) -> Recipe:
@@ -216,8 +182,7 @@ def check_job(job: Job) -> None:
         raise ValueError(f"Unknown solver {job.solver!r}; expected one of {', '.join(SOLVERS)}.")
     if job.solver == "published" and recipe.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    if job.features not in FEATURES and not job.features.endswith(".h5"):
-        raise ValueError(f"Unknown features {job.features!r}; expected one of {', '.join(FEATURES)}, or a .h5 file.")
+    check_features(job.features)
     if job.features.endswith(".h5") and not os.path.isfile(job.features):
         raise ValueError(f"There is no weights file {job.features!r}.")
     levels = recipe.levels if job.solver == "fast" else 1

@@ -3,7 +3,7 @@
 Prints tables of ratios, and writes them as JSON and one figure under outputs/.  Whatever is compared runs in one
 process, by turns, and the best of several rounds counts, since the times of a shared machine are noisy.
 
-    python tests/benchmarks/bench.py [--weights FILE] [--parts step floor offline solver memory] [--quick]
+    python tests/benchmarks/bench.py [--weights FILE] [--parts step floor slim solver memory] [--quick]
     python tests/benchmarks/bench.py --weights FILE --published-losses
 """
 
@@ -44,7 +44,7 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTENT, STYLE = ROOT / "images" / "content" / "street.jpg", ROOT / "images" / "style" / "woodblock_waves.jpg"
 PUBLISHED_LOSSES = Path(__file__).with_name("published_losses.json")
-PARTS = ("step", "floor", "offline", "solver", "memory")
+PARTS = ("step", "floor", "slim", "solver", "memory")
 ROUNDS = 5
 PEAK = """
 import json, re, resource, sys
@@ -58,7 +58,7 @@ style = nst_tf.load_image(style, max_side=512)
 seconds = []
 def watch(step):
     seconds.append((step.step, step.seconds))
-options = {"features": features, "recipe": "studio" if features == "offline" else "tf_tutorial", "method": "adam"}
+options = {"features": features, "recipe": "studio" if features == "slim" else "tf_tutorial", "method": "adam"}
 nst_tf.stylize(content, style, steps=2, tile=tile, precision=precision, callback=watch, **options)
 (first, begun), (last, ended) = seconds[0], seconds[-1]
 if sys.platform == "darwin":
@@ -155,24 +155,25 @@ def bench_floor(weights: str | None, precision: str, *, quick: bool) -> list[dic
     return rows
 
 
-def bench_offline(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(e) One step with the offline features, against its bare chain; and learning them."""
+def bench_slim(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
+    """(e) One step with the slim network, against its bare chain and against VGG19's step."""
     rows = []
     for side in (256,) if quick else (256, 400, 1024):
         recipe = RECIPES["studio"]
         content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
-        begun = time.perf_counter()
-        extractor = find_features("offline", recipe, content, style)
-        learning = time.perf_counter() - begun
+        slim = find_features("slim", recipe)
+        vgg19 = vgg19_features(recipe.layers, weights=weights, border=recipe.border)
         steps = {
-            "ours": _our_step(recipe, extractor, precision, content, style),
-            "bare": _bare_chain(extractor, precision, content),
+            "slim": _our_step(recipe, slim, precision, content, style),
+            "bare": _bare_chain(slim, precision, content),
+            "vgg19": _our_step(recipe, vgg19, precision, content, style),
         }
-        seconds = by_turns(steps, rounds=ROUNDS)
-        row = {"side": side, "learning_seconds": learning, **{f"{name}_seconds": s for name, s in seconds.items()}}
-        row["ours_over_bare"] = seconds["ours"] / seconds["bare"]
+        seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
+        row = {"side": side, **{f"{name}_seconds": s for name, s in seconds.items()}}
+        row["slim_over_bare"] = seconds["slim"] / seconds["bare"]
+        row["vgg19_over_slim"] = seconds["vgg19"] / seconds["slim"]
         rows.append(row)
-        print_row("offline", row)
+        print_row("slim", row)
     return rows
 
 
@@ -216,7 +217,7 @@ def bench_memory(weights: str | None, precision: str, *, quick: bool) -> list[di
     """(c) Peak memory and seconds per megapixel, tiled and not, each in a process of its own."""
     rows = []
     settings = [
-        ("offline", side, tile) for side in (256, 512, 1024, 2048) for tile in (None, 512) if not tile or side > 512
+        ("slim", side, tile) for side in (256, 512, 1024, 2048) for tile in (None, 512) if not tile or side > 512
     ]
     vgg = [(256, None), (512, None), (1024, None), (1024, 512), (2048, 512)]
     settings += [(weights, side, tile) for side, tile in vgg] if weights else []
@@ -226,8 +227,8 @@ def bench_memory(weights: str | None, precision: str, *, quick: bool) -> list[di
         arguments = json.dumps([side, features, tile, precision, str(CONTENT), str(STYLE)])
         run = subprocess.run([sys.executable, "-c", PEAK, arguments], capture_output=True, text=True, check=True)
         measured = json.loads(run.stdout.splitlines()[-1])
-        network = "offline" if features == "offline" else "vgg19"
-        recipe = RECIPES["studio" if network == "offline" else "tf_tutorial"].changed(method="adam")
+        network = "slim" if features == "slim" else "vgg19"
+        recipe = RECIPES["studio" if network == "slim" else "tf_tutorial"].changed(method="adam")
         estimate = estimate_memory(side, side, recipe, precision, features=network, tile=tile)
         row = {
             "network": network,
@@ -352,7 +353,7 @@ def _bare_chain(extractor: FeatureExtractor, precision: str, content: tf.Tensor)
     dtype = tf.as_dtype(precision)
     kernels = []
     for layer in extractor.model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D) and not layer.name.endswith("_tap"):
             kernels.append(tf.cast(layer.kernel.value, dtype))
         elif layer.name.endswith("_pool"):
             kernels.append(None)
@@ -489,7 +490,7 @@ def _draw_solver(rows: list[dict], axis) -> None:
 
 
 def _draw_memory(rows: list[dict], axis) -> None:
-    for network in ("vgg19", "offline"):
+    for network in ("vgg19", "slim"):
         for tiled, style in ((False, "o-"), (True, "s--")):
             known = [(r["side"], r["peak_gib"]) for r in rows if r["network"] == network and bool(r["tile"]) == tiled]
             if known:

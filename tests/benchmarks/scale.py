@@ -74,7 +74,7 @@ def jobs_in(folder: str, count: int, size: int) -> list[Job]:
             images / "content",
             images / "style",
             os.path.join(folder, str(seed)),
-            features="offline",
+            features="slim",
             size=size,
             seed=seed,
         )
@@ -147,11 +147,11 @@ def simulated(each: list[float]) -> dict:
         sleeper = ray.remote(Sleeper).options(max_concurrency=2 * WORKERS, num_cpus=0).remote()
         ray.get(sleeper.start.remote())
         begun = time.perf_counter()
-        jobs = (Job(str(length), [], str(number), features="offline") for number, length in enumerate(lengths))
+        jobs = (Job(str(length), [], str(number), features="slim") for number, length in enumerate(lengths))
         made = sum(outcome.status == "made" for outcome in stylize_many(jobs, executor=RayWorkers([sleeper] * WORKERS)))
         seconds = (time.perf_counter() - begun) * SPEED
         begun = time.perf_counter()
-        nothing = (Job("0", [], str(number), features="offline") for number in range(JOBS))
+        nothing = (Job("0", [], str(number), features="slim") for number in range(JOBS))
         sum(1 for _ in stylize_many(nothing, executor=RayWorkers([sleeper] * WORKERS)))
         rate = JOBS / (time.perf_counter() - begun)
     return {"made": made, "seconds": seconds, "formula": formula(JOBS, lengths, WORKERS), "jobs a second": rate}

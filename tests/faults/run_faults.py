@@ -31,7 +31,7 @@ KILLS_OF_RUNS = 5
 DOWNLOADS = 60
 PAIRS_OF_DOWNLOADS = 10
 SIDE = 64
-SETTINGS = {"recipe": "studio", "changes": {}, "features": "offline", "network": "offline", "solver": "fast"}
+SETTINGS = {"recipe": "studio", "changes": {}, "features": "slim", "network": "slim", "solver": "fast"}
 SETTINGS |= {"steps": 3, "seed": 0, "precision": "float32", "size": [64, 64]}
 SERVER_FAULTS = ("cut", "stall", "wrong", "redirect", "silent", 404, 503, None)
 # Fetches the weights into the cache that KERAS_HOME names.
@@ -111,7 +111,7 @@ def killed_runs(folder: Path) -> tuple[int, int]:
     for path in (content, style):
         save_image(generator.uniform(size=(1, SIDE, SIDE, 3)), path)
     command = [sys.executable, "-m", "nst_tf", "stylize", str(content), str(style), "-o", str(folder / "out.png")]
-    command += ["--features", "offline", "--steps", "100000", "--checkpoint", str(folder / "run.nst")]
+    command += ["--features", "slim", "--steps", "100000", "--checkpoint", str(folder / "run.nst")]
     step = 0
     for attempt in range(KILLS_OF_RUNS + 1):
         resume = ["--resume", str(folder / "run.nst")] if (folder / "run.nst").exists() else []

@@ -46,7 +46,7 @@ def wrong_answers() -> Iterator[WrongAnswer]:
 
 
 class Lab:
-    """The lab's cells, run in this process; the pictures are loaded and the network is learned once."""
+    """The lab's cells, run in this process; the pictures are loaded and the network is made once."""
 
     def __init__(self) -> None:
         os.chdir(ROOT)  # where the set-up cell looks for the package
