@@ -158,5 +158,5 @@ def test_each_part_of_a_published_loss_is_of_the_order_of_vgg19s(name, ten_desce
     for part, values in ratios.items():
         record_property(part, float(np.exp(np.mean(np.log(values)))))
         # Where a picture was made for it, the slim network sees less than VGG19 of what is wrong.
-        assert 1 / 2 < np.exp(np.mean(np.log(values))) < 2, (part, values)
+        assert 1 / 2.5 < np.exp(np.mean(np.log(values))) < 2.5, (part, values)
         assert max(values) < 4 and min(values) > 1 / 4, (part, values)
