@@ -74,7 +74,7 @@ def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
         content,
         pair[1],
         features="slim",
-        steps=4,
+        steps=15,
         color="luminance",
         callback=lambda s: seen.append(s.image()),
         **options,
