@@ -71,7 +71,8 @@ def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
     # pooling: it alone moves this network's gradient by up to 1 %.  A second step could not tell a mask from rounding.
     steps = 1 if tile else 3
     results = [stylize(content, style, features=vgg, steps=steps, tile=tile).image for style in (pair[1], styles)]
-    np.testing.assert_allclose(*results, atol=1e-6)
+    # Rounding of the masked sums, enlarged by Adam's steps, of which each is up to 0.07.
+    np.testing.assert_allclose(*results, atol=5e-6)
 
 
 def test_guided_gram_matrix_is_the_mean_over_the_region(pair, vgg, left):
