@@ -43,8 +43,9 @@ import tensorflow as tf
 from PIL import Image
 
 from nst_tf.features import preprocess, vgg19_features
+from nst_tf.losses import gram_matrix
 from nst_tf.networks.slim import SlimWeights, from_8_bits, to_8_bits, write_slim
-from nst_tf.networks.tune import Convolution, activations, convolve, gram_matrices, make_descents, pool, tune
+from nst_tf.networks.tune import Convolution, activations, convolve, make_descents, pool, tune
 from nst_tf.networks.vgg import BORDERS
 
 # Channels of each convolution.  Block 1 is dear in time, since it has all positions; block 5 in bytes.
@@ -357,7 +358,7 @@ def _measure_gains(
 
 def _difference(features: tf.Tensor, layer: str) -> float:
     """Return how much the last picture differs from the others: from the style in Gram matrices, or in features."""
-    content, style, last = gram_matrices(features) if layer.endswith("conv1") else features
+    content, style, last = gram_matrix(features) if layer.endswith("conv1") else features
     return float(tf.reduce_sum(tf.square(last - (style if layer.endswith("conv1") else content))))
 
 

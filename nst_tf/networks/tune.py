@@ -1,4 +1,4 @@
-"""Gradient descent through the whole slim network: the second half of `nst_tf.networks.distil`."""
+"""Gradient descent through blocks 2 to 5 of the slim network: the second half of `nst_tf.networks.distil`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+
+from nst_tf.losses import gram_matrix
 
 Convolution = tuple[np.ndarray, np.ndarray]
 
@@ -50,13 +52,6 @@ def activations(
     return features
 
 
-def gram_matrices(features: tf.Tensor) -> tf.Tensor:
-    """Return (pictures, channels, channels), averaged over positions."""
-    count, height, width, channels = features.shape
-    flat = tf.reshape(features, (count, height * width, channels))
-    return tf.matmul(flat, flat, transpose_a=True) / (height * width)
-
-
 def make_descents(
     convolutions: Mapping[str, Convolution],
     maps: Mapping[str, np.ndarray],
@@ -90,7 +85,7 @@ def make_descents(
             tape.watch(images)
             features = features_of(images)
             of_content = relative([features[layer] for layer in content_layers], content)
-            of_style = relative([gram_matrices(features[layer]) for layer in style_layers], style)
+            of_style = relative([gram_matrix(features[layer]) for layer in style_layers], style)
             total = tf.reduce_sum(of_content + weights * of_style)
         return tape.gradient(total, images), tf.reduce_mean(of_content), tf.reduce_mean(of_style)
 
@@ -100,7 +95,7 @@ def make_descents(
         features = features_of(tf.constant(content_images))
         content = [features[layer] for layer in content_layers]
         features = features_of(tf.constant(style_images))
-        style = [gram_matrices(features[layer]) for layer in style_layers]
+        style = [gram_matrix(features[layer]) for layer in style_layers]
         weights = tf.constant(generator.choice(STYLE_WEIGHTS, len(content_images)).astype(np.float32))
         images, mean, square, kept = content_images, 0.0, 0.0, []
         for step in range(1, DESCENT_STEPS + 1):
@@ -171,18 +166,18 @@ def tune(
     def prepared(images: tf.Tensor, pooling: str) -> tuple[tf.Tensor, list[tf.Tensor]]:
         *_, last = activations(images, first, pooling).values()
         big = activations(images, teacher, pooling)
-        projected = [tf.cast(tf.tensordot(big[layer], directions[layer], 1), tf.float32) for layer in compared]
+        projected = [tf.tensordot(big[layer], directions[layer], 1) for layer in compared]
         return tf.cast(pool(last, pooling), tf.float16), projected
 
     @tf.function(reduce_retracing=True)
-    def step(inputs: tf.Tensor, targets: list[tf.Tensor], pooling: str) -> tf.Tensor:
+    def step(inputs: tf.Tensor, targets: list[tf.Tensor], scales: tf.Tensor, pooling: str) -> tf.Tensor:
         with tf.GradientTape() as tape:
             network, onto = unpacked()
             small = activations(tf.cast(inputs, tf.float32), network, pooling)
             of_features, of_grams, of_differences = [], [], []
-            for layer, target in zip(compared, targets, strict=True):
+            for number, (layer, target) in enumerate(zip(compared, targets, strict=True)):
                 wanted = tf.cast(target, tf.float32)
-                found = tf.tensordot(small[layer], onto[layer], 1) / scale_of[layer]
+                found = tf.tensordot(small[layer], onto[layer], 1) / scales[number]
                 of_features.append(tf.reduce_mean(tf.reduce_sum(tf.square(found - wanted), -1)))
                 if layer.endswith("conv1"):
                     of_grams.append(_gram_error(found, wanted))
@@ -194,25 +189,21 @@ def tune(
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return tf.stack(of_grams + of_differences)
 
-    scale_of = {layer: tf.Variable(1.0, trainable=False) for layer in compared}
-    data = []
-    for number, (diet, its_groups) in enumerate(groups.items()):
+    diets, scales, data = list(groups), np.stack([spreads[layer] for layer in compared], axis=1), []
+    for diet, its_scales in zip(diets, scales, strict=True):
         data.append([])
-        for group in its_groups:
+        for group in groups[diet]:
             inputs, targets = prepared(diet.served(group), diet.pooling)
-            scaled = [t.numpy() / spreads[layer][number] for layer, t in zip(compared, targets, strict=True)]
+            scaled = [target.numpy() / scale for target, scale in zip(targets, its_scales, strict=True)]
             data[-1].append((inputs.numpy(), [values.astype(np.float16) for values in scaled]))
     report("targets")
     errors = []
     for count in range(1, steps + 1):
         number = int(generator.choice(len(data), p=SHARES))
         chosen = [data[number][i] for i in generator.choice(len(data[number]), GROUPS_A_STEP, replace=False)]
-        for layer in compared:
-            scale_of[layer].assign(spreads[layer][number])
         inputs = np.concatenate([one[0] for one in chosen])
-        targets = [np.concatenate(values) for values in zip(*(one[1] for one in chosen), strict=True)]
-        diet = list(groups)[number]
-        found = step(tf.constant(inputs), [tf.constant(values) for values in targets], diet.pooling)
+        targets = [tf.constant(np.concatenate(values)) for values in zip(*(one[1] for one in chosen), strict=True)]
+        found = step(tf.constant(inputs), targets, tf.constant(scales[number]), diets[number].pooling)
         errors += [found.numpy()] if number == 0 else []
         if count % 100 == 0 and errors:
             report(f"step {count}: " + " ".join(f"{error:.3f}" for error in np.mean(errors, axis=0)))
@@ -223,7 +214,7 @@ def tune(
 
 def _gram_error(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     """Return how wrong Gram matrices are, and their differences from the second picture's, as shares of their size."""
-    found, wanted = (_by_group(gram_matrices(features)) for features in (found, wanted))
+    found, wanted = (_by_group(gram_matrix(features)) for features in (found, wanted))
     off = tf.reduce_sum(tf.square(found - wanted), 2) / tf.reduce_sum(tf.square(wanted), 2)
     found_difference, wanted_difference = found - found[:, 1:2], wanted - wanted[:, 1:2]
     size = tf.reduce_sum(tf.square(wanted_difference), 2) + GRAM_FLOOR * tf.reduce_sum(tf.square(wanted[:, 1:2]), 2)

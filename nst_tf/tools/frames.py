@@ -68,9 +68,9 @@ def stylize_frames(
 ) -> Iterator[Outcome]:
     """Repaint the frames of a video one after the other.
 
-    All frames share one network.  Where a frame is as the
-    one before, it starts from the result of that one, so that strokes stay; elsewhere it starts anew.  There is no
-    optical flow: strokes do not travel with what moves, and a moving camera moves everything.
+    All frames share one network.  Where a frame is as the one before, it starts from the result of that one, so that
+    strokes stay; elsewhere it starts anew.  There is no optical flow: strokes do not travel with what moves, and a
+    moving camera moves everything.
 
     A frame that is there already, made from the same pictures with the same settings, is not made again, so that a
     second call goes on; the picture is the same as if it had never been interrupted.
