@@ -19,7 +19,8 @@ def files(pair, tmp_path):
     return [str(save_image(image, tmp_path / name)) for image, name in zip(pair, ("c.png", "s.png"), strict=True)]
 
 
-OPTIONS = {"features": "slim", "size": 48, "steps": 3, "seed": 4}
+# On pictures as small as these the first steps climb and are taken back.
+OPTIONS = {"features": "slim", "size": 48, "steps": 10, "seed": 4}
 
 
 def pixels(path):
@@ -159,14 +160,14 @@ def test_fields_are_read_from_text():
 
 
 def test_a_texture_has_any_size_and_no_content(pair):
-    result = texture(pair[1], height=40, width=90, features="slim", steps=8)
+    result = texture(pair[1], height=40, width=90, features="slim", steps=30)
     assert result.image.shape == (1, 40, 90, 3)
     assert (result.history["content"] == 0).all()
     assert result.history["style"][-1] < 0.5 * result.history["style"][0]
 
 
 def test_a_reconstruction_comes_back_to_the_content_without_style(pair):
-    result = reconstruct(pair[0], layer="block2_conv1", features="slim", steps=60)
+    result = reconstruct(pair[0], layer="block2_conv1", features="slim", steps=100)
     assert (result.history["style"] == 0).all()
     noise = np.random.default_rng(0).uniform(size=pair[0].shape)
     assert np.abs(result.image - pair[0]).mean() < 0.4 * np.abs(noise - pair[0]).mean()
