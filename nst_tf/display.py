@@ -191,7 +191,10 @@ def _frames(pixels: Sequence[np.ndarray], max_side: int) -> list[Image.Image]:
 
 
 def _animation(frames: list[Image.Image], durations: list[int], suffix: str) -> bytes:
-    options = {"optimize": True} if suffix == ".gif" else {"quality": 80, "method": 4}
+    options = {} if suffix == ".gif" else {"quality": 80, "method": 4}
+    if suffix == ".gif":
+        # Pillow's own choice, median cut, is a little truer and takes fifty times as long.
+        frames = [frame.quantize(method=Image.Quantize.FASTOCTREE) for frame in frames]
     options |= {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
     animation = io.BytesIO()
     frames[0].save(animation, format=ANIMATIONS[suffix], **options)
