@@ -57,6 +57,7 @@ WIDTHS = {
     **{"block5_conv1": 320, "block5_conv2": 176, "block5_conv3": 176, "block5_conv4": 176},
 }
 SIDE = 160  # of a crop, in pixels
+GAINS_SIDE = 320  # of those whose differences are measured: beside them the borders count as little as in use
 ROWS_PER_CROP = 900  # positions of a crop that a kernel is fitted to
 BELOW_ZERO_ROUNDS = 4
 ROWS_PER_MAP = 3000  # positions of a crop that a map is fitted to
@@ -137,15 +138,17 @@ def read_pictures(folder: Path) -> list[np.ndarray]:
     return pictures
 
 
-def draw_crops(pictures: Sequence[np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
-    """Return random crops, some in other colours or contrasts or with noise, float32 (count, SIDE, SIDE, 3)."""
+def draw_crops(
+    pictures: Sequence[np.ndarray], count: int, generator: np.random.Generator, to_side: int = SIDE
+) -> np.ndarray:
+    """Return random crops, some in other colours or contrasts or with noise, float32 (count, to_side, to_side, 3)."""
     crops = []
     for _ in range(count):
         picture = pictures[generator.integers(len(pictures))]
         height, width, _ = picture.shape
-        side = int(generator.uniform(SIDE, min(height, width) + 1))
+        side = int(generator.uniform(min(to_side, height, width), min(height, width) + 1))
         top, left = generator.integers(height - side + 1), generator.integers(width - side + 1)
-        cut = Image.fromarray(picture[top : top + side, left : left + side]).resize((SIDE, SIDE), Image.LANCZOS)
+        cut = Image.fromarray(picture[top : top + side, left : left + side]).resize((to_side, to_side), Image.LANCZOS)
         crop = np.asarray(cut, np.float32) / 255
         kind = generator.random()
         if kind < 0.15:
@@ -208,8 +211,8 @@ def distil(
     maps = _fit_maps(teacher, convolutions, mixed, spreads, generator)
     taps = {layer: _rounded(np.linalg.qr(onto_all.T)[1].T) for layer, onto_all in maps.items()}
     slim = SlimWeights(convolutions, taps, {})
-    starts = [draw_crops(pictures, effort.descents // 2, generator) for _ in range(2)]
-    descents = make_descents(convolutions, taps, *starts, DIETS[0].served, generator, report)
+    starts = [draw_crops(pictures, effort.descents // 2, generator, GAINS_SIDE) for _ in range(2)]
+    descents = make_descents(convolutions, taps, *starts, DIETS[0].served, generator, report, steps=20)
     triples = [*descents[:, [0, 1, 2]], *descents[:, [0, 1, 3]]]
     for diet in DIETS:
         slim.gains[diet.preprocessing, diet.pooling] = _measure_gains(teacher, slim, triples, diet)

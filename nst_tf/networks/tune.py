@@ -60,11 +60,13 @@ def make_descents(
     served: Callable[[tf.Tensor], tf.Tensor],
     generator: np.random.Generator,
     report: Callable[[str], None],
+    steps: int = DESCENT_STEPS,
 ) -> np.ndarray:
     """Repaint crops with the slim network by Adam, and keep what is there on the way.
 
     Returns:
-        (count, 5, side, side, 3): content, style, and the generated picture after 5, 20 and 80 steps.
+        (count, 5, side, side, 3): content, style, and the generated picture after 5, 20 and 80 steps; fewer pictures
+        if there are not so many `steps`.
     """
     style_layers = [layer for layer in convolutions if layer.endswith("conv1")]
     content_layers = [layer for layer in CONTENT[:2] if layer in convolutions]
@@ -98,7 +100,7 @@ def make_descents(
         style = [gram_matrix(features[layer]) for layer in style_layers]
         weights = tf.constant(generator.choice(STYLE_WEIGHTS, len(content_images)).astype(np.float32))
         images, mean, square, kept = content_images, 0.0, 0.0, []
-        for step in range(1, DESCENT_STEPS + 1):
+        for step in range(1, steps + 1):
             gradient, of_content, of_style = gradient_of(tf.constant(images), content, style, weights)
             mean, square = 0.9 * mean + 0.1 * gradient.numpy(), 0.99 * square + 0.01 * gradient.numpy() ** 2
             direction = mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
