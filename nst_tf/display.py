@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 from PIL import Image
 
-from nst_tf.engine.files import written_whole
 from nst_tf.images import ANIMATIONS, check_animation, to_uint8
+from nst_tf.pictures.files import written_whole
 
 LOSS_COLORS = {"total": "#1f1f1f", "content": "#0072b2", "style": "#d55e00", "total_variation": "#009e73"}
 SMALLEST_ANIMATION = 64

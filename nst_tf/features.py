@@ -7,9 +7,10 @@ always RGB in [0, 1] outside of it.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,8 +18,12 @@ import tensorflow as tf
 
 from nst_tf.networks.slim import VGG19_CHANNELS, read_slim
 from nst_tf.networks.vgg import BORDERS, POOLING, Geometry, build_network, layer_names
-from nst_tf.networks.weights import find_imagenet_weights, load_weights
+from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights, load_weights
 
+if TYPE_CHECKING:
+    from nst_tf.recipes import Recipe
+
+FEATURES = ("auto", "slim", "vgg19", "vgg16")
 PREPROCESSING = ("caffe", "torch", "tf", "none")
 
 # The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
@@ -74,6 +79,11 @@ class FeatureExtractor:
             By layer name, (batch, height, width, channels).
         """
         return self.model(preprocess(image, self.preprocessing), training=False)
+
+    def forget(self) -> None:
+        """Let go of what was traced for it, through which it refers to itself."""
+        self.traced.clear()
+        self.kept.clear()
 
     def __repr__(self) -> str:
         return f"FeatureExtractor({self.name!r}, layers={list(self.layers)})"
@@ -199,6 +209,46 @@ def keras_features(
     _check_layers(layers, [layer.name for layer in model.layers], model.name)
     truncated = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
     return FeatureExtractor(name or model.name, truncated, preprocessing=preprocessing)
+
+
+def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe) -> FeatureExtractor:
+    """Return the extractor that a word stands for; see `stylize`.
+
+    Raises:
+        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
+    """
+    if isinstance(features, FeatureExtractor):
+        missing = [layer for layer in recipe.layers if layer not in features.layers]
+        if missing:
+            raise ValueError(
+                f"The recipe {recipe.name!r} needs {', '.join(missing)}, which {features.name} does not give; "
+                f"make the extractor with layers={list(recipe.layers)}."
+            )
+        return features
+    features = os.fspath(features) if isinstance(features, os.PathLike) else features
+    check_features(features)
+    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
+    if features == "auto" and tf.config.get_visible_devices("GPU"):
+        try:
+            return vgg19_features(recipe.layers, **options)
+        except WeightsUnavailableError as error:
+            warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
+    if features in ("auto", "slim"):
+        return slim_features(recipe.layers, **options)
+    if features == "vgg16":
+        return vgg16_features(recipe.layers, **options)
+    return vgg19_features(recipe.layers, weights="imagenet" if features == "vgg19" else features, **options)
+
+
+def check_features(features: str) -> None:
+    """Raise ValueError for a word that stands for no features."""
+    if features == "offline":
+        raise ValueError("features='offline' is no more; use features='slim', which needs no download either.")
+    if features not in FEATURES and not (isinstance(features, str) and features.endswith(".h5")):
+        raise ValueError(
+            f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
+            "or a FeatureExtractor."
+        )
 
 
 def _vgg_features(

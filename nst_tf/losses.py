@@ -9,12 +9,105 @@ thousand positions; float64 stays float64.
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-CONTENT_FORMS = ("sum", "half_sum", "mean", "quarter_mean", "relative")
-STYLE_FORMS = ("mean", "quarter_mean", "udacity", "keras", "relative")
-TOTAL_VARIATION_FORMS = ("absolute", "squared", "nine_point", "keras")
+
+class Size(NamedTuple):
+    """What a form's factor may depend on.
+
+    Args:
+        channels: C of the layer.
+        positions: M, height × width of the layer.
+        pixels: Height × width of the picture.
+    """
+
+    channels: Any
+    positions: Any = None
+    pixels: Any = None
+
+
+class Form(NamedTuple):
+    """One way to make a loss of squared differences.
+
+    Args:
+        factor: What the sum of squares is multiplied by, from the layer's `Size`; None in relative forms, where the sum
+            is divided by the target's own, so that 1 is the distance of a picture without any features.
+        formula: In plain text.
+        latex: The same for notebooks.
+        source: Where it is from.
+    """
+
+    factor: Callable[[Size], Any] | None
+    formula: str
+    latex: str
+    source: str = ""
+
+
+# Factors of Σ(F − P)².
+CONTENT_FORMS = {
+    "sum": Form(lambda of: 1.0, "Σ(F − P)²", r"\sum (F - P)^2"),
+    "half_sum": Form(lambda of: 1 / 2, "½ Σ(F − P)²", r"\tfrac{1}{2} \sum (F - P)^2", "Gatys et al. 2016, equation 1"),
+    "mean": Form(lambda of: 1 / (of.positions * of.channels), "Σ(F − P)² / (M·C)", r"\frac{1}{M C} \sum (F - P)^2"),
+    "quarter_mean": Form(
+        lambda of: 1 / (4 * of.positions * of.channels), "Σ(F − P)² / (4·M·C)", r"\frac{1}{4 M C} \sum (F - P)^2"
+    ),
+    "relative": Form(None, "Σ(F − P)² / ΣP²", r"\frac{\sum (F - P)^2}{\sum P^2}"),
+}
+# Factors of Σ(g − a)² = Σ(G − A)² / M².
+STYLE_FORMS = {
+    "mean": Form(
+        lambda of: 1 / of.channels**2,
+        "Σ(G/M − A/M)² / C²",
+        r"\frac{1}{C^2} \sum \left(\frac{G}{M} - \frac{A}{M}\right)^2",
+        "TensorFlow's tutorial",
+    ),
+    "quarter_mean": Form(
+        lambda of: 1 / (4 * of.channels**2),
+        "Σ(G − A)² / (4·C²·M²)",
+        r"\frac{1}{4 C^2 M^2} \sum (G - A)^2",
+        "Gatys et al. 2016, equation 4",
+    ),
+    "udacity": Form(
+        lambda of: of.positions / of.channels**3,
+        "Σ(G − A)² / (C³·M)",
+        r"\frac{1}{C^3 M} \sum (G - A)^2",
+        "Udacity's exercise: the mean of (G − A)², divided by C·M",
+    ),
+    "keras": Form(
+        lambda of: (of.positions / of.pixels) ** 2 / (4 * 3**2),
+        "Σ(G − A)² / (4·3²·(height·width)²)",
+        r"\frac{1}{4 \cdot 3^2 \, (\text{height} \cdot \text{width})^2} \sum (G - A)^2",
+        "the keras.io example, which has the picture's pixels and colours where equation 4 has M and C",
+    ),
+    "relative": Form(None, "Σ(G/M − A/M)² / Σ(A/M)²", r"\frac{\sum (G/M - A/M)^2}{\sum (A/M)^2}"),
+}
+# Here `factor` takes the differences down, across, and along both diagonals.
+TOTAL_VARIATION_FORMS = {
+    "absolute": Form(
+        lambda of: tf.reduce_sum(tf.abs(of.down)) + tf.reduce_sum(tf.abs(of.across)),
+        "Σ(|down| + |across|)",
+        r"\sum |\text{down}| + |\text{across}|",
+    ),
+    "squared": Form(
+        lambda of: _squares(of.down, of.across),
+        "Σ(down² + across²)",
+        r"\sum \text{down}^2 + \text{across}^2",
+    ),
+    "nine_point": Form(
+        lambda of: _squares(of.down, of.across) * 2 / 3 + _squares(of.falling, of.rising) / 6,
+        "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
+        r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
+        "its gradient is the nine-point Laplacian, so a slanted line costs about what an upright one does",
+    ),
+    "keras": Form(
+        lambda of: tf.reduce_sum((tf.square(of.down[:, :, :-1]) + tf.square(of.across[:, :-1])) ** 1.25),
+        "Σ(down² + across²)^1.25",
+        r"\sum (\text{down}^2 + \text{across}^2)^{1.25}",
+        "the keras.io example; the last row and column are left out",
+    ),
+}
 
 # The energy under which a target counts as empty: dividing by less would turn rounding errors into a loss.
 SMALLEST_ENERGY = 1e-8
@@ -70,13 +163,7 @@ def content_loss(
     Args:
         features: F, (batch, height, width, channels).
         target: P, of the same shape.
-        form: How the squared differences become one number:
-
-            - `"sum"`: Σ(F − P)²
-            - `"half_sum"`: ½ Σ(F − P)², Gatys et al. 2016, equation 1
-            - `"mean"`: Σ(F − P)² / (M·C)
-            - `"quarter_mean"`: Σ(F − P)² / (4·M·C)
-            - `"relative"`: Σ(F − P)² / ΣP², so that 1 is the distance of a picture without any features
+        form: How the squared differences become one number; a key of `CONTENT_FORMS`, which has the formulas.
         channels: C where it is not the features' own number; see `FeatureExtractor`.
 
     Returns:
@@ -107,19 +194,12 @@ def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None
         ValueError: If the form is unknown.
     """
     target = float32_at_least(target)
-    own_entries = tf.cast(tf.size(target), target.dtype)
-    entries = own_entries if channels is None else own_entries * (channels / target.shape[-1])  # M·C
-    if form == "sum":
-        return tf.ones((), target.dtype)
-    if form == "half_sum":
-        return tf.constant(1 / 2, target.dtype)
-    if form == "mean":
-        return 1 / entries
-    if form == "quarter_mean":
-        return 1 / (4 * entries)
-    if form == "relative":
-        return 1 / (own_entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
-    raise ValueError(f"Unknown form of the content loss {form!r}; expected one of {', '.join(CONTENT_FORMS)}.")
+    factor = _form(CONTENT_FORMS, form, "content loss").factor
+    entries = tf.cast(tf.size(target), target.dtype)
+    if factor is None:
+        return 1 / (entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
+    positions = entries / target.shape[-1]
+    return tf.cast(factor(Size(channels or target.shape[-1], positions)), target.dtype)
 
 
 def style_loss(
@@ -140,16 +220,9 @@ def style_loss(
     Args:
         gram: g, (batch, channels, channels): `gram_matrix(features)`, normalised.
         target: a, of the same shape.
-        form: How the squared differences become one number:
-
-            - `"mean"`: Σ(g − a)² / C² = S / (C²M²), the TensorFlow tutorial's
-            - `"quarter_mean"`: Σ(g − a)² / (4C²) = S / (4C²M²), Gatys et al. 2016, equation 4
-            - `"udacity"`: mean of (G − A)², divided by C·M: S / (C³M); needs `positions`
-            - `"keras"`: S / (4 · 3² · pixels²), with the pixels of the image and its 3 colours where equation 4 has
-              the layer's M and C; needs `positions` and `image_pixels`
-            - `"relative"`: Σ(g − a)² / Σa², so that 1 is the distance of a picture without any features
-        positions: M, height × width of the layer.
-        image_pixels: height × width of the image.
+        form: How the squared differences become one number; a key of `STYLE_FORMS`, which has the formulas.
+        positions: M, height × width of the layer; for the forms "udacity" and "keras".
+        image_pixels: Height × width of the picture; for the form "keras".
         channels: C where it is not the matrix's own number; see `FeatureExtractor`.
 
     Returns:
@@ -161,38 +234,32 @@ def style_loss(
     gram, target = float32_at_least(gram), float32_at_least(target)
     if not gram.shape.is_compatible_with(target.shape):
         raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
-    channels = channels or gram.shape[-1]
+    factor = _form(STYLE_FORMS, form, "style loss").factor
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
-    if form == "mean":
-        return summed / channels**2
-    if form == "quarter_mean":
-        return summed / (4 * channels**2)
-    if form == "udacity":
-        return summed * _count(positions, "positions", form, gram.dtype) / channels**3
-    if form == "keras":
-        m = _count(positions, "positions", form, gram.dtype)
-        pixels = _count(image_pixels, "image_pixels", form, gram.dtype)
-        return summed * tf.square(m / pixels) / (4 * 3**2)
-    if form == "relative":
+    if factor is None:
         return summed / tf.maximum(tf.reduce_sum(tf.square(target)), SMALLEST_ENERGY)
-    raise ValueError(f"Unknown form of the style loss {form!r}; expected one of {', '.join(STYLE_FORMS)}.")
+    counts = (None if count is None else tf.cast(count, gram.dtype) for count in (positions, image_pixels))
+    try:
+        return summed * factor(Size(channels or gram.shape[-1], *counts))
+    except TypeError as error:
+        raise ValueError(f"The {form!r} form of the style loss needs positions and image_pixels.") from error
 
 
-def total_variation_loss(
-    image: tf.Tensor, *, form: str = "nine_point", relative_to: tf.Tensor | None = None
-) -> tf.Tensor:
+class Differences(NamedTuple):
+    """Of each pixel from its neighbours, (batch, height − 1 or height, width − 1 or width, channels)."""
+
+    down: tf.Tensor
+    across: tf.Tensor
+    falling: tf.Tensor
+    rising: tf.Tensor
+
+
+def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Tensor:
     """Say how rough a picture is: what neighbouring pixels differ by, summed over the picture.
 
     Args:
         image: (batch, height, width, channels), any range; the loss is in that range's units.
-        form: Which differences, and how they are added:
-
-            - `"absolute"`: sum of the absolute differences down and across
-            - `"squared"`: Σ(down² + across²)
-            - `"nine_point"`: Σ(⅔ down² + ⅔ across² + ⅙ of both diagonals²), whose gradient is the nine-point
-              Laplacian; a slanted line costs about what an upright one does
-            - `"keras"`: Σ(down² + across²)^1.25 over all but the last row and column, the keras.io example's
-        relative_to: A picture whose own total variation the sum is divided by; 1 then means "as rough as that one".
+        form: Which differences, and how they are added; a key of `TOTAL_VARIATION_FORMS`, which has the formulas.
 
     Returns:
         Scalar, at least 0, in float32 (float64 for float64 pictures).
@@ -206,31 +273,13 @@ def total_variation_loss(
         CVPR 2015, section 3.2.
     """
     image = float32_at_least(image)
-    roughness = _roughness(image, form)
-    if relative_to is None:
-        return roughness
-    return roughness / tf.maximum(_roughness(float32_at_least(relative_to), form), SMALLEST_ENERGY)
-
-
-def _roughness(image: tf.Tensor, form: str) -> tf.Tensor:
-    down = image[:, 1:, :, :] - image[:, :-1, :, :]
-    across = image[:, :, 1:, :] - image[:, :, :-1, :]
-    if form == "absolute":
-        return tf.reduce_sum(tf.abs(down)) + tf.reduce_sum(tf.abs(across))
-    if form == "squared":
-        return tf.reduce_sum(tf.square(down)) + tf.reduce_sum(tf.square(across))
-    if form == "nine_point":
-        falling = image[:, 1:, 1:, :] - image[:, :-1, :-1, :]
-        rising = image[:, 1:, :-1, :] - image[:, :-1, 1:, :]
-        sides = tf.reduce_sum(tf.square(down)) + tf.reduce_sum(tf.square(across))
-        diagonals = tf.reduce_sum(tf.square(falling)) + tf.reduce_sum(tf.square(rising))
-        return sides * 2 / 3 + diagonals / 6
-    if form == "keras":
-        squared = tf.square(down[:, :, :-1, :]) + tf.square(across[:, :-1, :, :])
-        return tf.reduce_sum(tf.pow(squared, 1.25))
-    raise ValueError(
-        f"Unknown form of the total variation {form!r}; expected one of {', '.join(TOTAL_VARIATION_FORMS)}."
+    differences = Differences(
+        down=image[:, 1:] - image[:, :-1],
+        across=image[:, :, 1:] - image[:, :, :-1],
+        falling=image[:, 1:, 1:] - image[:, :-1, :-1],
+        rising=image[:, 1:, :-1] - image[:, :-1, 1:],
     )
+    return _form(TOTAL_VARIATION_FORMS, form, "total variation").factor(differences)
 
 
 def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
@@ -239,7 +288,11 @@ def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
 
 
-def _count(value: tf.Tensor | int | None, name: str, form: str, dtype: tf.DType) -> tf.Tensor:
-    if value is None:
-        raise ValueError(f"The {form!r} form of the style loss needs {name}.")
-    return tf.cast(value, dtype)
+def _squares(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.square(one)) + tf.reduce_sum(tf.square(other))
+
+
+def _form(forms: dict[str, Form], form: str, loss: str) -> Form:
+    if form not in forms:
+        raise ValueError(f"Unknown form of the {loss} {form!r}; expected one of {', '.join(forms)}.")
+    return forms[form]

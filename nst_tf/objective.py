@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.styles import Style
 from nst_tf.engine.checkpoints import fingerprint
 from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
 from nst_tf.losses import content_scale, float32_at_least, gram_matrix, style_loss, total_variation_loss
-from nst_tf.styles import Style
 
 if TYPE_CHECKING:
     from nst_tf.recipes import Recipe

@@ -8,11 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from nst_tf.controls.styles import as_styles, weighted_styles
 from nst_tf.features import BORDERS, POOLING, FeatureExtractor
 from nst_tf.images import load_image
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.objective import UNITS, Objective, find_targets
-from nst_tf.styles import as_styles, counted
+from nst_tf.published.sources import FIRST_CONVOLUTIONS, SOURCES
 
 STARTS = ("content", "noise", "style", "content_with_noise")
 STYLE_SIZES = ("own", "content")
@@ -22,7 +23,6 @@ METHODS = ("adam", "lbfgs")
 COLORS = ("style", "matching", "luminance")
 LARGEST_STYLE_SCALE = 8
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
-VGG_CHANNELS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
 
 
 def _check_words(*fields_and_words: tuple[str, str, tuple[str, ...]]) -> None:
@@ -81,7 +81,6 @@ class Recipe:
         total_variation_units: "unit" takes it of the picture in [0, 1], "caffe" of the picture in [0, 255].
         start: "content", "noise" (uniform, white), "style", or "content_with_noise" (uniform noise of ±0.25 added).
         steps: How many steps `solver="fast"` takes when not told.
-        levels: Coarse-to-fine: how many sizes, each half the next, are optimised one after the other.
         method: What `solver="fast"` uses: "lbfgs" comes to the lowest loss in the fewest steps, "adam" (at several
             resolutions) leaves less grain and needs less memory.
         optimizer: What `solver="published"` uses; None where nothing was published.
@@ -123,7 +122,6 @@ class Recipe:
     total_variation_units: str = "unit"
     start: str = "content"
     steps: int = 120
-    levels: int = 1
     method: str = "adam"
     optimizer: Optimizer | None = None
     published_steps: int | None = None
@@ -144,9 +142,9 @@ class Recipe:
     def __post_init__(self):
         """Refuse what cannot be meant."""
         _check_words(
-            ("content_form", self.content_form, CONTENT_FORMS),
-            ("style_form", self.style_form, STYLE_FORMS),
-            ("total_variation_form", self.total_variation_form, TOTAL_VARIATION_FORMS),
+            ("content_form", self.content_form, tuple(CONTENT_FORMS)),
+            ("style_form", self.style_form, tuple(STYLE_FORMS)),
+            ("total_variation_form", self.total_variation_form, tuple(TOTAL_VARIATION_FORMS)),
             ("total_variation_units", self.total_variation_units, ("unit", "caffe")),
             ("start", self.start, STARTS),
             ("method", self.method, METHODS),
@@ -168,7 +166,7 @@ class Recipe:
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"{what} is {weight}; a weight must be a finite number of at least 0.")
         self._check_controls()
-        for what, count in (("steps", self.steps), ("levels", self.levels), ("size", self.size)):
+        for what, count in (("steps", self.steps), ("size", self.size)):
             if count < 1:
                 raise ValueError(f"{what} is {count}; expected at least 1.")
 
@@ -215,7 +213,7 @@ class Recipe:
 
     def explain(self, *, plain: bool = False) -> str:
         """Describe the recipe in Markdown, with its formulas in LaTeX, or in plain text for a terminal."""
-        from nst_tf.explain import explain
+        from nst_tf.published.explain import explain
 
         return explain(self, plain=plain)
 
@@ -265,11 +263,9 @@ class Recipe:
             style_image: The same; of the content image's size if `style_size` is "content".  Or several, as `stylize`
                 takes them.
         """
-        styles = counted(as_styles(style_image, content_image))
+        styles = weighted_styles(as_styles(style_image, content_image))
         return Objective(self, extractor, find_targets(self, extractor, content_image, styles))
 
-
-FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
 
 STUDIO = Recipe(
     name="studio",
@@ -287,155 +283,13 @@ STUDIO = Recipe(
     ),
 )
 
-GATYS = Recipe(
-    name="gatys",
-    title="The paper that began it",
-    content_layers={"block4_conv2": 1.0},
-    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
-    content_weight=1e-3,
-    style_weight=1.0,
-    content_form="half_sum",
-    style_form="quarter_mean",
-    start="noise",
-    method="lbfgs",
-    optimizer=Optimizer("lbfgs", units="caffe"),
-    published_steps=500,
-    clip=False,
-    pooling="average",
-    upscale=True,
-    style_size="content",
-    source="Gatys, Ecker, Bethge, CVPR 2016; number of iterations from the authors' own notebook",
-    url="https://arxiv.org/abs/1508.06576",
-    quirks=(
-        "α/β is 10⁻³, as in the paper's Figure 3.",
-        "Max pooling is replaced by the mean of the four values, which the authors found to look better.",
-        "The picture is never clipped while it is optimised, only when it is saved.",
-    ),
-)
 
-KERAS_IO = Recipe(
-    name="keras_io",
-    title="The example on keras.io",
-    content_layers={"block5_conv2": 1.0},
-    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
-    content_weight=2.5e-8,
-    style_weight=1e-6,
-    content_form="sum",
-    style_form="keras",
-    total_variation_weight=1e-6,
-    total_variation_form="keras",
-    total_variation_per_pixel=False,
-    total_variation_units="caffe",
-    method="lbfgs",
-    optimizer=Optimizer("sgd", learning_rate=100.0, decay_rate=0.96, decay_steps=100, units="caffe"),
-    published_steps=4000,
-    clip=False,
-    sizing="rows",
-    size=400,
-    upscale=True,
-    style_size="content",
-    source="keras.io, example Neural style transfer",
-    url="https://keras.io/examples/generative/neural_style_transfer/",
-    quirks=(
-        "The style loss divides by the pixels and colours of the image where the paper divides by the positions and "
-        "channels of the layer, so deep layers count far less.",
-        "All three pictures go through the network at every step there; the loss is the same when the targets are "
-        "computed once, as here.",
-        "A learning rate of 100 is in the network's caffe units, where white is 255.",
-    ),
-)
+def _published(source: dict[str, Any]) -> Recipe:
+    optimizer = Optimizer(**source["optimizer"])
+    return Recipe(**{**source, "optimizer": optimizer})
 
-KERAS_200 = replace(
-    KERAS_IO,
-    name="keras_200",
-    steps=20,
-    title="The keras.io example as often re-used: 200 steps, no total variation",
-    total_variation_weight=0.0,
-    published_steps=200,
-    source="Fernández's walk-through of the keras.io example",
-    quirks=(*KERAS_IO.quirks, "The total variation is left out, and 200 steps leave the picture close to its start."),
-)
 
-TF_TUTORIAL = Recipe(
-    name="tf_tutorial",
-    title="The tutorial on tensorflow.org, its first run",
-    content_layers={"block5_conv2": 1.0},
-    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
-    content_weight=1e4,
-    style_weight=1e-2,
-    content_form="mean",
-    style_form="mean",
-    total_variation_form="absolute",
-    total_variation_per_pixel=False,
-    method="lbfgs",
-    optimizer=Optimizer("adam", learning_rate=0.02, beta_1=0.99, epsilon=0.1),
-    published_steps=1000,
-    upscale=True,
-    source="tensorflow.org, tutorial Neural style transfer",
-    url="https://www.tensorflow.org/tutorials/generative/style_transfer",
-    quirks=(
-        "Its second run adds total_variation_weight=30.",
-        "The text there calls the total variation a sum of squares; the code sums absolute values, and so does this.",
-        "With beta_1 = 0.99 the optimiser remembers a hundred steps; on some pictures the loss first climbs to several "
-        "times its start and needs hundreds of steps to return.",
-    ),
-)
-
-COURSERA = Recipe(
-    name="coursera",
-    title="The assignment of a well-known course on convolutional networks",
-    content_layers={"block5_conv4": 1.0},
-    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 0.2),
-    content_weight=10.0,
-    style_weight=40.0,
-    content_form="quarter_mean",
-    style_form="quarter_mean",
-    start="content_with_noise",
-    method="lbfgs",
-    optimizer=Optimizer("adam", learning_rate=0.01),
-    published_steps=2501,
-    preprocessing="none",
-    sizing="square",
-    size=400,
-    upscale=True,
-    style_size="content",
-    source="deeplearning.ai, Convolutional Neural Networks, week 4 (TensorFlow 2 edition)",
-    url="https://www.coursera.org/learn/convolutional-neural-networks",
-    quirks=(
-        "The network is given RGB in [0, 1] without the preprocessing it was trained with.",
-        "Both pictures are squashed to a square.",
-    ),
-)
-
-UDACITY = Recipe(
-    name="udacity",
-    title="The style transfer of a deep-learning nanodegree",
-    content_layers={"block4_conv2": 1.0},
-    style_layers=dict(zip(FIRST_CONVOLUTIONS, (1.0, 0.75, 0.2, 0.2, 0.2), strict=True)),
-    content_weight=1.0,
-    style_weight=1e6,
-    content_form="mean",
-    style_form="udacity",
-    method="lbfgs",
-    optimizer=Optimizer("adam", learning_rate=0.003, epsilon=1e-8, units="torch"),
-    published_steps=2000,
-    clip=False,
-    preprocessing="torch",
-    sizing="shorter side",
-    size=400,
-    style_size="content",
-    source="Udacity, Deep Learning nanodegree, style transfer",
-    url="https://github.com/udacity/deep-learning-v2-pytorch",
-    quirks=(
-        "It was tuned on torchvision's VGG19, whose input is normalised; Keras's ImageNet weights expect the caffe "
-        "range, which is about 57 times larger.",
-        "The learning rate is in the normalised units too.",
-    ),
-)
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (STUDIO, GATYS, KERAS_IO, KERAS_200, TF_TUTORIAL, COURSERA, UDACITY)
-}
+RECIPES = {recipe.name: recipe for recipe in (STUDIO, *map(_published, SOURCES))}
 
 
 def find_recipe(recipe: str | Recipe) -> Recipe:
@@ -477,90 +331,6 @@ def size_of(recipe: Recipe, height: int, width: int) -> int:
         "shorter side": min(height, width),
     }
     return measured[recipe.sizing]
-
-
-def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> Recipe:
-    """Express a recipe's weights in the forms of another, so that the objective stays the same.
-
-    Writing S = Σ(G − A)² for a layer with C channels at M positions, every fixed style form is S times a number that
-    depends on C, M and the picture's size, and every fixed content form is Σ(F − P)² times one.  The weights take up
-    the quotients, layer by layer.
-
-    Args:
-        recipe: Whose objective is kept, with its layers, network, total variation and start.
-        to: Whose `content_form` and `style_form` it is written in.
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
-
-    Returns:
-        The recipe in the other's forms.  Its `content_weight` and `style_weight` are `to`'s; its layers' weights take
-        up the rest.
-
-    Raises:
-        ValueError: If a form is relative, for which no fixed weight exists; if a layer is not one of VGG's, whose
-            channels and positions are known; or if the recipe has a total variation of another form than `to`.
-    """
-    for what in (recipe, to):
-        if "relative" in (what.content_form, what.style_form):
-            raise ValueError(
-                f"{what.name!r} divides each loss by the energy of its target, which differs from picture to picture; "
-                "no fixed weights say the same."
-            )
-    if not to.content_weight or not to.style_weight:
-        raise ValueError(f"{to.name!r} has a weight of 0, in which no other can be expressed.")
-    if recipe.total_variation_weight and recipe.total_variation_form != to.total_variation_form:
-        raise ValueError(
-            f"{recipe.name!r} has a total variation of the form {recipe.total_variation_form!r}, and {to.name!r} one "
-            f"of the form {to.total_variation_form!r}; these are different functions, which no weight makes equal. "
-            "Convert recipe.changed(total_variation_weight=0.0) instead."
-        )
-    content_layers, style_layers = {}, {}
-    for layer, weight in recipe.content_layers.items():
-        channels, positions = _vgg_layer_size(layer, height, width)
-        quotient = _content_factor(recipe, channels, positions) / _content_factor(to, channels, positions)
-        content_layers[layer] = recipe.content_weight * weight * quotient / to.content_weight
-    for layer, weight in recipe.style_layers.items():
-        channels, positions = _vgg_layer_size(layer, height, width)
-        pixels = height * width
-        quotient = _style_factor(recipe, channels, positions, pixels) / _style_factor(to, channels, positions, pixels)
-        style_layers[layer] = recipe.style_weight * weight * quotient
-    return replace(
-        recipe,
-        name=f"{recipe.name} in the forms of {to.name}",
-        content_layers=content_layers,
-        content_weight=to.content_weight,
-        content_form=to.content_form,
-        style_layers={layer: weight / to.style_weight for layer, weight in style_layers.items()},
-        style_weight=to.style_weight,
-        style_form=to.style_form,
-    )
-
-
-def _content_factor(recipe: Recipe, channels: int, positions: int) -> float:
-    """Return what Σ(F − P)² is multiplied by in a recipe's content form."""
-    entries = channels * positions
-    return {"sum": 1.0, "half_sum": 1 / 2, "mean": 1 / entries, "quarter_mean": 1 / (4 * entries)}[recipe.content_form]
-
-
-def _style_factor(recipe: Recipe, channels: int, positions: int, pixels: int) -> float:
-    """Return what Σ(G − A)² is multiplied by in a recipe's style form."""
-    return {
-        "mean": 1 / (channels**2 * positions**2),
-        "quarter_mean": 1 / (4 * channels**2 * positions**2),
-        "udacity": 1 / (channels**3 * positions),
-        "keras": 1 / (36 * pixels**2),
-    }[recipe.style_form]
-
-
-def _vgg_layer_size(layer: str, height: int, width: int) -> tuple[int, int]:
-    """Return channels and positions of one of VGG's convolutions for a picture of this size."""
-    block = layer.split("_")[0]
-    if block not in VGG_CHANNELS or "_conv" not in layer:
-        raise ValueError(
-            f"The channels and positions of {layer!r} are not known; weights convert for VGG's convolutions only."
-        )
-    halvings = int(block[-1]) - 1
-    return VGG_CHANNELS[block], (height >> halvings) * (width >> halvings)
 
 
 def _scaled_size(height: int, width: int, scale: float, *, upscale: bool) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_tf.__main__ import main
+from nst_tf.cli.parser import main
 from nst_tf.images import save_image
 
 

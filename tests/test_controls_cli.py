@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_tf.__main__ import main
+from nst_tf.cli.parser import main
 from nst_tf.images import save_image
-from nst_tf.settings import settings_of
+from nst_tf.pictures.settings import settings_of
 
 RUN = ["--features", "slim", "--steps", "2"]
 

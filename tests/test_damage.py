@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from run_faults import read_picture, read_whole_checkpoint, saved, whole_checkpoint
 
-from nst_tf.settings import settings_of
+from nst_tf.pictures.settings import settings_of
 
 READERS = {
     ".png": lambda path: read_picture(path.read_bytes()),

@@ -13,8 +13,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from nst_tf import images
-from nst_tf.engine.files import check_writable
-from nst_tf.images import check_image, load_image, read_pixels, save_image
+from nst_tf.images import check_image, load_image, save_image
+from nst_tf.pictures.files import check_writable
+from nst_tf.pictures.reading import read_pixels
 
 
 def picture_bytes(picture, format="PNG", **options):
@@ -301,7 +302,7 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(photo, tmp_path, suf
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr("nst_tf.engine.files.secrets.token_hex", lambda size: "x")
+    monkeypatch.setattr("nst_tf.pictures.files.secrets.token_hex", lambda size: "x")
     os.symlink("/dev/full", tmp_path / f".x.png.{platform.node()[:32]}-{os.getpid()}-x.part")
     with pytest.raises(OSError, match="No space left"):
         save_image(pair[0], tmp_path / "x.png")

@@ -6,11 +6,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import nst_tf
-from nst_tf.__main__ import main
+from nst_tf.cli.parser import main
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
+from nst_tf.pictures.settings import recipe_settings, settings_of, settings_text
 from nst_tf.recipes import RECIPES, changed_by_json
-from nst_tf.settings import settings_of, settings_text
 from nst_tf.transfer import stylize
 
 LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2")
@@ -33,8 +33,9 @@ def test_a_saved_png_carries_what_it_was_made_with(pair, tmp_path):
 def test_changes_of_a_recipe_come_back_from_json():
     original = RECIPES["gatys"]
     changed = original.changed(style_weight=2.0, optimizer=RECIPES["udacity"].optimizer, quirks=("one",))
-    changes = json.loads(json.dumps(nst_tf.settings.changes_of(changed, original)))
-    assert changed_by_json(original, changes) == changed
+    settings = json.loads(json.dumps(recipe_settings(changed)))
+    assert settings["recipe"] == "gatys"
+    assert changed_by_json(original, settings["changes"]) == changed
     for nonsense in ({"nothing": 1}, {"optimizer": {"name": "adam", "speed": 3}}, {"style_layers": 5}):
         with pytest.raises(ValueError):
             changed_by_json(original, nonsense)

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
+from nst_tf.controls.styles import Style, as_styles
 from nst_tf.engine.gradient import Tiles, WholePicture
 from nst_tf.features import vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
-from nst_tf.regions import load_mask, propose_regions, rest_of, soften
-from nst_tf.styles import Style, as_styles
 from nst_tf.transfer import stylize
 
 STUDIO = RECIPES["studio"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from nst_tf.images import save_image
-from nst_tf.settings import settings_of
-from nst_tf.tools.fields import parse_change, parse_layers, parse_value
+from nst_tf.pictures.settings import settings_of
+from nst_tf.published.fields import parse_change, parse_layers, parse_value
 from nst_tf.tools.special import reconstruct, texture
 from nst_tf.tools.sweep import Axis, parse_axis, promote, sweep
 from nst_tf.transfer import stylize
@@ -139,13 +139,13 @@ def test_fields_are_read_from_text():
     assert parse_change("style_weight=20") == ("style_weight", 20.0)
     assert parse_value("style_scale", "none") is None
     assert parse_value("clip", "False") is False
-    assert parse_value("levels", "2") == 2
+    assert parse_value("published_steps", "2") == 2
     assert parse_layers("2-3") == {"block2_conv1": 0.5, "block3_conv1": 0.5}
     assert parse_layers("block1_conv1:0.8+block4_conv2:0.2") == {"block1_conv1": 0.8, "block4_conv2": 0.2}
     for text in (
         "style_weight",
         "style_weight=much",
-        "levels=1.5",
+        "published_steps=1.5",
         "steps=3",
         "size=80",
         "clip=perhaps",

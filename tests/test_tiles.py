@@ -4,11 +4,11 @@ import pytest
 import tensorflow as tf
 from conftest import smooth_picture, striped_picture
 
+from nst_tf.controls.styles import as_styles
 from nst_tf.engine.gradient import Tiles, WholePicture, spans
 from nst_tf.features import keras_features, slim_features, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
-from nst_tf.styles import as_styles
 from nst_tf.transfer import stylize
 
 TO_BLOCK_3 = {
@@ -120,7 +120,7 @@ def test_a_style_image_larger_than_a_tile_is_never_computed_whole(odd_pair):
 
 
 def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, monkeypatch):
-    monkeypatch.setattr("nst_tf.transfer.TILES", (96, 64))
+    monkeypatch.setattr("nst_tf.engine.descent.TILES", (96, 64))
     extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     whole = stylize(*odd_pair, features=extractor, steps=3, **layers)

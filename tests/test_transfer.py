@@ -6,11 +6,10 @@ import pytest
 import tensorflow as tf
 
 import nst_tf
-from nst_tf.engine.precision import Device
-from nst_tf.features import vgg19_features
+from nst_tf.features import find_features, vgg19_features
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.recipes import RECIPES
-from nst_tf.transfer import find_features, stylize
+from nst_tf.transfer import descend_plainly, stylize
 
 STUDIO = RECIPES["studio"]
 
@@ -61,7 +60,7 @@ def test_the_best_picture_is_kept_and_not_the_last(pair, vgg):
 
 def test_history_is_one_loss_before_each_step_and_one_at_the_end(pair, vgg):
     small = tf.image.resize(pair[0], (72, 90)), pair[1]
-    for options in ({}, {"levels": 2}, {"recipe": "gatys", "solver": "published"}):
+    for options in ({}, {"recipe": "gatys", "solver": "published"}):
         result = stylize(*small, features=vgg, steps=6, **options)
         assert len(result.history["total"]) == result.steps + 1
 
@@ -114,18 +113,6 @@ def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair
     assert from_style["content"][0] > from_content["content"][0] == 0
 
 
-def test_coarse_to_fine_ends_at_the_content_images_size(pair, vgg):
-    sizes = []
-    recipe = replace(STUDIO, levels=2)
-    small = tf.image.resize(pair[0], (72, 90)), tf.image.resize(pair[1], (70, 64))
-    result = stylize(
-        *small, recipe=recipe, features=vgg, steps=7, callback=lambda step: sizes.append(step.image().shape[1:3])
-    )
-    assert result.image.shape == (1, 72, 90, 3)
-    assert (sizes[0], sizes[-1]) == ((36, 45), (72, 90))
-    assert result.steps == 7
-
-
 def test_callback_is_told_of_the_whole_run_and_sees_the_picture_change(pair, vgg):
     steps, pictures = [], []
     stylize(*pair, features=vgg, steps=10, callback=lambda step: (steps.append(step), pictures.append(step.image())))
@@ -151,9 +138,9 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
         raise WeightsUnavailableError("no network here")
 
     monkeypatch.setattr("nst_tf.features.find_imagenet_weights", unavailable)
-    monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("CPU", "a made-up one"))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     assert find_features("auto", STUDIO).name == "slim"
-    monkeypatch.setattr("nst_tf.transfer.this_device", lambda: Device("GPU", "a made-up one"))
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a made-up one"])
     with pytest.warns(UserWarning, match=r"slim network\. no network here"):
         assert find_features("auto", STUDIO).name == "slim"
     with pytest.raises(ValueError, match="no network here"):
@@ -228,3 +215,35 @@ def test_pictures_may_be_numpy_arrays(pair, vgg, tmp_path):
     pictures = [picture.numpy() for picture in pair]
     result = stylize(*pictures, features=vgg, steps=1, checkpoint=tmp_path / "run.nst")
     np.testing.assert_array_equal(result.image, stylize(*pair, features=vgg, steps=1).image)
+
+
+def test_a_start_picture_of_another_size_is_where_the_run_begins(pair, vgg):
+    start = tf.image.resize(pair[1], (90, 100))
+    seen = []
+    result = stylize(*pair, features=vgg, steps=1, start=start, callback=lambda step: seen.append(step.step))
+    objective = STUDIO.objective(vgg, *pair)
+    resized = tf.clip_by_value(tf.image.resize(start, pair[0].shape[1:3], "bicubic", antialias=True), 0.0, 1.0)
+    assert result.history["total"][0] == pytest.approx(float(objective(resized).total), rel=1e-4)
+
+
+def test_the_plain_loop_and_the_engine_come_to_the_same_loss(pair, vgg):
+    recipe = nst_tf.RECIPES["coursera"]
+    optimizer = recipe.optimizer
+    engine = stylize(*pair, recipe=recipe, features=vgg, solver="published", steps=5, style_size="own", clip=True)
+    losses = []
+    descend_plainly(
+        recipe.objective(vgg, *pair),
+        pair[0],
+        steps=5,
+        learning_rate=optimizer.learning_rate,
+        callback=lambda number, found: losses.append(float(found.total)),
+    )
+    np.testing.assert_allclose(losses, engine.history["total"][:5], rtol=1e-3)
+
+
+def test_running_out_of_memory_in_a_callback_reaches_the_user_as_it_is(pair, vgg):
+    def full(step):
+        raise tf.errors.ResourceExhaustedError(None, None, "mine")
+
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="mine"):
+        stylize(*pair, features=vgg, steps=2, callback=full)

@@ -31,7 +31,7 @@ from dataclasses import replace
 from nst_tf.networks import weights
 for way, changes in json.loads(sys.argv[1]).items():
     weights.IMAGENET["vgg19"][way] = replace(weights.IMAGENET["vgg19"][way], **changes)
-from nst_tf.__main__ import main
+from nst_tf.cli.parser import main
 status = main(["weights", *sys.argv[2:]])
 print([name for name in ("tensorflow", "pooch", "requests") if name in sys.modules])
 sys.exit(status)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from nst_tf.engine.files import written_whole
+from nst_tf.pictures.files import check_writable, written_whole
 
-VERSION = 6
+VERSION = 7
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
@@ -28,6 +29,7 @@ NAMES = {
     "style": "the style image",
     "style_weights": "the weights of the styles",
     "masks": "the masks",
+    "start": "the start picture",
     "previous": "the previous picture",
     "recipe": "the recipe",
     "network": "the network",
@@ -43,7 +45,7 @@ class Checkpoint:
 
     Args:
         settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
-        state: Where it was: "level", "precision", "seconds".
+        state: Where it was: "precision", "seconds".
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
     """
@@ -91,7 +93,7 @@ def _read(path: str | os.PathLike) -> Checkpoint:
         facts = json.loads(file["facts"].tobytes().decode())
         variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
         variables["best_image"]  # without which there is nothing to go on from
-        state = {"level": int(facts["state"]["level"]), "precision": str(facts["state"]["precision"])}
+        state = {"precision": str(facts["state"]["precision"])}
         state["seconds"] = float(facts["state"]["seconds"])
         return Checkpoint(dict(facts["settings"]), state, file["history"], variables)
 
@@ -122,6 +124,31 @@ def fingerprint(*arrays: np.ndarray) -> str:
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+class Saver:
+    """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time."""
+
+    def __init__(self, path: str | os.PathLike):
+        check_writable(path)
+        self._path = path
+        self._pacer = Pacer()
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last."""
+        return self._pacer.due()
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint; where that fails, say so and let the run go on."""
+        begun = time.perf_counter()
+        try:
+            write_checkpoint(self._path, checkpoint)
+        except OSError as error:
+            warnings.warn(
+                f"The checkpoint {os.fspath(self._path)!r} could not be written ({error.strerror}); the run goes on.",
+                stacklevel=2,
+            )
+        self._pacer.wrote(time.perf_counter() - begun)
 
 
 class Pacer:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.styles import Style
 from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor
 from nst_tf.losses import float32_at_least, gram_matrix
@@ -32,7 +33,6 @@ from nst_tf.objective import (
     weighted_content_layers,
     weighted_style_layers,
 )
-from nst_tf.styles import Style
 
 # The largest entry of a gradient before it goes back through a network in float16, whose numbers end at 65504 and
 # lose their digits below 6e-5.

@@ -39,7 +39,7 @@ class LBFGS(Solver):
         Nocedal, Wright: "Numerical Optimization", 2nd edition 2006, algorithms 7.4 and 7.5.
     """
 
-    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True):
+    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True, pairs: int | None = None):
         super().__init__(evaluation, shape, clip=clip)
         self._origin = tf.Variable(tf.zeros(shape), trainable=False)
         self._origin_gradient = tf.Variable(tf.zeros(shape), trainable=False)
@@ -47,12 +47,12 @@ class LBFGS(Solver):
         self._direction = tf.Variable(tf.zeros(shape), trainable=False)
         self._length = tf.Variable(1.0, trainable=False)
         self._scale = tf.Variable(0.0, trainable=False)
-        self._room = pairs_for(shape)
+        self._room = min(pairs or MOST_PAIRS, pairs_for(shape))
         self._pairs = tf.Variable(0, trainable=False, dtype=tf.int32)
         # The moves first, the changes of the gradient after them; then the products of all rows with all.
         self._rows = tf.Variable(tf.zeros((2 * self._room, int(np.prod(shape)))), trainable=False)
         self._products = tf.Variable(tf.zeros((2 * self._room, 2 * self._room)), trainable=False)
-        self._rows_at_once = 2 * self._room // PARTS
+        self._rows_at_once = max(1, 2 * self._room // PARTS)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""

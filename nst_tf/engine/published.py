@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 import tensorflow as tf
-from scipy.optimize import Bounds, minimize
 
-from nst_tf.engine.solver import FAILURES, Evaluation, Solver, traced
+from nst_tf.engine.solver import Evaluation, Solver
 
-# How many pairs of steps and gradients L-BFGS remembers.
-CORRECTIONS = 20
+if TYPE_CHECKING:
+    from nst_tf.recipes import Optimizer
 
 
 class KerasSolver(Solver):
@@ -67,92 +63,11 @@ class KerasSolver(Solver):
             self.image.assign(self._scaled_image / self._scale)
 
 
-class SciPySolver(Solver):
-    """SciPy's L-BFGS-B, which calls the losses when it likes, so it runs as a whole.
-
-    Args:
-        evaluation: As for `Solver`.
-        shape: As for `Solver`.
-        clip: As for `Solver`.
-    """
-
-    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool):
-        super().__init__(evaluation, shape, clip=clip)
-        evaluate = evaluation.losses_and_gradient
-        self._evaluate = traced(evaluate) if evaluation.traceable else evaluate
-        self._keep = traced(self.keep_best)
-
-    def run(
-        self,
-        targets: Any,
-        steps: int,
-        scale: tuple[float, float, float],
-        report: Callable[[np.ndarray], None],
-    ) -> None:
-        """Take up to so many iterations from the start picture.
-
-        Args:
-            targets: Handed to the losses.
-            steps: At most; L-BFGS stops sooner where it cannot lower the loss any further.
-            scale: What the span from black to white is in the source's units, by channel.
-            report: Called after each iteration with the losses before it, float32 (1, parts).
-        """
-        if steps < 1:
-            return  # SciPy would take one all the same
-        latest: dict[str, Any] = {}
-        accepted: list[np.ndarray] = []
-
-        def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            image = tf.constant((flat.reshape(self.image.shape) / scale).astype(np.float32))
-            losses, gradient = self._evaluate(image, targets)
-            self._keep(losses[0], image)
-            latest["losses"] = np.stack([part.numpy() for part in losses])
-            latest["image"] = image
-            if not np.isfinite(latest["losses"][0]) or not np.isfinite(gradient).all():
-                self.failures.assign(FAILURES)
-                raise _NotANumber
-            if not accepted:
-                accepted.append(latest["losses"])
-            return float(losses[0]), (gradient.numpy() / scale).astype(np.float64).ravel()
-
-        white = np.broadcast_to(np.asarray(scale, np.float64), self.image.shape).ravel()
-        bounds = Bounds(np.zeros_like(white), white) if self._clip else None
-
-        def after_iteration(flat: np.ndarray) -> None:
-            self.image.assign(latest["image"])
-            self.step.assign_add(1)
-            accepted.append(latest["losses"])
-            report(accepted[-2][np.newaxis])
-
-        with contextlib.suppress(_NotANumber):
-            minimize(
-                loss_and_gradient,
-                (self.image.numpy() * scale).astype(np.float64).ravel(),
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds,
-                callback=after_iteration,
-                options={"maxiter": steps, "maxfun": 4 * steps, "maxcor": CORRECTIONS, "ftol": 0.0, "gtol": 0.0},
-            )
-
-
-class _NotANumber(Exception):  # noqa: N818 - it is no error, but the way out of SciPy
-    pass
-
-
-def keras_optimizer(
-    name: str,
-    learning_rate: float,
-    *,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-    decay_rate: float,
-    decay_steps: int,
-) -> keras.optimizers.Optimizer:
-    """Return Keras's "adam" or "sgd"; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
-    if decay_rate != 1:
-        learning_rate = keras.optimizers.schedules.ExponentialDecay(learning_rate, decay_steps, decay_rate)
-    if name == "sgd":
-        return keras.optimizers.SGD(learning_rate)
-    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:
+    """Return Keras's optimiser of a recipe; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
+    rate = published.learning_rate
+    if published.decay_rate != 1:
+        rate = keras.optimizers.schedules.ExponentialDecay(rate, published.decay_steps, published.decay_rate)
+    if published.name == "sgd":
+        return keras.optimizers.SGD(rate)
+    return keras.optimizers.Adam(rate, published.beta_1, published.beta_2, published.epsilon)

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nst_tf.engine.files import check_writable, remove_leftovers, written_whole
 from nst_tf.networks.eight_bits import read_eight_bits
+from nst_tf.pictures.files import check_writable, remove_leftovers, written_whole
 
 if TYPE_CHECKING:
     import keras

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nst_tf.engine.files import check_writable
 from nst_tf.engine.quiet import ONEDNN_VARIABLE
 from nst_tf.networks.weights import IMAGENET, cache_folder, state_of_cache
-from nst_tf.notebook import in_colab
+from nst_tf.pictures.files import check_writable
+from nst_tf.tools.notebook import in_colab
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 PYTHON = (3, 10)

@@ -14,11 +14,12 @@ import tensorflow as tf
 from scipy.ndimage import uniform_filter
 
 from nst_tf.engine.held import Previous
-from nst_tf.images import load_image, read_pixels
+from nst_tf.images import load_image
+from nst_tf.pictures.reading import read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
 from nst_tf.tools.many import DIVERGED, Outcome, in_words
 from nst_tf.tools.warm import Warm, check_job, extractor_of, is_made, load, recipe_of, run
-from nst_tf.transfer import Step, steps_of
+from nst_tf.transfer import Step, check_run
 
 # A frame after the first is nearly finished when it begins.
 LATER_SHARE = 0.5
@@ -96,8 +97,7 @@ def stylize_frames(
         raise ValueError(f"hold is {hold}; expected a number of at least 0.")
     first, *others = jobs
     recipe = recipe_of(first)
-    least = recipe.levels if first.solver == "fast" else 1
-    later = later_steps or max(least, round(LATER_SHARE * steps_of(recipe, first.solver, first.steps)))
+    later = later_steps or max(1, round(LATER_SHARE * check_run(recipe, first.solver, first.steps, first.seed)))
     jobs = [first, *(replace(job, steps=later) for job in others)]
     for job in jobs:
         check_job(job)

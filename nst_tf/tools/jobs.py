@@ -33,6 +33,7 @@ class Job:
         steps: As for `stylize`.
         seed: As for `stylize`.
         size: As `Recipe.load_images` takes it; the recipe's own if not given.
+        engine: Fields of `Engine`.
     """
 
     content: str
@@ -46,6 +47,7 @@ class Job:
     steps: int | None = None
     seed: int = 0
     size: int | None = None
+    engine: dict[str, Any] = field(default_factory=dict)
 
 
 def is_address(source: str) -> bool:
@@ -210,7 +212,7 @@ def _job(row: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> Job:
 
 
 def _changed(name: str, value: Any) -> Any:
-    from nst_tf.tools.fields import parse_value
+    from nst_tf.published.fields import parse_value
 
     return parse_value(name, value) if isinstance(value, str) else value
 

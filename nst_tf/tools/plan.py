@@ -64,7 +64,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
         ValueError: If the list itself cannot be read.
     """
     from nst_tf.tools.warm import check_job, recipe_of
-    from nst_tf.transfer import steps_of
+    from nst_tf.transfer import check_run
 
     found = Plan()
     outputs: set[bytes] = set()
@@ -86,12 +86,12 @@ def plan(jobs: Iterable[Job]) -> Plan:
         found.first = found.first or job
         pixels = _pixels(job)
         found.pixels += pixels
-        found.work += pixels * steps_of(recipe, job.solver, job.steps)
+        found.work += pixels * check_run(recipe, job.solver, job.steps, job.seed)
     return found
 
 
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
-    from nst_tf.engine.files import check_writable
+    from nst_tf.pictures.files import check_writable
 
     name = short_hash(os.path.normcase(job.output))
     if name in outputs:
@@ -129,9 +129,9 @@ def measure(job: Job) -> Cost:
     Raises:
         ValueError: As `stylize`.
     """
-    from nst_tf.tools.warm import Warm, recipe_of, run
+    from nst_tf.tools.warm import Warm, run
 
-    least = max(2, recipe_of(job).levels)
+    least = 2
     counts = (least, least + MORE_STEPS)
     warm = Warm(most_networks=1)
     run(replace(job, steps=least), warm)  # traces, which later pictures of the size need not

@@ -11,9 +11,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.engine.files import check_writable, written_whole
-from nst_tf.settings import plain
-from nst_tf.tools.fields import parse_value
+from nst_tf.pictures.files import check_writable, written_whole
+from nst_tf.pictures.settings import plain
+from nst_tf.published.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
 from nst_tf.tools.warm import Warm, check_job, recipe_of, run
 from nst_tf.transfer import Result
@@ -78,6 +78,7 @@ def sweep(
     steps: int | None = None,
     seed: int = 0,
     size: int = SIZE,
+    engine: dict[str, Any] | None = None,
     callback: Callable[[int, int], None] | None = None,
     **changes: Any,
 ) -> list[list[tf.Tensor]]:
@@ -98,6 +99,7 @@ def sweep(
         steps: As for `stylize`.
         seed: As for `stylize`.
         size: Of the small pictures, as `Recipe.load_images` takes it.
+        engine: Fields of `Engine`, as for `stylize`.
         callback: Called after each picture with how many are done, and how many there will be.
         **changes: Fields of the recipe that are the same in all.
 
@@ -126,6 +128,7 @@ def sweep(
         steps=steps,
         seed=seed,
         size=size,
+        engine=engine or {},
     )
     jobs = [
         [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
@@ -154,7 +157,13 @@ def sweep(
 
 
 def promote(
-    folder: str | os.PathLike, row: int, column: int, *, size: int | None = None, callback: Callable | None = None
+    folder: str | os.PathLike,
+    row: int,
+    column: int,
+    *,
+    size: int | None = None,
+    engine: dict[str, Any] | None = None,
+    callback: Callable | None = None,
 ) -> Result:
     """Make one picture of a sweep again, with the same settings and seed, at another size.
 
@@ -163,6 +172,7 @@ def promote(
         row: Counted from 1, from the top.
         column: Counted from 1, from the left.
         size: As `Recipe.load_images` takes it; the recipe's own if not given.
+        engine: Fields of `Engine` that differ from the sweep's.
         callback: As for `stylize`.
 
     Returns:
@@ -175,7 +185,8 @@ def promote(
     if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
         raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
     job = jobs[row - 1][column - 1]
-    return run(replace(job, size=size or recipe_of(job).size), Warm(), callback)
+    job = replace(job, size=size or recipe_of(job).size, engine={**job.engine, **(engine or {})})
+    return run(job, Warm(), callback)
 
 
 def _read_jobs(folder: Path) -> list[list[Job]]:

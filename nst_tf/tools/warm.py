@@ -11,22 +11,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.scene import Scene
+from nst_tf.controls.styles import Style
+from nst_tf.engine.descent import Engine
 from nst_tf.engine.held import Previous
-from nst_tf.features import FeatureExtractor
-from nst_tf.images import MIN_SIDE, read_pixels
-from nst_tf.recipes import RECIPES, Recipe, changed_by_json, find_recipe
-from nst_tf.settings import changes_of, plain, settings_of
-from nst_tf.styles import Style, as_styles
+from nst_tf.features import FeatureExtractor, check_features, find_features
+from nst_tf.pictures.reading import MIN_SIDE, read_pixels
+from nst_tf.pictures.settings import plain, recipe_settings, settings_of
+from nst_tf.recipes import Recipe, changed_by_json, find_recipe
 from nst_tf.tools.jobs import Job, is_address
-from nst_tf.transfer import (
-    SOLVERS,
-    Result,
-    check_features,
-    find_features,
-    fingerprints,
-    steps_of,
-    stylize,
-)
+from nst_tf.transfer import Result, check_run, stylize
 
 
 @dataclass
@@ -64,9 +58,7 @@ class Warm:
         extractor = self.networks.pop(key, None)
         if extractor is None:
             while len(self.networks) >= self.most_networks:  # one refers to itself through what was traced
-                oldest = self.networks.pop(next(iter(self.networks)))
-                oldest.traced.clear()
-                oldest.kept.clear()
+                self.networks.pop(next(iter(self.networks))).forget()
             extractor = make()
             extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
         self.networks[key] = extractor
@@ -106,6 +98,7 @@ def run(
         seed=job.seed,
         previous=previous,
         callback=callback,
+        **job.engine,
     )
     return replace(result, settings={**result.settings, "features": job.features})
 
@@ -133,19 +126,17 @@ def is_made(job: Job, warm: Warm, previous: Previous | None = None) -> bool:
         return False
     recipe = recipe_of(job)
     wanted = {
-        "recipe": recipe.name,
-        "changes": changes_of(recipe, RECIPES[recipe.name]),
+        **recipe_settings(recipe),
         "features": job.features,
         "solver": job.solver,
-        "steps": steps_of(recipe, job.solver, job.steps),
+        "steps": check_run(recipe, job.solver, job.steps, job.seed),
         "seed": job.seed,
     }
     if any(found.get(name) != value for name, value in json.loads(json.dumps(wanted, default=plain)).items()):
         return False
     content_image, given = load(job, recipe, warm)
-    inputs = json.loads(
-        json.dumps(fingerprints(content_image, as_styles(given, content_image), previous), default=plain)
-    )
+    scene = Scene.of(recipe, content_image, given, previous=previous)
+    inputs = json.loads(json.dumps(scene.fingerprints(), default=plain))
     return all(found.get(name) == value for name, value in inputs.items())
 
 
@@ -178,16 +169,11 @@ def check_job(job: Job) -> None:
     recipe = recipe_of(job)
     if job.style_weights and len(job.style_weights) != len(job.styles):
         raise ValueError(f"There are {len(job.style_weights)} style weights for {len(job.styles)} styles.")
-    if job.solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {job.solver!r}; expected one of {', '.join(SOLVERS)}.")
-    if job.solver == "published" and recipe.optimizer is None:
-        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    check_run(recipe, job.solver, job.steps, job.seed)
+    Engine(**job.engine)
     check_features(job.features)
     if job.features.endswith(".h5") and not os.path.isfile(job.features):
         raise ValueError(f"There is no weights file {job.features!r}.")
-    levels = recipe.levels if job.solver == "fast" else 1
-    if job.seed < 0 or steps_of(recipe, job.solver, job.steps) < levels:
-        raise ValueError(f"seed is {job.seed} and steps {job.steps}; expected at least 0, and at least {levels}.")
     if job.size is not None and job.size < MIN_SIDE:
         raise ValueError(f"size is {job.size}; expected at least {MIN_SIDE} pixels.")
     for source in (job.content, *job.styles):

@@ -30,14 +30,15 @@ import psutil
 import tensorflow as tf
 
 import nst_tf
+from nst_tf.controls.scene import Scene
+from nst_tf.controls.styles import as_styles
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.memory import estimate_memory
 from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
-from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
+from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, find_features, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, Recipe
-from nst_tf.styles import as_styles
-from nst_tf.transfer import _start_image, find_features, stylize
+from nst_tf.transfer import stylize
 
 matplotlib.use("Agg")
 
@@ -273,7 +274,7 @@ def _setting(name: str, weights: str | None, side: int, *, squared: bool = True)
 
 
 def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
-    from nst_tf.transfer import _Kind, _make
+    from nst_tf.engine.descent import _Kind, _make
 
     evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
     targets = evaluation.targets(content, as_styles(style, content))
@@ -430,13 +431,13 @@ def _seconds_of_steps(recipe, extractor, content, style, solver: str, precision:
 
 def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *, most: int) -> int | None:
     """Return how many of our steps it takes until the float32 network sees a loss as low, None if more than `most`."""
-    from nst_tf.transfer import _Kind, _make
+    from nst_tf.engine.descent import _Kind, _make
 
     evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
     judge = WholePicture(Objective(recipe, extractor))
     styles = as_styles(style, content)
     targets, judged_targets = evaluation.targets(content, styles), judge.targets(content, styles)
-    solver.start(_start_image(recipe.start, content, style, 0), most)
+    solver.start(Scene.of(recipe, content, style).start(0), most)
     for step in range(1, most + 1):
         latest = float(solver.advance(targets, tf.constant(1))[0, 0])
         if latest <= loss * 1.02 and float(judge.losses(solver.best_image, judged_targets).total) <= loss:

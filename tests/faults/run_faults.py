@@ -20,10 +20,11 @@ import numpy as np
 from misbehaving_server import CONTENT, misbehaving
 
 from nst_tf.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from nst_tf.engine.files import written_whole
-from nst_tf.images import read_pixels, save_image
+from nst_tf.images import save_image
 from nst_tf.networks import weights
-from nst_tf.settings import settings_of, settings_text
+from nst_tf.pictures.files import written_whole
+from nst_tf.pictures.reading import read_pixels
+from nst_tf.pictures.settings import settings_of, settings_text
 
 MUTATIONS = 500
 KILLS = 60

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from nst_tf.recipes import FIRST_CONVOLUTIONS, Recipe
+from nst_tf.published.sources import FIRST_CONVOLUTIONS
+from nst_tf.recipes import Recipe
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")

@@ -82,11 +82,14 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
     return settings
 
 
-def changes_of(recipe: Recipe, original: Recipe) -> dict[str, Any]:
-    """Return the fields in which a recipe differs from the one of its name, as JSON can hold them."""
+def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as "recipe", the name of one in `RECIPES`, and "changes", the fields that differ from it."""
+    from nst_tf.recipes import RECIPES
+
+    name = recipe.name if recipe.name in RECIPES else "studio"
     changes = {}
     for field in fields(recipe):
         value = getattr(recipe, field.name)
-        if value != getattr(original, field.name):
+        if value != getattr(RECIPES[name], field.name):
             changes[field.name] = asdict(value) if field.name == "optimizer" and value else value
-    return changes
+    return {"recipe": name, "changes": changes}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.regions import check_mask
 from nst_tf.images import check_image
-from nst_tf.regions import check_mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def _listed_styles(style_image: Any) -> list[Style]:
     return [style if isinstance(style, Style) else Style(style) for style in given]
 
 
-def counted(styles: Sequence[Style]) -> tuple[Style, ...]:
+def weighted_styles(styles: Sequence[Style]) -> tuple[Style, ...]:
     """Return the styles that have a weight other than 0."""
     return tuple(style for style in styles if style.weight)
 

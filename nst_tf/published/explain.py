@@ -2,34 +2,9 @@
 
 from __future__ import annotations
 
+from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS, Form
 from nst_tf.recipes import Recipe
 
-CONTENT_FORMULAS = {
-    "sum": (r"\sum (F - P)^2", "Σ(F − P)²"),
-    "half_sum": (r"\tfrac{1}{2} \sum (F - P)^2", "½ Σ(F − P)²"),
-    "mean": (r"\frac{1}{M C} \sum (F - P)^2", "Σ(F − P)² / (M·C)"),
-    "quarter_mean": (r"\frac{1}{4 M C} \sum (F - P)^2", "Σ(F − P)² / (4·M·C)"),
-    "relative": (r"\frac{\sum (F - P)^2}{\sum P^2}", "Σ(F − P)² / ΣP²"),
-}
-STYLE_FORMULAS = {
-    "mean": (r"\frac{1}{C^2} \sum \left(\frac{G}{M} - \frac{A}{M}\right)^2", "Σ(G/M − A/M)² / C²"),
-    "quarter_mean": (r"\frac{1}{4 C^2 M^2} \sum (G - A)^2", "Σ(G − A)² / (4·C²·M²)"),
-    "udacity": (r"\frac{1}{C^3 M} \sum (G - A)^2", "Σ(G − A)² / (C³·M)"),
-    "keras": (
-        r"\frac{1}{4 \cdot 3^2 \, (\text{height} \cdot \text{width})^2} \sum (G - A)^2",
-        "Σ(G − A)² / (4·3²·(height·width)²)",
-    ),
-    "relative": (r"\frac{\sum (G/M - A/M)^2}{\sum (A/M)^2}", "Σ(G/M − A/M)² / Σ(A/M)²"),
-}
-VARIATION_FORMULAS = {
-    "absolute": (r"\sum |\text{down}| + |\text{across}|", "Σ(|down| + |across|)"),
-    "squared": (r"\sum \text{down}^2 + \text{across}^2", "Σ(down² + across²)"),
-    "nine_point": (
-        r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
-        "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
-    ),
-    "keras": (r"\sum (\text{down}^2 + \text{across}^2)^{1.25}", "Σ(down² + across²)^1.25"),
-}
 STARTS = {
     "content": "the content image",
     "noise": "uniform white noise",
@@ -96,21 +71,25 @@ def _total(recipe: Recipe, plain: bool) -> str:
 
 
 def _content(recipe: Recipe, plain: bool) -> str:
-    formula = CONTENT_FORMULAS[recipe.content_form][plain]
+    formula = _written(CONTENT_FORMS[recipe.content_form], plain)
     return f"Content loss, {_layers(recipe.content_layers, plain)}:\n\n{_formula(formula, plain)}"
 
 
 def _style(recipe: Recipe, plain: bool) -> str:
-    formula = STYLE_FORMULAS[recipe.style_form][plain]
+    formula = _written(STYLE_FORMS[recipe.style_form], plain)
     return f"Style loss, {_layers(recipe.style_layers, plain)}:\n\n{_formula(formula, plain)}"
 
 
 def _total_variation(recipe: Recipe, plain: bool) -> str:
     if not recipe.total_variation_weight:
         return "There is no total variation."
-    formula = VARIATION_FORMULAS[recipe.total_variation_form][plain]
+    formula = _written(TOTAL_VARIATION_FORMS[recipe.total_variation_form], plain)
     per_pixel = ", divided by height × width" if recipe.total_variation_per_pixel else ""
     return f"Total variation, {UNIT_WORDS[recipe.total_variation_units]}{per_pixel}:\n\n{_formula(formula, plain)}"
+
+
+def _written(form: Form, plain: bool) -> str:
+    return form.formula if plain else form.latex
 
 
 def _symbols(plain: bool) -> str:

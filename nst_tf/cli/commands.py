@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-    from nst_tf.styles import Style
+    from nst_tf.controls.styles import Style
     from nst_tf.tools.cluster import RayWorkers
     from nst_tf.tools.jobs import Job
     from nst_tf.tools.many import Outcome
@@ -41,8 +41,8 @@ def stylize(options: argparse.Namespace) -> int:
     """Repaint a picture."""
     begun = time.monotonic()
     # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
-    from nst_tf.images import read_pixels
-    from nst_tf.settings import settings_of
+    from nst_tf.pictures.reading import read_pixels
+    from nst_tf.pictures.settings import settings_of
 
     _check_outputs(options)
     content, *styles = (read_pixels(path) for path in (options.content, *options.style))
@@ -51,6 +51,7 @@ def stylize(options: argparse.Namespace) -> int:
 
     _start_tensorflow()
     from nst_tf import transfer
+    from nst_tf.features import FEATURES, check_features
     from nst_tf.recipes import changed_by_json, find_recipe, size_of
 
     for name, default in DEFAULTS.items():
@@ -62,8 +63,8 @@ def stylize(options: argparse.Namespace) -> int:
     recipe = recipe.changed(**_changes(options))
     if like and options.size is None:
         options.size = size_of(recipe, *like["size"])
-    transfer.check_features(options.features)
-    if like and options.features == like["features"] not in transfer.FEATURES:
+    check_features(options.features)
+    if like and options.features == like["features"] not in FEATURES:
         raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
     if like.get("masks") and not options.mask and not options.style_mask:
         raise ValueError(f"{options.like!r} was made with masks, which it does not hold; give them again with --mask.")
@@ -80,11 +81,8 @@ def stylize(options: argparse.Namespace) -> int:
         solver=options.solver,
         steps=options.steps,
         seed=options.seed,
-        precision=options.precision,
-        tile=options.tile,
-        checkpoint=options.checkpoint,
-        resume=options.resume,
-        deterministic=options.deterministic,
+        start=_start(options.start),
+        **_engine(options),
         callback=watcher,
     )
     if like and like["network"] != result.settings["network"]:
@@ -105,7 +103,7 @@ def stylize(options: argparse.Namespace) -> int:
 def texture(options: argparse.Namespace) -> int:
     """Make a texture of a style."""
     begun = time.monotonic()
-    from nst_tf.images import read_pixels
+    from nst_tf.pictures.reading import read_pixels
 
     _check_outputs(options)
     pixels = read_pixels(options.style)
@@ -116,15 +114,14 @@ def texture(options: argparse.Namespace) -> int:
     width, height = options.size
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     style_image = load_image(pixels, max_side=max(width, height), name="the style image")
-    run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
-    result = special.texture(style_image, height=height, width=width, callback=watcher, **run, **_changes(options))
+    result = special.texture(style_image, height=height, width=width, callback=watcher, **_run(options))
     return _end(result, watcher, options, begun)
 
 
 def reconstruct(options: argparse.Namespace) -> int:
     """Reconstruct a picture from one layer."""
     begun = time.monotonic()
-    from nst_tf.images import read_pixels
+    from nst_tf.pictures.reading import read_pixels
 
     _check_outputs(options)
     pixels = read_pixels(options.content)
@@ -134,22 +131,22 @@ def reconstruct(options: argparse.Namespace) -> int:
 
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     content_image = load_image(pixels, max_side=options.size, name="the content image")
-    run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
-    result = special.reconstruct(content_image, layer=options.layer, callback=watcher, **run, **_changes(options))
+    result = special.reconstruct(content_image, layer=options.layer, callback=watcher, **_run(options))
     return _end(result, watcher, options, begun)
 
 
 def regions(options: argparse.Namespace) -> int:
     """Propose masks."""
-    from nst_tf.images import read_pixels, save_image
+    from nst_tf.images import save_image
+    from nst_tf.pictures.reading import read_pixels
 
     pixels = read_pixels(options.content)
     _start_tensorflow()
     import numpy as np
 
-    from nst_tf.engine.files import check_writable
+    from nst_tf.controls.regions import propose_regions
     from nst_tf.images import load_image
-    from nst_tf.regions import propose_regions
+    from nst_tf.pictures.files import check_writable
 
     folder = Path(options.output)
     check_writable(folder / "region_1.png")
@@ -166,7 +163,7 @@ def regions(options: argparse.Namespace) -> int:
 
 def sweep(options: argparse.Namespace) -> int:
     """Make small pictures over two settings."""
-    from nst_tf.images import read_pixels
+    from nst_tf.pictures.reading import read_pixels
 
     for path in (options.content, *options.style):
         read_pixels(path)
@@ -197,6 +194,7 @@ def sweep(options: argparse.Namespace) -> int:
             seed=options.seed or 0,
             size=options.size or sweeping.SIZE,
             callback=progress,
+            engine=_engine(options),
             **_changes(options),
         )
     except KeyboardInterrupt:
@@ -208,7 +206,7 @@ def sweep(options: argparse.Namespace) -> int:
 
 def many(options: argparse.Namespace) -> int:
     """Make many pictures, or say what that would take."""
-    from nst_tf.engine.files import check_writable
+    from nst_tf.pictures.files import check_writable
     from nst_tf.tools.jobs import pairs, read_jobs
     from nst_tf.tools.many import stylize_many
 
@@ -306,8 +304,8 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 def frames(options: argparse.Namespace) -> int:
     """Repaint the frames of a video."""
-    from nst_tf.engine.files import check_writable
     from nst_tf.images import check_animation
+    from nst_tf.pictures.files import check_writable
 
     if options.animation:
         check_animation(options.animation)
@@ -337,7 +335,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says of all jobs, as fields of `Job`."""
     names = ("recipe", "features", "solver", "steps", "seed", "size")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    return {**given, "changes": _changes(options)}
+    return {**given, "changes": _changes(options), "engine": _engine(options)}
 
 
 def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
@@ -385,7 +383,8 @@ def promote(options: argparse.Namespace) -> int:
     from nst_tf.tools.sweep import promote as promoted
 
     watcher = _Watcher(keeps_images=bool(options.timelapse))
-    result = promoted(options.folder, options.row, options.column, size=options.size, callback=watcher)
+    run = {"size": options.size, "engine": _engine(options)}
+    result = promoted(options.folder, options.row, options.column, callback=watcher, **run)
     return _end(result, watcher, options, begun)
 
 
@@ -414,7 +413,7 @@ def recipes(options: argparse.Namespace) -> int:
     from nst_tf.engine.quiet import start_tensorflow
 
     start_tensorflow()
-    from nst_tf.explain import overview
+    from nst_tf.published.explain import overview
     from nst_tf.recipes import RECIPES, find_recipe
 
     if options.name is None:
@@ -447,8 +446,8 @@ def _stdout_may_close() -> Iterator[None]:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    from nst_tf.engine.files import check_writable
     from nst_tf.images import check_animation, save_options
+    from nst_tf.pictures.files import check_writable
 
     save_options(options.output)
     if options.timelapse:
@@ -461,7 +460,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def _check_masks(options: argparse.Namespace) -> None:
-    from nst_tf.images import read_pixels
+    from nst_tf.pictures.reading import read_pixels
 
     for option, masks in (("--mask", options.mask), ("--style-mask", options.style_mask)):
         if masks and len(masks) != len(options.style):
@@ -478,8 +477,8 @@ def _check_masks(options: argparse.Namespace) -> None:
 
 def _styles(options: argparse.Namespace, content_image: tf.Tensor, style_images: list[tf.Tensor]) -> list[Style]:
     """Put together the styles with their weights and masks."""
-    from nst_tf.regions import load_mask, rest_of
-    from nst_tf.styles import Style
+    from nst_tf.controls.regions import load_mask, rest_of
+    from nst_tf.controls.styles import Style
 
     count = len(style_images)
     if options.style_weights and len(options.style_weights) != count:
@@ -500,13 +499,33 @@ def _styles(options: argparse.Namespace, content_image: tf.Tensor, style_images:
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the recipe that the command line changes."""
-    from nst_tf.tools.fields import parse_change
+    from nst_tf.published.fields import parse_change
 
     changes = dict(parse_change(text) for text in options.set)
     for name in ("color", "style_scale"):
         if getattr(options, name, None) is not None:
             changes[name] = getattr(options, name)
     return changes
+
+
+def _engine(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of the engine that the command line sets."""
+    names = ("precision", "tile", "checkpoint", "resume", "deterministic")
+    return {name: value for name in names if (value := getattr(options, name, None)) not in (None, False)}
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says of a run."""
+    run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
+    return {**run, **_engine(options), **_changes(options)}
+
+
+def _start(start: str | None) -> str | tf.Tensor | None:
+    """Return the start that the command line names: a word, or the picture of a path."""
+    from nst_tf.images import load_image
+    from nst_tf.recipes import STARTS
+
+    return start if start is None or start in STARTS else load_image(start, name="the start picture")
 
 
 def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: float, note: str = "") -> int:
@@ -534,7 +553,7 @@ def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) ->
     result.save(options.output)
     if options.plot:
         from nst_tf.display import plot_history
-        from nst_tf.engine.files import written_whole
+        from nst_tf.pictures.files import written_whole
 
         with written_whole(options.plot) as temporary:
             plot_history(result.history).savefig(temporary, dpi=120, format="png")
@@ -572,7 +591,7 @@ class _Watcher:
         if self._keeps_images:
             import numpy as np
 
-            from nst_tf.images import read_pixels
+            from nst_tf.pictures.reading import read_pixels
 
             frame = np.clip(step.image(), 0, 1)
             if np.isfinite(frame).all():

@@ -1,0 +1,1 @@
+"""What an artist sets beside the recipe: several styles, masks and colours, and the scene they make."""

@@ -1,0 +1,182 @@
+"""The pictures of one run: as they were given, as the network is to see them, and as the result is to look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.styles import Style, any_mask, as_styles, check_styles, weighted_styles
+from nst_tf.engine.checkpoints import fingerprint
+from nst_tf.engine.held import Previous
+from nst_tf.images import check_image
+from nst_tf.pictures.reading import MIN_SIDE
+from nst_tf.recipes import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What one run is made from.
+
+    Args:
+        recipe: Says in which sizes and colours the network sees the pictures, and where the run starts.
+        given_content: The content image as it was given, float32 (1, height, width, 3), RGB in [0, 1].
+        given_styles: The styles as they were given, their weights known.
+        content_image: The content image as the network sees it.
+        styles: Those styles that count, as the network sees them.
+        start_image: Where the run starts, if not where the recipe says.
+        previous: Where the run starts and what it is held to, if it is a video's frame.
+    """
+
+    recipe: Recipe
+    given_content: tf.Tensor
+    given_styles: tuple[Style, ...]
+    content_image: tf.Tensor
+    styles: tuple[Style, ...]
+    start_image: tf.Tensor | None = None
+    previous: Previous | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        content_image: Any,
+        style_image: Any,
+        *,
+        start: Any = None,
+        previous: Previous | None = None,
+    ) -> Scene:
+        """Check the pictures, and bring them into the recipe's sizes and colours.
+
+        Raises:
+            ValueError: If a picture breaks the pixel contract, or the controls contradict each other.
+        """
+        check_image(content_image, "content image")
+        content_image = tf.convert_to_tensor(content_image)
+        check_styles(style_image)
+        given = as_styles(style_image, content_image)
+        if given[0].content_mask is not None and not recipe.style_weight:
+            raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
+        if start is not None:
+            check_image(start, "start")
+            start = resized(tf.convert_to_tensor(start), content_image.shape[1:3])
+        if previous and previous.image.shape != content_image.shape:
+            raise ValueError(
+                f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."
+            )
+        if previous and recipe.color == "luminance":
+            previous = replace(previous, image=_grey(previous.image))
+        repainted = _grey(content_image) if recipe.color == "luminance" else content_image
+        styles = tuple(prepared(style, recipe, content_image) for style in weighted_styles(given))
+        return cls(recipe, content_image, given, repainted, styles, start, previous)
+
+    def images(self) -> list[tf.Tensor]:
+        """Return all pictures that go through the network: the content image, and those of the styles."""
+        return [self.content_image, *(style.image for style in self.styles)]
+
+    def start(self, seed: int) -> tf.Tensor:
+        """Return x₀, where the generated image begins."""
+        image = self.start_image
+        if image is None:
+            image = _start(self.recipe.start, self.content_image, self.styles[0].image, seed)
+        image = _grey(image) if self.recipe.color == "luminance" else image
+        return self.previous.over(image) if self.previous else image
+
+    def finished(self, image: tf.Tensor) -> tf.Tensor:
+        """Return a generated image with the content's colours put back, and the content where no style is wanted."""
+        masks = [style.content_mask for style in weighted_styles(self.given_styles)]
+        color, content = self.recipe.color, self.given_content
+        if color == "style" and masks[0] is None:
+            return tf.identity(image)
+        if color == "luminance":
+            image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
+        if color == "matching" and np.isfinite(image).all():
+            # A network that sees colours only roughly lets tints come in that neither picture has.
+            matched = [match_colors(image, content, mask=mask, reference_mask=mask) for mask in masks]
+            image = tf.clip_by_value(_by_region(matched, masks), 0.0, 1.0)
+        if masks[0] is None:
+            return image
+        covered = np.minimum(np.sum(masks, axis=0), 1.0)[np.newaxis, :, :, np.newaxis]
+        return covered * image + (1 - covered) * content
+
+    def fingerprints(self) -> dict[str, Any]:
+        """Return what tells these pictures from others, as JSON can hold it."""
+        masks = [mask for style in self.given_styles for mask in (style.content_mask, style.style_mask)]
+        none = np.zeros(0, np.float32)
+        known = {
+            "content": fingerprint(self.given_content.numpy()),
+            "style": fingerprint(*(style.image.numpy() for style in self.given_styles)),
+            "style_weights": [style.weight for style in self.given_styles],
+            "masks": None,
+            "start": None if self.start_image is None else fingerprint(self.start_image.numpy()),
+            "previous": None,
+        }
+        if any_mask(self.given_styles):
+            known["masks"] = fingerprint(*(none if mask is None else mask for mask in masks))
+        if self.previous:
+            unchanged = none if self.previous.unchanged is None else self.previous.unchanged
+            known["previous"] = fingerprint(self.previous.image.numpy(), unchanged, np.float64(self.previous.weight))
+        return known
+
+
+def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
+    """Return a style as the network is to see it, in the recipe's size and colours."""
+    image, size = style.image, tuple(content_image.shape[1:3])
+    if recipe.style_size == "content":
+        image = resized(image, size)
+    elif recipe.style_scale is not None:
+        scale = recipe.style_scale * max(size) / max(image.shape[1:3])
+        scaled = [round(side * scale) for side in image.shape[1:3]]
+        if min(scaled) < MIN_SIDE:
+            raise ValueError(
+                f"With style_scale={recipe.style_scale:g} the style image would be {scaled[1]} × {scaled[0]} pixels; "
+                f"each side must have at least {MIN_SIDE}. Choose a larger style_scale."
+            )
+        image = resized(image, scaled)
+    style_mask = _mask_resized(style.style_mask, image.shape[1:3])
+    if recipe.color == "matching":
+        image = match_colors(image, content_image, mask=style_mask, reference_mask=style.content_mask)
+    elif recipe.color == "luminance":
+        image = match_luminance(image, content_image)
+    return replace(style, image=image, style_mask=style_mask)
+
+
+def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) -> tf.Tensor:
+    """Return a picture that is in each region the one of that region; the first where there are no regions."""
+    if masks[0] is None:
+        return images[0]
+    shares = np.stack(masks) / np.maximum(np.sum(masks, axis=0), 1e-6)
+    return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
+
+
+def _start(start: str, content_image: tf.Tensor, style_image: tf.Tensor, seed: int) -> tf.Tensor:
+    """Return what a recipe's word for the start stands for."""
+    if start == "content":
+        return content_image
+    if start == "style":
+        return resized(style_image, content_image.shape[1:3])
+    noise = np.random.default_rng(seed).uniform(size=content_image.shape).astype(np.float32)
+    if start == "noise":
+        return tf.constant(noise)
+    return tf.clip_by_value(content_image + (noise - 0.5) / 2, 0.0, 1.0)
+
+
+def _mask_resized(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:
+    if mask is None or mask.shape == tuple(size):
+        return mask
+    return np.clip(tf.image.resize(mask[:, :, np.newaxis], size, antialias=True).numpy()[:, :, 0], 0.0, 1.0)
+
+
+def resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Return a picture in another size."""
+    if tuple(image.shape[1:3]) == tuple(size):
+        return image
+    return tf.clip_by_value(tf.image.resize(image, size, "bicubic", antialias=True), 0.0, 1.0)
+
+
+def _grey(image: tf.Tensor) -> tf.Tensor:
+    return tf.image.grayscale_to_rgb(luminance(image))

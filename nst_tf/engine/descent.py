@@ -1,0 +1,356 @@
+"""One descent, in whatever precision, tiles and pieces the machine allows; `stylize` sees only its losses go by."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings, fingerprint, read_checkpoint
+from nst_tf.engine.determinism import deterministic_operations
+from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.held import Held, held_targets
+from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
+from nst_tf.engine.precision import (
+    PRECISIONS,
+    choose_precision,
+    extractor_in_precision,
+    this_device,
+)
+from nst_tf.engine.published import KerasSolver, keras_optimizer
+from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
+from nst_tf.features import FeatureExtractor
+from nst_tf.objective import UNITS, Losses, Objective
+from nst_tf.recipes import Recipe
+
+if TYPE_CHECKING:
+    from nst_tf.controls.scene import Scene
+
+# An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
+SECONDS_PER_CALL = 0.25
+REPORTS_PER_RUN = 20
+KEPT_SOLVERS = 4
+SMALLEST_TILE = 64
+# How many moves L-BFGS remembers in the published recipes, as in SciPy's and PyTorch's.
+PUBLISHED_PAIRS = 20
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a run is computed and kept safe; none of it changes which picture is asked for.
+
+    Args:
+        precision: What the network computes in: "float32", "bfloat16", "float16" (on a GPU), or "auto" for the fastest
+            that the device has hardware for.  The picture, Gram matrices, losses and the solver are always in float32
+            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  A loss that is not a number
+            makes the run go on in float32.
+        tile: Compute the picture in tiles of so many pixels a side, which takes longer and bounds the memory; the
+            result is the same.  If not given, in tiles where it would not fit into the memory that is free (on a CPU)
+            or did not fit (on a GPU).
+        checkpoint: A file to which all that the run needs to go on is written from time to time, whole or not at all,
+            and in about 4 % of the run's time.
+        resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, in the
+            precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
+            as a run that was never interrupted, bit for bit on one CPU if oneDNN is on in both or off in both (the
+            command line turns it on); only `solver="published"` with L-BFGS starts its memory anew.
+        deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
+            one seed are always equal.
+
+    Raises:
+        ValueError: If the precision is unknown, or the tile smaller than 64 pixels.
+    """
+
+    precision: str = "auto"
+    tile: int | None = None
+    checkpoint: str | os.PathLike | None = None
+    resume: str | os.PathLike | None = None
+    deterministic: bool = False
+
+    def __post_init__(self):
+        """Reject unknown precisions and tiles that are too small."""
+        choose_precision(this_device(), self.precision)
+        if self.tile is not None and self.tile < SMALLEST_TILE:
+            raise ValueError(f"tile is {self.tile}; expected at least {SMALLEST_TILE} pixels, or None.")
+
+
+class Descent:
+    """The steps of one run, and how far it is.
+
+    Args:
+        scene: The pictures.
+        network: The features.
+        solver: "fast" or "published".
+        steps: How many.
+        engine: How they are computed and kept safe.
+        settings: What a checkpoint of this run must say.
+
+    Raises:
+        ValueError: If the checkpoint to go on from is damaged or of another run.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        network: FeatureExtractor,
+        solver: str,
+        steps: int,
+        engine: Engine,
+        settings: dict[str, Any],
+    ):
+        self.scene, self.network, self.solver, self.steps, self.engine = scene, network, solver, steps, engine
+        self.tile = engine.tile
+        self.precision = "float32"
+        if network.geometry or engine.precision != "auto":
+            self.precision = choose_precision(this_device(), engine.precision).name
+        self.status = "done"
+        self.losses: list[np.ndarray] = []
+        self.image: tf.Tensor | None = None  # the best so far
+        self.picture: tf.Variable | None = None  # as it is now
+        self._left, self._failures, self._begun = steps, 0, time.perf_counter()
+        self._warmed_up = False  # whether a step was taken, so that all is traced
+        self._earlier = read_checkpoint(engine.resume) if engine.resume else None
+        path = engine.checkpoint or engine.resume
+        self._saver = Saver(path) if path else None
+        self._settings = _checkpoint_settings(scene.recipe, network, solver, steps, settings) if path else {}
+        if self._earlier:
+            check_settings(engine.resume, self._earlier.settings, self._settings)
+            self._take_up(self._earlier)
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return sum(map(len, self.losses))
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began, an interrupted part of it included."""
+        return time.perf_counter() - self._begun
+
+    def history(self) -> np.ndarray:
+        """Return all losses so far, float32 (steps, parts)."""
+        return np.concatenate([np.zeros((0, len(Losses._fields)), np.float32), *self.losses])
+
+    def descend(self, start: tf.Tensor) -> Iterator[np.ndarray]:
+        """Take all steps; yield the losses before each, float32 (count, parts), a quarter of a second's at a time."""
+        self.image = start if self.image is None else self.image
+        with self._determinism():
+            while True:
+                try:
+                    yield from self._attempt()
+                except tf.errors.ResourceExhaustedError as error:
+                    self._use_smaller_tiles(error)
+                    continue
+                if not self._failures or self.precision == "float32":
+                    break
+                warnings.warn(f"In {self.precision} the loss was not a number; going on in float32.", stacklevel=3)
+                self.precision, self._left = "float32", max(self._left, self._failures)
+        if self._failures:
+            warnings.warn(self._divergence(), stacklevel=3)
+            self.status = "diverged"
+        else:
+            self.losses.append(self._final[np.newaxis])
+
+    def _attempt(self) -> Iterator[np.ndarray]:
+        """Take the steps that are left, in one precision and one size of tiles."""
+        scene, content_image = self.scene, self.scene.content_image
+        held = bool(scene.previous and scene.previous.weight)
+        kind = _Kind(
+            self.solver, scene.recipe, self.precision, self._tile_that_fits(), tuple(content_image.shape), held
+        )
+        with _borrowed(kind, self.network, content_image) as (evaluation, solver):
+            targets = _targets(evaluation, kind.tile, scene)
+            solver.start(self.image, self._left)
+            if self._earlier:
+                self._restore(solver)
+            self.picture = solver.image
+            count = 1
+            try:
+                while self._left > 0 and not solver.stuck:
+                    begun = time.perf_counter()
+                    losses = solver.advance(targets, tf.constant(count)).numpy()
+                    # The first call also traces, and so does not tell how long a step takes.
+                    seconds = time.perf_counter() - begun if self._warmed_up else SECONDS_PER_CALL / 2
+                    affordable = int(count * SECONDS_PER_CALL / seconds)
+                    self._left -= len(losses)
+                    self._warmed_up = True
+                    self.losses.append(losses)
+                    yield losses
+                    self._save(solver, if_due=True)
+                    count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
+                self._final = solver.finish(targets).numpy()
+                hopeless = solver.stuck or not np.isfinite(solver.best_loss.numpy())
+                self._failures = int(solver.failures) if hopeless else 0
+            except (KeyboardInterrupt, GeneratorExit):
+                if int(solver.steps) - int(solver.step) == self._left:  # else a call was cut off from its report
+                    self._save(solver)
+                raise
+            finally:
+                self.image = tf.identity(solver.best_image)
+
+    def _take_up(self, earlier: Checkpoint) -> None:
+        image = earlier.variables["best_image"]
+        plausible = earlier.state["precision"] in PRECISIONS
+        plausible &= earlier.history.shape[1:] == (len(Losses._fields),) and image.dtype == np.float32
+        if not plausible or image.shape != tuple(self.scene.content_image.shape):
+            raise ValueError("The checkpoint is damaged: its state is not one that a run can be in.")
+        self.precision = earlier.state["precision"]
+        self._begun -= earlier.state["seconds"]
+        self.losses = [earlier.history]
+        self.image = tf.constant(image)
+
+    def _restore(self, solver: Solver) -> None:
+        """Give a solver the variables of the checkpoint."""
+        saved, self._earlier = self._earlier.variables, None
+        for name, variable in solver.variables().items():
+            if name not in saved or saved[name].shape != tuple(variable.shape):
+                raise ValueError(f"The checkpoint is damaged: its {name} is missing or of another shape.")
+            variable.assign(saved[name])
+        self._left = int(solver.steps) - int(solver.step)
+
+    def _save(self, solver: Solver, *, if_due: bool = False) -> None:
+        if self._saver and (self._saver.due() or not if_due):
+            state = {"precision": self.precision, "seconds": self.seconds}
+            # Unlike `variable.numpy()`, this copies L-BFGS's pairs once and not twice, and the rest not at all.
+            variables = {name: np.asarray(variable.value()) for name, variable in solver.variables().items()}
+            self._saver.save(Checkpoint(self._settings, state, self.history(), variables))
+
+    def _use_smaller_tiles(self, error: Exception) -> None:
+        self.network.traced.clear()  # what is kept of earlier runs takes memory too
+        side = max(self.scene.content_image.shape[1:3])
+        smaller = [tile for tile in TILES if tile < min(self.tile or side, side)]
+        if not smaller or not self.network.geometry:
+            raise ValueError(
+                "The device ran out of memory. Choose a smaller picture (max_side, or --size), or close what else runs "
+                "on it."
+            ) from error
+        self.tile = smaller[0]
+        warnings.warn(
+            f"The device ran out of memory; going on in tiles of {self.tile} pixels, with the same result in more "
+            "time.",
+            stacklevel=4,
+        )
+
+    def _tile_that_fits(self) -> int | None:
+        """Return None if the pictures fit into the memory that is free, else the side of the tiles."""
+        network, recipe = self.network.name.split()[0], self.scene.recipe
+        # What a GPU has free is not known before it is asked for.
+        unknown = not self.network.geometry or not can_estimate(network, recipe) or this_device().kind == "GPU"
+        if self.tile or unknown:
+            return self.tile
+        size = max((image.shape[1:3] for image in self.scene.images()), key=np.prod)
+        free, options = free_memory(), {"features": network, "solver": self.solver}
+        tile = choose_tile(*size, recipe, self.precision, free=free, **options)
+        if tile:
+            whole, tiled = (estimate_memory(*size, recipe, self.precision, tile=t, **options) for t in (None, tile))
+            warnings.warn(
+                f"{size[1]} × {size[0]} pixels need about {whole / 2**30:.1f} GiB at once, and {free / 2**30:.1f} are "
+                f"free; so they are computed in tiles of {tile}, which need about {tiled / 2**30:.1f} GiB, give the "
+                "same result and take longer. A smaller picture (max_side, or --size) would need less.",
+                stacklevel=4,
+            )
+        return tile
+
+    @contextlib.contextmanager
+    def _determinism(self) -> Iterator[None]:
+        if not self.engine.deterministic:
+            yield
+            return
+        self.network.traced.clear()  # which operations were chosen is part of what was traced
+        with deterministic_operations():
+            yield
+        self.network.traced.clear()
+
+    def _divergence(self) -> str:
+        easier = " or solver='fast'" if self.solver == "published" else ""
+        return (
+            f"The loss was no longer a number after step {self.step} of {self.steps}, in float32 too, so the run "
+            f"stopped there; the best picture until then is kept. Try a smaller style_weight or content_weight{easier}."
+        )
+
+
+def _targets(evaluation: WholePicture | Tiles, tile: int | None, scene: Scene) -> Any:
+    largest = max(max(style.image.shape[1:3]) for style in scene.styles)
+    if tile and largest > tile and isinstance(evaluation, WholePicture):
+        evaluation = Tiles(evaluation.objective, tile)
+    targets = evaluation.targets(scene.content_image, scene.styles)
+    held = scene.previous and scene.previous.weight
+    return held_targets(targets, scene.previous) if held else targets
+
+
+def _checkpoint_settings(
+    recipe: Recipe, network: FeatureExtractor, solver: str, steps: int, settings: dict[str, Any]
+) -> dict[str, str]:
+    operations = [type(step).__name__ for step in network.model.operations]
+    weights = fingerprint(*network.model.get_weights())
+    return {
+        **{name: str(value) for name, value in settings.items()},
+        "version": str(VERSION),
+        "recipe": repr(recipe),
+        "network": repr((network.name, network.preprocessing, network.layers, operations, weights)),
+        "solver": solver,
+        "steps": str(steps),
+    }
+
+
+class _Kind(NamedTuple):
+    """All that decides which functions a run needs traced."""
+
+    solver: str
+    recipe: Recipe
+    precision: str
+    tile: int | None
+    shape: tuple[int, ...]
+    held: bool = False
+
+    def key(self) -> str:
+        loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
+        return repr(self._replace(recipe=loss))
+
+
+@contextlib.contextmanager
+def _borrowed(
+    kind: _Kind, network: FeatureExtractor, image: tf.Tensor
+) -> Iterator[tuple[WholePicture | Tiles, Solver]]:
+    """Give out what evaluates pictures and what moves them, those of an earlier run of the same kind if there are any.
+
+    Until they are given back the network does not keep them, since a run inside a callback needs its own.
+    """
+    borrowed = network.traced.pop(kind.key(), None) or _make(kind, network, image)
+    try:
+        yield borrowed
+    finally:
+        network.traced[kind.key()] = borrowed
+        while len(network.traced) > KEPT_SOLVERS:
+            network.traced.pop(next(iter(network.traced)), None)
+
+
+def _make(kind: _Kind, network: FeatureExtractor, image: tf.Tensor) -> tuple[WholePicture | Tiles, Solver]:
+    objective = Objective(kind.recipe, extractor_in_precision(network, kind.precision, image))
+    scaled = kind.precision == "float16"
+    if kind.tile is None or max(kind.shape[1:3]) <= kind.tile:
+        evaluation = WholePicture(objective, scaled=scaled)
+    else:
+        evaluation = Tiles(objective, kind.tile, scaled=scaled)
+    minimised = Held(evaluation) if kind.held else evaluation
+    return evaluation, make_solver(kind.solver, kind.recipe, minimised, kind.shape)
+
+
+def make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
+    """Return what moves the picture: ours, or the optimiser that the recipe was published with."""
+    if solver == "fast":
+        return {"adam": MultiresolutionAdam, "lbfgs": LBFGS}[recipe.method](evaluation, shape, clip=recipe.clip)
+    published = recipe.optimizer
+    if published.name == "lbfgs":
+        return LBFGS(evaluation, shape, clip=recipe.clip, pairs=PUBLISHED_PAIRS)
+    units = UNITS[published.units]
+    if recipe.color == "luminance":  # one unit for all channels keeps grey grey
+        units = (sum(units) / len(units),) * len(units)
+    return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=keras_optimizer(published), scale=units)

@@ -1,0 +1,1 @@
+"""Picture files: reading all that Pillow can misread, fetching addresses, writing whole, settings inside PNGs."""

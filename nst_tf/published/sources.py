@@ -1,0 +1,153 @@
+"""The constants of the sources, as they were published; `nst_tf.RECIPES` makes recipes of them."""
+
+FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
+
+GATYS = dict(
+    name="gatys",
+    title="The paper that began it",
+    content_layers={"block4_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=1e-3,
+    style_weight=1.0,
+    content_form="half_sum",
+    style_form="quarter_mean",
+    start="noise",
+    method="lbfgs",
+    optimizer=dict(name="lbfgs", units="caffe"),
+    published_steps=500,
+    clip=False,
+    pooling="average",
+    upscale=True,
+    style_size="content",
+    source="Gatys, Ecker, Bethge, CVPR 2016; number of iterations from the authors' own notebook",
+    url="https://arxiv.org/abs/1508.06576",
+    quirks=(
+        "α/β is 10⁻³, as in the paper's Figure 3.",
+        "Max pooling is replaced by the mean of the four values, which the authors found to look better.",
+        "The picture is never clipped while it is optimised, only when it is saved.",
+    ),
+)
+
+KERAS_IO = dict(
+    name="keras_io",
+    title="The example on keras.io",
+    content_layers={"block5_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=2.5e-8,
+    style_weight=1e-6,
+    content_form="sum",
+    style_form="keras",
+    total_variation_weight=1e-6,
+    total_variation_form="keras",
+    total_variation_per_pixel=False,
+    total_variation_units="caffe",
+    method="lbfgs",
+    optimizer=dict(name="sgd", learning_rate=100.0, decay_rate=0.96, decay_steps=100, units="caffe"),
+    published_steps=4000,
+    clip=False,
+    sizing="rows",
+    size=400,
+    upscale=True,
+    style_size="content",
+    source="keras.io, example Neural style transfer",
+    url="https://keras.io/examples/generative/neural_style_transfer/",
+    quirks=(
+        "The style loss divides by the pixels and colours of the image where the paper divides by the positions and "
+        "channels of the layer, so deep layers count far less.",
+        "All three pictures go through the network at every step there; the loss is the same when the targets are "
+        "computed once, as here.",
+        "A learning rate of 100 is in the network's caffe units, where white is 255.",
+    ),
+)
+
+KERAS_200 = KERAS_IO | dict(
+    name="keras_200",
+    steps=20,
+    title="The keras.io example as often re-used: 200 steps, no total variation",
+    total_variation_weight=0.0,
+    published_steps=200,
+    source="Fernández's walk-through of the keras.io example",
+    quirks=(
+        *KERAS_IO["quirks"],
+        "The total variation is left out, and 200 steps leave the picture close to its start.",
+    ),
+)
+
+TF_TUTORIAL = dict(
+    name="tf_tutorial",
+    title="The tutorial on tensorflow.org, its first run",
+    content_layers={"block5_conv2": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    content_weight=1e4,
+    style_weight=1e-2,
+    content_form="mean",
+    style_form="mean",
+    total_variation_form="absolute",
+    total_variation_per_pixel=False,
+    method="lbfgs",
+    optimizer=dict(name="adam", learning_rate=0.02, beta_1=0.99, epsilon=0.1),
+    published_steps=1000,
+    upscale=True,
+    source="tensorflow.org, tutorial Neural style transfer",
+    url="https://www.tensorflow.org/tutorials/generative/style_transfer",
+    quirks=(
+        "Its second run adds total_variation_weight=30.",
+        "The text there calls the total variation a sum of squares; the code sums absolute values, and so does this.",
+        "With beta_1 = 0.99 the optimiser remembers a hundred steps; on some pictures the loss first climbs to several "
+        "times its start and needs hundreds of steps to return.",
+    ),
+)
+
+COURSERA = dict(
+    name="coursera",
+    title="The assignment of a well-known course on convolutional networks",
+    content_layers={"block5_conv4": 1.0},
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 0.2),
+    content_weight=10.0,
+    style_weight=40.0,
+    content_form="quarter_mean",
+    style_form="quarter_mean",
+    start="content_with_noise",
+    method="lbfgs",
+    optimizer=dict(name="adam", learning_rate=0.01),
+    published_steps=2501,
+    preprocessing="none",
+    sizing="square",
+    size=400,
+    upscale=True,
+    style_size="content",
+    source="deeplearning.ai, Convolutional Neural Networks, week 4 (TensorFlow 2 edition)",
+    url="https://www.coursera.org/learn/convolutional-neural-networks",
+    quirks=(
+        "The network is given RGB in [0, 1] without the preprocessing it was trained with.",
+        "Both pictures are squashed to a square.",
+    ),
+)
+
+UDACITY = dict(
+    name="udacity",
+    title="The style transfer of a deep-learning nanodegree",
+    content_layers={"block4_conv2": 1.0},
+    style_layers=dict(zip(FIRST_CONVOLUTIONS, (1.0, 0.75, 0.2, 0.2, 0.2), strict=True)),
+    content_weight=1.0,
+    style_weight=1e6,
+    content_form="mean",
+    style_form="udacity",
+    method="lbfgs",
+    optimizer=dict(name="adam", learning_rate=0.003, epsilon=1e-8, units="torch"),
+    published_steps=2000,
+    clip=False,
+    preprocessing="torch",
+    sizing="shorter side",
+    size=400,
+    style_size="content",
+    source="Udacity, Deep Learning nanodegree, style transfer",
+    url="https://github.com/udacity/deep-learning-v2-pytorch",
+    quirks=(
+        "It was tuned on torchvision's VGG19, whose input is normalised; Keras's ImageNet weights expect the caffe "
+        "range, which is about 57 times larger.",
+        "The learning rate is in the normalised units too.",
+    ),
+)
+
+SOURCES = (GATYS, KERAS_IO, KERAS_200, TF_TUTORIAL, COURSERA, UDACITY)
