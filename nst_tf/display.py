@@ -1,27 +1,20 @@
-"""Figures and animations; the only module that imports matplotlib.
+"""Figures; the only module that imports matplotlib.
 
 Every function returns what it made and shows nothing by itself: a notebook shows a returned figure.
 """
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
-from PIL import Image
 
-from nst_tf.images import ANIMATIONS, check_animation, to_uint8
-from nst_tf.pictures.files import written_whole
+from nst_tf.pictures.contract import to_uint8
 
 LOSS_COLORS = {"total": "#1f1f1f", "content": "#0072b2", "style": "#d55e00", "total_variation": "#009e73"}
-SMALLEST_ANIMATION = 64
 LOSS_NAMES = {"total": "total", "content": "content", "style": "style", "total_variation": "total variation"}
 
 
@@ -126,98 +119,3 @@ def contact_sheet(
     figure.supylabel(rows[0], fontsize=11, weight="bold")
     figure.suptitle(columns[0], fontsize=11, weight="bold")
     return figure
-
-
-def timelapse(
-    images: Sequence[Any],
-    path: str | os.PathLike,
-    *,
-    seconds: float = 4.0,
-    hold_seconds: float = 1.5,
-    max_side: int = 320,
-    max_frames: int = 40,
-    max_megabytes: float | None = None,
-    history: Mapping[str, Sequence[float]] | None = None,
-    steps: Sequence[int] | None = None,
-) -> Path:
-    """Write an animation that loops: how the picture came to be.
-
-    Args:
-        images: Pictures in order, each (1, height, width, 3), RGB in [0, 1]; those from a smaller size are enlarged.
-        path: Ends in .gif, or in .webp for a smaller file with all colours.
-        seconds: How long one round takes, before the last picture is held.
-        hold_seconds: How long the last picture stays.
-        max_side: Longest side of the animation in pixels; with `max_frames` it bounds the file's size.
-        max_frames: Evenly chosen among the pictures; the first and last are always there.
-        max_megabytes: Make the frames fewer and smaller until the file is no larger.
-        history: `Result.history`, to draw its total loss into a corner of each frame, with a dot where the frame is.
-        steps: With `history`, after how many steps each picture was taken; evenly spread if not given.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If there is no picture, the path ends otherwise, or no animation is as small as asked for.
-    """
-    path = Path(path)
-    check_animation(path)
-    if not len(images):
-        raise ValueError("There is no picture to animate.")
-    pixels = [to_uint8(image) for image in images]
-    if steps is None:
-        taken = len(history["total"]) - 1 if history else 0
-        steps = np.linspace(0, taken, len(images)).round().astype(int)
-    while True:
-        chosen = np.unique(np.linspace(0, len(images) - 1, max_frames).round().astype(int))
-        frames = _frames([pixels[index] for index in chosen], max_side)
-        if history:
-            frames = [_with_curve(frame, history["total"], steps[i]) for frame, i in zip(frames, chosen, strict=True)]
-        durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * hold_seconds)]
-        animation = _animation(frames, durations, path.suffix.lower())
-        if not max_megabytes or len(animation) <= 1e6 * max_megabytes:
-            with written_whole(path) as temporary:
-                temporary.write_bytes(animation)
-            return path
-        if max_side <= SMALLEST_ANIMATION:
-            raise ValueError(f"No time-lapse is as small as {max_megabytes:g} MB; allow more.")
-        max_side, max_frames = max(SMALLEST_ANIMATION, round(max_side * 0.85)), max(6, round(max_frames * 0.85))
-
-
-def _frames(pixels: Sequence[np.ndarray], max_side: int) -> list[Image.Image]:
-    height, width = pixels[-1].shape[:2]
-    scale = min(1.0, max_side / max(height, width))
-    size = (round(width * scale), round(height * scale))
-    return [Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS) for picture in pixels]
-
-
-def _animation(frames: list[Image.Image], durations: list[int], suffix: str) -> bytes:
-    options = {} if suffix == ".gif" else {"quality": 80, "method": 4}
-    if suffix == ".gif":
-        # Pillow's own choice, median cut, is a little truer and takes fifty times as long.
-        frames = [frame.quantize(method=Image.Quantize.FASTOCTREE) for frame in frames]
-    options |= {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
-    animation = io.BytesIO()
-    frames[0].save(animation, format=ANIMATIONS[suffix], **options)
-    return animation.getvalue()
-
-
-def _with_curve(frame: Image.Image, losses: Sequence[float], step: int) -> Image.Image:
-    """Draw the loss over the steps into the lower left corner of a frame, with a dot at a step."""
-    width, height = round(frame.width * 0.34), round(frame.height * 0.26)
-    figure = Figure(figsize=(width / 50, height / 50), dpi=50)
-    axis = figure.add_axes((0.06, 0.1, 0.88, 0.8))
-    losses = np.asarray(losses, float)
-    axis.plot(losses, color="#1f1f1f", linewidth=1.6)
-    reached = min(int(step), len(losses) - 1)
-    axis.plot([reached], [losses[reached]], "o", color="#d55e00", markersize=6)
-    axis.set(yscale="log", xticks=[], yticks=[])
-    axis.minorticks_off()
-    axis.spines[:].set_visible(False)
-    axis.patch.set_alpha(0)
-    figure.patch.set(facecolor="white", alpha=0.72)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    inset = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    joined = frame.convert("RGBA")
-    joined.alpha_composite(inset, (round(frame.width * 0.02), frame.height - inset.height - round(frame.height * 0.02)))
-    return joined.convert("RGB")

@@ -7,23 +7,15 @@ always RGB in [0, 1] outside of it.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from nst_tf.networks.slim import VGG19_CHANNELS, read_slim
-from nst_tf.networks.vgg import BORDERS, POOLING, Geometry, build_network, layer_names
-from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights, load_weights
+from nst_tf.networks.slim import read_slim
+from nst_tf.networks.vgg import BLOCKS, Geometry, build_network, check_layers, check_network, read_vgg
 
-if TYPE_CHECKING:
-    from nst_tf.recipes import Recipe
-
-FEATURES = ("auto", "slim", "vgg19", "vgg16")
 PREPROCESSING = ("caffe", "torch", "tf", "none")
 
 # The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
@@ -58,7 +50,7 @@ class FeatureExtractor:
         geometry: Mapping[str, Geometry] | None = None,
         channels: Mapping[str, int] | None = None,
     ):
-        _check_choice(preprocessing, PREPROCESSING, "preprocessing")
+        _check_preprocessing(preprocessing)
         self.name = name
         self.model = model
         self.layers = tuple(model.output)
@@ -107,8 +99,13 @@ def preprocess(image: tf.Tensor, preprocessing: str) -> tf.Tensor:
         return (image - mean) / deviation
     if preprocessing == "tf":
         return image * 2.0 - 1.0
-    _check_choice(preprocessing, PREPROCESSING, "preprocessing")
+    _check_preprocessing(preprocessing)
     return image
+
+
+def _check_preprocessing(preprocessing: str) -> None:
+    if preprocessing not in PREPROCESSING:
+        raise ValueError(f"Unknown preprocessing {preprocessing!r}; expected one of {', '.join(PREPROCESSING)}.")
 
 
 def vgg19_features(
@@ -137,7 +134,7 @@ def vgg19_features(
         Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1,
         column E.
     """
-    return _vgg_features("vgg19", keras.applications.VGG19, layers, weights, pooling, preprocessing, border)
+    return _vgg_features("vgg19", layers, weights, preprocessing, {"pooling": pooling, "border": border})
 
 
 def vgg16_features(
@@ -153,7 +150,7 @@ def vgg16_features(
     Reference:
         Simonyan, Zisserman 2015, table 1, column D.
     """
-    return _vgg_features("vgg16", keras.applications.VGG16, layers, weights, pooling, preprocessing, border)
+    return _vgg_features("vgg16", layers, weights, preprocessing, {"pooling": pooling, "border": border})
 
 
 def slim_features(
@@ -178,16 +175,13 @@ def slim_features(
         He, Zhang, Sun: "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017, and the other sources
         that `nst_tf.networks.distil` names.
     """
+    options = {"pooling": pooling, "border": border}
+    _check_preprocessing(preprocessing)
+    layers = check_network("slim", layers, **options)
     slim = read_slim()
-    layers = _checked("slim", layers, slim.convolutions, pooling, preprocessing, border)
-    model, geometry = build_network(
-        slim.convolutions,
-        layers,
-        pooling=pooling,
-        border=border,
-        taps={layer: slim.tap(layer, preprocessing, pooling) for layer in layers},
-    )
-    channels = {layer: VGG19_CHANNELS[int(layer[5]) - 1] for layer in layers}
+    taps = {layer: slim.tap(layer, preprocessing, pooling) for layer in layers}
+    model, geometry = build_network(slim.convolutions, layers, taps=taps, **options)
+    channels = {layer: BLOCKS["vgg19"][int(layer[5]) - 1][1] for layer in layers}
     return FeatureExtractor("slim", model, preprocessing=preprocessing, geometry=geometry, channels=channels)
 
 
@@ -206,117 +200,16 @@ def keras_features(
         ValueError: If a layer is not in the model.
     """
     layers = tuple(layers)
-    _check_layers(layers, [layer.name for layer in model.layers], model.name)
+    check_layers(layers, [layer.name for layer in model.layers], model.name)
     truncated = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
     return FeatureExtractor(name or model.name, truncated, preprocessing=preprocessing)
 
 
-def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe) -> FeatureExtractor:
-    """Return the extractor that a word stands for; see `stylize`.
-
-    Raises:
-        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
-    """
-    if isinstance(features, FeatureExtractor):
-        missing = [layer for layer in recipe.layers if layer not in features.layers]
-        if missing:
-            raise ValueError(
-                f"The recipe {recipe.name!r} needs {', '.join(missing)}, which {features.name} does not give; "
-                f"make the extractor with layers={list(recipe.layers)}."
-            )
-        return features
-    features = os.fspath(features) if isinstance(features, os.PathLike) else features
-    check_features(features)
-    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
-    if features == "auto" and tf.config.get_visible_devices("GPU"):
-        try:
-            return vgg19_features(recipe.layers, **options)
-        except WeightsUnavailableError as error:
-            warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
-    if features in ("auto", "slim"):
-        return slim_features(recipe.layers, **options)
-    if features == "vgg16":
-        return vgg16_features(recipe.layers, **options)
-    return vgg19_features(recipe.layers, weights="imagenet" if features == "vgg19" else features, **options)
-
-
-def check_features(features: str) -> None:
-    """Raise ValueError for a word that stands for no features."""
-    if features == "offline":
-        raise ValueError("features='offline' is no more; use features='slim', which needs no download either.")
-    if features not in FEATURES and not (isinstance(features, str) and features.endswith(".h5")):
-        raise ValueError(
-            f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "
-            "or a FeatureExtractor."
-        )
-
-
 def _vgg_features(
-    network: str,
-    build: Callable[..., keras.Model],
-    layers: Iterable[str],
-    weights: str | os.PathLike | None,
-    pooling: str,
-    preprocessing: str,
-    border: str,
+    network: str, layers: Iterable[str], weights: str | os.PathLike | None, preprocessing: str, options: dict[str, str]
 ) -> FeatureExtractor:
-    published = build(include_top=False, weights=None)
-    convolutions = [layer.name for layer in published.layers if layer.weights]
-    layers = _checked(network, layers, convolutions, pooling, preprocessing, border)
-    origin = _set_weights(published, network, weights)
-    kernels = {name: published.get_layer(name).get_weights() for name in convolutions}
-    model, geometry = build_network(kernels, layers, pooling=pooling, border=border)
+    _check_preprocessing(preprocessing)
+    layers = check_network(network, layers, **options)
+    convolutions, origin = read_vgg(network, weights)
+    model, geometry = build_network(convolutions, layers, **options)
     return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)
-
-
-def _checked(
-    network: str, layers: Iterable[str], convolutions: Iterable[str], pooling: str, preprocessing: str, border: str
-) -> tuple[str, ...]:
-    """Return the layers asked for if all options are known."""
-    layers = tuple(layers)
-    _check_choice(pooling, POOLING, "pooling")
-    _check_choice(border, BORDERS, "border")
-    _check_choice(preprocessing, PREPROCESSING, "preprocessing")
-    _check_layers(layers, layer_names(convolutions), network)
-    return layers
-
-
-def _set_weights(model: keras.Model, network: str, weights: str | os.PathLike | None) -> str:
-    """Load or draw the weights, and return a word for where they come from."""
-    if weights is None:
-        _draw_weights(model)
-        return "random"
-    found = find_imagenet_weights(network) if weights == "imagenet" else None
-    path = found.path if found else Path(weights)
-    if not path.is_file():
-        raise ValueError(
-            f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
-        )
-    load_weights(model, path, network)
-    if found:
-        return "imagenet" if found.exact else "imagenet, 8 bits"
-    return path.name
-
-
-def _draw_weights(model: keras.Model) -> None:
-    """Draw He-normal kernels from a fixed seed, without touching Keras's global one."""
-    generator = np.random.default_rng(0)
-    for layer in model.layers:
-        if layer.weights:
-            kernel_shape, bias_shape = (weight.shape for weight in layer.weights)
-            deviation = np.sqrt(2 / np.prod(kernel_shape[:-1]))
-            kernel = generator.normal(0, deviation, kernel_shape).astype(np.float32)
-            layer.set_weights([kernel, np.zeros(bias_shape, np.float32)])
-
-
-def _check_layers(layers: tuple[str, ...], known: list[str], network: str) -> None:
-    if not layers:
-        raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
-    for layer in layers:
-        if layer not in known:
-            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
-
-
-def _check_choice(value: str, known: tuple[str, ...], what: str) -> None:
-    if value not in known:
-        raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from nst_tf.pictures.contract import to_uint8
 from nst_tf.pictures.files import written_whole
-from nst_tf.pictures.reading import MIN_SIDE, OVERSHOOT, read_pixels
+from nst_tf.pictures.reading import read_pixels
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,8 +27,6 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "quality": 95, "use_sharp_yuv": True},
 }
-# By suffix, what Pillow calls the format.
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
 
 
 def load_image(
@@ -87,7 +87,9 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
     path = Path(path)
     options = dict(save_options(path))
     if options["format"] == "PNG" and png_text:
-        options["pnginfo"] = _png_text(png_text)
+        options["pnginfo"] = PngInfo()
+        for keyword, words in png_text.items():
+            options["pnginfo"].add_itxt(keyword, words)
     picture = Image.fromarray(to_uint8(image))
     with written_whole(path) as temporary:
         picture.save(temporary, **options)
@@ -104,72 +106,3 @@ def save_options(path: str | os.PathLike) -> dict[str, Any]:
     if suffix not in SAVE_OPTIONS:
         raise ValueError(f"Cannot save {os.fspath(path)!r}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
     return SAVE_OPTIONS[suffix]
-
-
-def check_animation(path: str | os.PathLike) -> None:
-    """Raise ValueError if no animation is written under a name that ends as this one."""
-    if Path(path).suffix.lower() not in ANIMATIONS:
-        raise ValueError(f"An animation is written as {' or '.join(ANIMATIONS)}; {os.fspath(path)!r} ends otherwise.")
-
-
-def to_uint8(image: Any) -> np.ndarray:
-    """Turn a picture into bytes, rounding to the nearest level.
-
-    Args:
-        image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1]; values outside are clipped.
-
-    Returns:
-        uint8 array of shape (height, width, 3).
-
-    Raises:
-        ValueError: If the shape is another, or a value is not finite.
-    """
-    pixels = np.asarray(image, np.float32)
-    if pixels.ndim == 4 and pixels.shape[0] == 1:
-        pixels = pixels[0]
-    if pixels.ndim != 3 or pixels.shape[-1] != 3:
-        raise ValueError(f"Expected a picture of shape (1, height, width, 3), got {np.shape(image)}.")
-    if not np.isfinite(pixels).all():
-        raise ValueError("The picture holds NaN or infinite values; nothing was saved.")
-    return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def check_image(image: Any, name: str) -> None:
-    """Refuse what breaks the pixel contract.
-
-    Args:
-        image: Should be float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32.
-        name: What to call it in the message, such as "content image".
-
-    Raises:
-        ValueError: If it is not; the message says what came and how to make it right.
-    """
-    remedy = "Load it with nst_tf.load_image, which makes it so."
-    expected = "float32 of shape (1, height, width, 3), RGB in [0, 1]"
-    shape = tuple(getattr(image, "shape", ()))
-    if len(shape) != 4 or shape[0] != 1 or shape[-1] != 3:
-        raise ValueError(f"Expected the {name} as {expected}; got shape {shape}. {remedy}")
-    pixels = np.asarray(image)
-    if pixels.dtype != np.float32:
-        raise ValueError(f"Expected the {name} as {expected}; got {pixels.dtype}. {remedy}")
-    if min(shape[1:3]) < MIN_SIDE:
-        raise ValueError(
-            f"The {name} is {shape[2]} × {shape[1]} pixels; each side must have at least {MIN_SIDE}. "
-            "Choose a larger picture."
-        )
-    if not np.isfinite(pixels).all():
-        raise ValueError(f"The {name} holds NaN or infinite values. {remedy}")
-    if pixels.min() < -OVERSHOOT or pixels.max() > 1 + OVERSHOOT:
-        raise ValueError(
-            f"Expected the {name} as {expected}; got values from {pixels.min():.3g} to {pixels.max():.3g}. "
-            "Divide by 255 if they are bytes."
-        )
-
-
-def _png_text(text: dict[str, str]) -> Any:
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    for keyword, words in text.items():
-        info.add_itxt(keyword, words)
-    return info

@@ -15,13 +15,7 @@ import tensorflow as tf
 
 
 class Size(NamedTuple):
-    """What a form's factor may depend on.
-
-    Args:
-        channels: C of the layer.
-        positions: M, height × width of the layer.
-        pixels: Height × width of the picture.
-    """
+    """What a form's factor may depend on: C and M of a layer, and the picture's height × width."""
 
     channels: Any
     positions: Any = None
@@ -36,19 +30,18 @@ class Form(NamedTuple):
             is divided by the target's own, so that 1 is the distance of a picture without any features.
         formula: In plain text.
         latex: The same for notebooks.
-        source: Where it is from.
     """
 
     factor: Callable[[Size], Any] | None
     formula: str
     latex: str
-    source: str = ""
 
 
 # Factors of Σ(F − P)².
 CONTENT_FORMS = {
     "sum": Form(lambda of: 1.0, "Σ(F − P)²", r"\sum (F - P)^2"),
-    "half_sum": Form(lambda of: 1 / 2, "½ Σ(F − P)²", r"\tfrac{1}{2} \sum (F - P)^2", "Gatys et al. 2016, equation 1"),
+    # Gatys et al. 2016, equation 1.
+    "half_sum": Form(lambda of: 1 / 2, "½ Σ(F − P)²", r"\tfrac{1}{2} \sum (F - P)^2"),
     "mean": Form(lambda of: 1 / (of.positions * of.channels), "Σ(F − P)² / (M·C)", r"\frac{1}{M C} \sum (F - P)^2"),
     "quarter_mean": Form(
         lambda of: 1 / (4 * of.positions * of.channels), "Σ(F − P)² / (4·M·C)", r"\frac{1}{4 M C} \sum (F - P)^2"
@@ -57,33 +50,27 @@ CONTENT_FORMS = {
 }
 # Factors of Σ(g − a)² = Σ(G − A)² / M².
 STYLE_FORMS = {
+    # TensorFlow's tutorial.
     "mean": Form(
         lambda of: 1 / of.channels**2,
         "Σ(G/M − A/M)² / C²",
         r"\frac{1}{C^2} \sum \left(\frac{G}{M} - \frac{A}{M}\right)^2",
-        "TensorFlow's tutorial",
     ),
+    # Gatys et al. 2016, equation 4.
     "quarter_mean": Form(
-        lambda of: 1 / (4 * of.channels**2),
-        "Σ(G − A)² / (4·C²·M²)",
-        r"\frac{1}{4 C^2 M^2} \sum (G - A)^2",
-        "Gatys et al. 2016, equation 4",
+        lambda of: 1 / (4 * of.channels**2), "Σ(G − A)² / (4·C²·M²)", r"\frac{1}{4 C^2 M^2} \sum (G - A)^2"
     ),
-    "udacity": Form(
-        lambda of: of.positions / of.channels**3,
-        "Σ(G − A)² / (C³·M)",
-        r"\frac{1}{C^3 M} \sum (G - A)^2",
-        "Udacity's exercise: the mean of (G − A)², divided by C·M",
-    ),
+    # Udacity's exercise: the mean of (G − A)², divided by C·M.
+    "udacity": Form(lambda of: of.positions / of.channels**3, "Σ(G − A)² / (C³·M)", r"\frac{1}{C^3 M} \sum (G - A)^2"),
+    # The keras.io example, which has the picture's pixels and colours where equation 4 has M and C.
     "keras": Form(
         lambda of: (of.positions / of.pixels) ** 2 / (4 * 3**2),
         "Σ(G − A)² / (4·3²·(height·width)²)",
         r"\frac{1}{4 \cdot 3^2 \, (\text{height} \cdot \text{width})^2} \sum (G - A)^2",
-        "the keras.io example, which has the picture's pixels and colours where equation 4 has M and C",
     ),
     "relative": Form(None, "Σ(G/M − A/M)² / Σ(A/M)²", r"\frac{\sum (G/M - A/M)^2}{\sum (A/M)^2}"),
 }
-# Here `factor` takes the differences down, across, and along both diagonals.
+# Here `factor` makes the whole sum, from the differences down, across, and along both diagonals.
 TOTAL_VARIATION_FORMS = {
     "absolute": Form(
         lambda of: tf.reduce_sum(tf.abs(of.down)) + tf.reduce_sum(tf.abs(of.across)),
@@ -91,21 +78,19 @@ TOTAL_VARIATION_FORMS = {
         r"\sum |\text{down}| + |\text{across}|",
     ),
     "squared": Form(
-        lambda of: _squares(of.down, of.across),
-        "Σ(down² + across²)",
-        r"\sum \text{down}^2 + \text{across}^2",
+        lambda of: _squares(of.down, of.across), "Σ(down² + across²)", r"\sum \text{down}^2 + \text{across}^2"
     ),
+    # Its gradient is the nine-point Laplacian, so a slanted line costs about what an upright one does.
     "nine_point": Form(
         lambda of: _squares(of.down, of.across) * 2 / 3 + _squares(of.falling, of.rising) / 6,
         "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
         r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
-        "its gradient is the nine-point Laplacian, so a slanted line costs about what an upright one does",
     ),
+    # The keras.io example; the last row and column are left out.
     "keras": Form(
         lambda of: tf.reduce_sum((tf.square(of.down[:, :, :-1]) + tf.square(of.across[:, :-1])) ** 1.25),
         "Σ(down² + across²)^1.25",
         r"\sum (\text{down}^2 + \text{across}^2)^{1.25}",
-        "the keras.io example; the last row and column are left out",
     ),
 }
 
@@ -180,19 +165,7 @@ def content_loss(
 
 
 def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None = None) -> tf.Tensor:
-    """Return what Σ(F − P)² is multiplied by in a form of the content loss.
-
-    Args:
-        target: P, (batch, height, width, channels).
-        form: As for `content_loss`.
-        channels: As for `content_loss`.
-
-    Returns:
-        Scalar, in float32 (float64 for a float64 target).
-
-    Raises:
-        ValueError: If the form is unknown.
-    """
+    """Return what Σ(F − P)² is multiplied by in a form of the content loss, a scalar; arguments as there."""
     target = float32_at_least(target)
     factor = _form(CONTENT_FORMS, form, "content loss").factor
     entries = tf.cast(tf.size(target), target.dtype)

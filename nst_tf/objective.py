@@ -6,30 +6,17 @@ add up to those of the whole, which is what lets a picture be computed in tiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.styles import Style
-from nst_tf.engine.checkpoints import fingerprint
-from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB, FeatureExtractor
+from nst_tf.controls.regions import Regions, grams_of_style, in_regions, regions_of
+from nst_tf.controls.styles import Style, as_styles, remembered_grams, weighted_styles
+from nst_tf.features import FeatureExtractor
 from nst_tf.losses import content_scale, float32_at_least, gram_matrix, style_loss, total_variation_loss
-
-if TYPE_CHECKING:
-    from nst_tf.recipes import Recipe
-
-# What the span from black to white is in the units that a source's constants are given in, by channel.
-UNITS = {
-    "unit": (1.0, 1.0, 1.0),
-    "caffe": (255.0, 255.0, 255.0),
-    "torch": tuple(1 / deviation for deviation in TORCH_STANDARD_DEVIATION_RGB),
-}
-# A region that covers less than this of a layer covers nothing of it.
-SMALLEST_COVER = 1e-6
-# Remembered of one extractor; those of VGG19's five layers take two megabytes a style.
-MOST_STYLES = 16
+from nst_tf.published.sources import UNITS
+from nst_tf.recipes import Recipe
 
 
 class Losses(NamedTuple):
@@ -39,21 +26,6 @@ class Losses(NamedTuple):
     content: tf.Tensor
     style: tf.Tensor
     total_variation: tf.Tensor
-
-
-class Regions(NamedTuple):
-    """Where each style is wanted, by style layer.
-
-    Args:
-        masks: m, how much of each position lies in each region, (1, height, width, regions), in [0, 1].
-        covered: Σm, how many positions each region covers, (regions,).
-        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions,
-            so that style and content keep their balance at every pixel, however large the regions are; (regions,).
-    """
-
-    masks: dict[str, tf.Tensor]
-    covered: dict[str, tf.Tensor]
-    weights: dict[str, tf.Tensor]
 
 
 class Targets(NamedTuple):
@@ -91,7 +63,7 @@ class Sums(NamedTuple):
 
 
 class Objective:
-    """The losses of a picture under a recipe; see `Recipe.objective`.
+    """The losses of a picture under a recipe; see `make_objective`.
 
     Args:
         recipe: Which layers, forms and weights.
@@ -115,10 +87,10 @@ class Objective:
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
         """Return the sums of a picture or a part of one, from its features, and content features and masks there."""
         squares, grams, positions = {}, {}, {}
-        for layer in weighted_content_layers(self.recipe):
+        for layer in content_layers(self.recipe):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
-        for layer in weighted_style_layers(self.recipe):
+        for layer in style_layers(self.recipe):
             guided = in_regions(features[layer], masks[layer]) if masks else features[layer]
             grams[layer] = gram_matrix(guided, normalize=False)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
@@ -126,35 +98,53 @@ class Objective:
 
     def weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture whose sums are known."""
-        recipe = self.recipe
+        loss = self.recipe.loss
         pixels = tf.cast(tf.reduce_prod(tf.shape(image)[1:3]), image.dtype)
         content = style = total_variation = tf.zeros((), image.dtype)
-        for layer, weight in weighted_content_layers(recipe).items():
+        for layer, weight in content_layers(self.recipe).items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
-        for layer, weight in weighted_style_layers(recipe).items():
-            constants = {
-                "form": recipe.style_form,
-                "positions": sums.positions[layer],
-                "image_pixels": pixels,
-                "channels": self.extractor.channels.get(layer),
-            }
-            gram, target = sums.grams[layer], targets.style[layer]
-            if targets.regions is None:
-                style += weight * style_loss(gram / sums.positions[layer], target, **constants)
-                continue
-            covered, shares = targets.regions.covered[layer], targets.regions.weights[layer]
-            for region in range(target.shape[0]):
-                gram_there = gram[region] / tf.maximum(covered[region], SMALLEST_COVER)
-                style += weight * shares[region] * style_loss(gram_there, target[region], **constants)
-        if recipe.total_variation_weight:
-            in_units = image * UNITS[recipe.total_variation_units][0]
-            total_variation = total_variation_loss(in_units, form=recipe.total_variation_form)
-            if recipe.total_variation_per_pixel:
-                total_variation /= pixels
-        content *= recipe.content_weight
-        style *= recipe.style_weight
-        total_variation *= recipe.total_variation_weight
+        for layer, weight in style_layers(self.recipe).items():
+            positions = sums.positions[layer]
+            parts = [(positions, 1.0)] if targets.regions is None else targets.regions.parts(layer)
+            for region, (covered, share) in enumerate(parts):
+                style += (
+                    weight
+                    * share
+                    * style_loss(
+                        sums.grams[layer][region] / covered,
+                        targets.style[layer][region],
+                        form=loss.style_form,
+                        positions=positions,
+                        image_pixels=pixels,
+                        channels=self.extractor.channels.get(layer),
+                    )
+                )
+        if loss.total_variation_weight:
+            in_units = image * UNITS[loss.total_variation_units][0]
+            total_variation = total_variation_loss(in_units, form=loss.total_variation_form)
+            total_variation /= pixels if loss.total_variation_per_pixel else 1.0
+        content *= loss.content_weight
+        style *= loss.style_weight
+        total_variation *= loss.total_variation_weight
         return Losses(content + style + total_variation, content, style, total_variation)
+
+
+def make_objective(
+    recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any
+) -> Objective:
+    """Return what is to be minimised: a function from a picture to its `Losses`.
+
+    Args:
+        recipe: Which layers, forms and weights.
+        extractor: Returns the features of at least the recipe's layers.
+        content_image: float32 (1, height, width, 3), RGB in [0, 1].
+        style_image: The same; of the content image's size if the recipe says so.  Or several, as `stylize` takes them.
+
+    Raises:
+        ValueError: If the weights or the masks of several styles do not fit together.
+    """
+    styles = weighted_styles(as_styles(style_image, content_image))
+    return Objective(recipe, extractor, find_targets(recipe, extractor, content_image, styles))
 
 
 def find_targets(
@@ -169,40 +159,13 @@ def find_targets(
         styles: What `as_styles` returns.
     """
     of_content = extractor(content_image)
-    content = {layer: of_content[layer] for layer in weighted_content_layers(recipe)}
-    style_layers = weighted_style_layers(recipe)
-
-    def grams_of(style: Style) -> dict[str, tf.Tensor]:
-        return _grams(extractor(style.image), style, style_layers)
-
-    grams = [remembered(extractor, style, style_layers, grams_of) for style in styles]
-    sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers}
+    content = {layer: of_content[layer] for layer in content_layers(recipe)}
+    sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers(recipe)}
+    grams = [
+        remembered_grams(extractor, style, sizes, lambda one: grams_of_style(extractor(one.image), one, sizes))
+        for style in styles
+    ]
     return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
-
-
-def remembered(
-    extractor: FeatureExtractor,
-    style: Style,
-    layers: Mapping[str, float],
-    grams_of: Callable[[Style], dict[str, tf.Tensor]],
-) -> dict[str, tf.Tensor]:
-    """Return the Gram matrices of a style, those computed earlier where the extractor remembers them.
-
-    Args:
-        extractor: Whose features they are.
-        style: Of which picture, and which part of it.
-        layers: Of which layers.
-        grams_of: Computes them.
-    """
-    if extractor.style_grams is None:
-        return grams_of(style)
-    mask = np.zeros(0, np.float32) if style.style_mask is None else style.style_mask
-    key = (fingerprint(style.image.numpy(), mask), tuple(layers))
-    grams = extractor.style_grams.pop(key, None) or grams_of(style)
-    while len(extractor.style_grams) >= MOST_STYLES:
-        extractor.style_grams.pop(next(iter(extractor.style_grams)))
-    extractor.style_grams[key] = grams
-    return grams
 
 
 def targets_of(
@@ -227,62 +190,22 @@ def targets_of(
         channels: The extractor's.
     """
     scales = {
-        layer: content_scale(target, form=recipe.content_form, channels=channels.get(layer))
+        layer: content_scale(target, form=recipe.loss.content_form, channels=channels.get(layer))
         for layer, target in content.items()
     }
-    weights = [style.weight for style in styles]
     if styles[0].content_mask is None:
-        blend = {layer: tf.add_n([w * of[layer] for w, of in zip(weights, grams, strict=True)]) for layer in sizes}
+        shares = [style.weight for style in styles]
+        blend = {layer: tf.add_n([w * of[layer] for w, of in zip(shares, grams, strict=True)]) for layer in sizes}
         return Targets(content, scales, blend)
-    masks = {
-        layer: tf.concat([mask_at(style.content_mask, size) for style in styles], axis=-1)
-        for layer, size in sizes.items()
-    }
-    covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
-    shares = {layer: weights * covered[layer] / np.prod(sizes[layer]) for layer in sizes}
-    targets = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
-    return Targets(content, scales, targets, Regions(masks, covered, shares))
+    by_region = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
+    return Targets(content, scales, by_region, regions_of(styles, sizes))
 
 
-def _grams(features: dict[str, tf.Tensor], style: Style, layers: Mapping[str, float]) -> dict[str, tf.Tensor]:
-    """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
-    if style.style_mask is None:
-        return {layer: gram_matrix(features[layer]) for layer in layers}
-    grams = {}
-    for layer in layers:
-        mask = mask_at(style.style_mask, features[layer].shape[1:3])
-        gram = gram_matrix(in_regions(features[layer], mask), normalize=False)
-        grams[layer] = gram / tf.maximum(tf.reduce_sum(mask), SMALLEST_COVER)
-    return grams
-
-
-def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
-    """Return features whose Gram matrix counts each position as much as it lies in a region.
-
-    Args:
-        features: F, (1, height, width, channels).
-        masks: m, (1, height, width, regions), in [0, 1].
-
-    Returns:
-        √m · F for each region, (regions, height, width, channels).
-
-    Reference:
-        Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, on spatial control; there m
-        is squared, here a position that lies half in a region counts half.
-    """
-    return float32_at_least(features) * tf.sqrt(tf.transpose(masks, (3, 1, 2, 0)))
-
-
-def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
-    """Return how much of each position of a layer a mask covers, float32 (1, height, width, 1)."""
-    return tf.image.resize(np.asarray(mask, np.float32)[np.newaxis, :, :, np.newaxis], size, "area")
-
-
-def weighted_content_layers(recipe: Recipe) -> Mapping[str, float]:
+def content_layers(recipe: Recipe) -> Mapping[str, float]:
     """Return the content layers and their weights, none if content has no weight."""
-    return recipe.content_layers if recipe.content_weight else {}
+    return recipe.network.content_layers if recipe.loss.content_weight else {}
 
 
-def weighted_style_layers(recipe: Recipe) -> Mapping[str, float]:
+def style_layers(recipe: Recipe) -> Mapping[str, float]:
     """Return the style layers and their weights, none if style has no weight."""
-    return recipe.style_layers if recipe.style_weight else {}
+    return recipe.network.style_layers if recipe.loss.style_weight else {}

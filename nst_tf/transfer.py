@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ import tensorflow as tf
 from nst_tf import __version__
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style
-from nst_tf.engine.descent import Descent, Engine
+from nst_tf.engine.descent import Descent, Engine, engine_among
 from nst_tf.engine.held import Previous
-from nst_tf.features import FEATURES, FeatureExtractor, find_features
+from nst_tf.features import FeatureExtractor
 from nst_tf.images import save_image
+from nst_tf.networks.finding import FEATURES, find_features
 from nst_tf.objective import Losses
-from nst_tf.pictures.settings import recipe_settings, settings_text
+from nst_tf.pictures.settings import settings_text
+from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
 
 SOLVERS = ("fast", "published")
@@ -138,7 +140,7 @@ def stylize(
         >>> result = stylize(content_image, style_image, features="slim")
         >>> result.save("stylized.png")
     """
-    engine, changes = _engine_of(engine, changes)
+    engine, changes = engine_among(changes, engine or Engine())
     if isinstance(start, str):
         changes, start = {**changes, "start": start}, None
     recipe = find_recipe(recipe).changed(**changes)
@@ -190,7 +192,7 @@ def descend_plainly(
     """Minimise an objective over the pixels with Keras's Adam: the loop of the tutorials, written out.
 
     Args:
-        objective: Returns the losses of a picture, as `Recipe.objective` makes it.
+        objective: Returns the losses of a picture, as `make_objective` makes it.
         start: Where to begin, float32 (1, height, width, 3), RGB in [0, 1].
         steps: How many.
         learning_rate: Adam's, for pictures in [0, 1]; 0.02 is usual.
@@ -228,12 +230,12 @@ def check_run(recipe: Recipe, solver: str, steps: int | None, seed: int) -> int:
     """
     if solver not in SOLVERS:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
-    if solver == "published" and recipe.optimizer is None:
+    if solver == "published" and recipe.stepping.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
     if seed < 0:
         raise ValueError(f"seed is {seed}; expected a whole number of at least 0.")
     if steps is None:
-        steps = (recipe.published_steps if solver == "published" else None) or recipe.steps
+        steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
     if steps < 1:
         raise ValueError(f"steps is {steps}; expected at least 1.")
     return steps
@@ -244,13 +246,5 @@ def _check_finite(totals: np.ndarray, recipe: Recipe) -> None:
     if len(totals) and not np.isfinite(totals).any():
         raise ValueError(
             f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be too "
-            f"large: content_weight is {recipe.content_weight:g}, style_weight is {recipe.style_weight:g}."
+            f"large: content_weight is {recipe.loss.content_weight:g}, style_weight is {recipe.loss.style_weight:g}."
         )
-
-
-def _engine_of(engine: Engine | None, changes: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
-    """Return the engine with its fields among the changes set, and the other changes."""
-    names = {one.name for one in fields(Engine)}
-    own = {name: value for name, value in changes.items() if name in names}
-    others = {name: value for name, value in changes.items() if name not in names}
-    return replace(engine or Engine(), **own), others

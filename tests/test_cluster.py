@@ -68,7 +68,7 @@ def test_results_are_those_of_one_worker_after_the_other(workers, jobs):
 def test_a_second_call_makes_nothing(workers, jobs):
     list(stylize_many(jobs, executor=workers))
     before = [os.stat(job.output).st_mtime_ns for job in jobs]
-    assert {outcome.status for outcome in stylize_many(jobs, executor=workers)} == {"there"}
+    assert {outcome.status for outcome in stylize_many(jobs, executor=workers)} == {"skipped"}
     assert before == [os.stat(job.output).st_mtime_ns for job in jobs]
 
 
@@ -105,7 +105,7 @@ def test_all_arrive_though_a_worker_is_killed_in_the_middle(workers, jobs):
             killed.append(victim.pid)
     assert sorted(outcome.number for outcome in outcomes) == list(range(24))
     # One whose worker was killed between its saving and its telling is found there.
-    assert {outcome.status for outcome in outcomes} <= {"made", "there"}
+    assert {outcome.status for outcome in outcomes} <= {"made", "skipped"}
     assert all(os.path.exists(job.output) for job in many)
     assert killed
     assert not psutil.pid_exists(killed[0]) or psutil.Process(killed[0]).status() == psutil.STATUS_ZOMBIE
@@ -130,7 +130,7 @@ def test_a_job_whose_workers_all_die_fails_alone(workers, jobs):
     killer.join()
     assert (last.number, last.status) == (0, "failed")
     assert "died" in last.reason
-    assert {outcome.status for outcome in stylize_many(jobs, executor=workers)} == {"made", "there"}
+    assert {outcome.status for outcome in stylize_many(jobs, executor=workers)} == {"made", "skipped"}
 
 
 def test_where_no_worker_fits_an_error_says_so(workers):

@@ -3,7 +3,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nst_tf.display import contact_sheet, plot_history, show_images, timelapse
+from nst_tf.display import contact_sheet, plot_history, show_images
+from nst_tf.tools.animations import timelapse
 
 
 def test_show_images_draws_every_picture_under_its_caption(pair):

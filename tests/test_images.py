@@ -13,7 +13,8 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from nst_tf import images
-from nst_tf.images import check_image, load_image, save_image
+from nst_tf.images import load_image, save_image
+from nst_tf.pictures.contract import check_image
 from nst_tf.pictures.files import check_writable
 from nst_tf.pictures.reading import read_pixels
 

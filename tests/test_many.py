@@ -17,7 +17,7 @@ from nst_tf.images import save_image
 from nst_tf.tools.jobs import Job, pairs, read_jobs
 from nst_tf.tools.many import stylize_many, worker_processes
 from nst_tf.tools.plan import estimate, measure, plan
-from nst_tf.tools.warm import Warm, is_made, run
+from nst_tf.tools.running import Cache, is_made, run
 
 OPTIONS = {"features": "slim", "size": 48, "steps": 3}
 
@@ -49,29 +49,29 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         "c1__s0.png",
         "c1__s1.png",
     ]
-    for job in jobs:  # each with nothing left warm by another
-        alone = run(job, Warm())
+    for job in jobs:  # each with nothing left cache by another
+        alone = run(job, Cache())
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))
-    alone = run(second, Warm())
+    alone = run(second, Cache())
     np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
 def test_a_second_call_makes_nothing_and_a_changed_job_or_picture_is_made_again(jobs, folders):
     list(stylize_many(jobs))
     before = {job.output: os.stat(job.output).st_mtime_ns for job in jobs}
-    assert {outcome.status for outcome in stylize_many(jobs)} == {"there"}
+    assert {outcome.status for outcome in stylize_many(jobs)} == {"skipped"}
     assert before == {job.output: os.stat(job.output).st_mtime_ns for job in jobs}
     assert {outcome.status for outcome in stylize_many(jobs[:1], again=True)} == {"made"}
     for change in ({"seed": 5}, {"steps": 4}, {"changes": {"style_weight": 2.0}}, {"size": 56}):
         changed = dataclasses.replace(jobs[1], **change)
-        assert not is_made(changed, Warm())
+        assert not is_made(changed, Cache())
     save_image(smooth_picture(48, 64) ** 2, folders / "contents" / "c1.png")
-    assert [outcome.status for outcome in stylize_many(jobs)] == ["there", "there", "made", "made"]
+    assert [outcome.status for outcome in stylize_many(jobs)] == ["skipped", "skipped", "made", "made"]
 
 
 def test_a_bad_picture_among_good_ones_is_told_of_and_the_others_are_made(jobs, folders):
@@ -123,7 +123,7 @@ def test_threads_do_not_share_a_network(jobs):
     with ThreadPoolExecutor(2) as executor:
         assert {outcome.status for outcome in stylize_many(many, executor=executor)} == {"made"}
     for job in many:
-        alone = run(job, Warm())
+        alone = run(job, Cache())
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
@@ -144,7 +144,7 @@ def test_a_second_job_of_one_output_fails_and_the_first_stays(jobs):
     outcomes = list(stylize_many([jobs[0], dataclasses.replace(jobs[1], output=jobs[0].output)]))
     assert [outcome.status for outcome in outcomes] == ["made", "failed"]
     assert "another job's too" in outcomes[1].reason
-    assert is_made(jobs[0], Warm())
+    assert is_made(jobs[0], Cache())
 
 
 def test_an_output_never_replaces_a_picture_it_is_made_from(jobs):
@@ -166,7 +166,7 @@ def test_a_picture_replaced_while_workers_stay_warm_is_read_again(jobs):
         list(stylize_many(jobs[:1], executor=executor))
         save_image(smooth_picture(48, 64) ** 2, jobs[0].content)
         assert [outcome.status for outcome in stylize_many(jobs[:1], executor=executor)] == ["made"]
-    alone = run(jobs[0], Warm())
+    alone = run(jobs[0], Cache())
     np.testing.assert_array_equal(pixels(jobs[0].output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
@@ -269,7 +269,7 @@ def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
         Job(**vars(jobs[0]) | {"output": "x.jpg"}),
     ]
     found = plan(twice)
-    assert (found.jobs, found.bad, found.there) == (7, 5, 0)
+    assert (found.jobs, found.bad, found.existing) == (7, 5, 0)
     words = "\n".join(found.problems)
     for part in ("c1.png", "another job's too", "no file 'nowhere.png'", "expected a .png"):
         assert part in words
@@ -338,5 +338,5 @@ def test_an_interrupted_command_goes_on_where_it_was(folders):
     assert "The same command goes on from there." in said
     again = command(*options)
     assert again.returncode == 0, again.stderr
-    assert "there" in again.stdout
+    assert "skipped" in again.stdout
     assert len(list((folders / "out").glob("*.png"))) == 4

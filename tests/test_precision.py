@@ -105,7 +105,7 @@ def test_this_device_is_one_that_tensorflow_has():
 
 @pytest.fixture(scope="module")
 def vgg():
-    return vgg19_features(STUDIO.layers, weights=None)
+    return vgg19_features(STUDIO.network.layers, weights=None)
 
 
 def losses_and_gradient(extractor, recipe, pair, image, *, scaled=False):
@@ -123,9 +123,7 @@ def check_direction(recipe, weights, precision, generator, *, at_least):
     content = nst_tf.load_image(PICTURES / "content" / "street.jpg", max_side=96)
     style = nst_tf.load_image(PICTURES / "style" / "woodblock_waves.jpg", max_side=96)
     image = 0.3 * tf.constant(generator.uniform(size=content.shape).astype(np.float32)) + 0.7 * content
-    extractor = vgg19_features(
-        recipe.layers, weights=weights, pooling=recipe.pooling, preprocessing=recipe.preprocessing
-    )
+    extractor = vgg19_features(recipe.network.layers, weights=weights, **recipe.network.options)
     half = extractor_in_precision(extractor, precision, content)
     loss, gradient = losses_and_gradient(extractor, recipe, (content, style), image)
     half_loss, half_gradient = losses_and_gradient(half, recipe, (content, style), image, scaled=precision == "float16")
@@ -158,7 +156,7 @@ def test_half_precision_gradient_points_where_the_float32_one_does_with_real_wei
 # Fewer channels average out less of the rounding than VGG19's do: 0.993 and 0.994 seen in bfloat16, 0.9985 in float16.
 @pytest.mark.parametrize(("precision", "at_least"), [("bfloat16", 0.99), ("float16", 0.998)])
 def test_half_precision_serves_the_slim_network_too(pair, generator, precision, at_least):
-    extractor = slim_features(STUDIO.layers, border=STUDIO.border)
+    extractor = slim_features(STUDIO.network.layers, border=STUDIO.network.border)
     image = tf.constant(generator.uniform(size=pair[0].shape).astype(np.float32))
     half = extractor_in_precision(extractor, precision, pair[0])
     loss, gradient = losses_and_gradient(extractor, STUDIO, pair, image)
@@ -252,7 +250,7 @@ def test_an_overflow_at_once_falls_back_however_few_the_steps(pair):
 
 
 def test_a_run_resumed_after_the_fallback_takes_the_steps_that_were_left(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr("nst_tf.engine.checkpoints.Pacer.due", lambda self: True)
+    monkeypatch.setattr("nst_tf.engine.checkpoints.Saver.due", lambda self: True)
     path = tmp_path / "run.nst"
 
     def interrupt(step):

@@ -7,9 +7,12 @@ import tensorflow as tf
 from conftest import Evaluation, finite_difference
 from scipy.optimize import minimize
 
+from nst_tf.controls.sizes import load_images
 from nst_tf.engine.descent import make_solver
 from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
+from nst_tf.objective import make_objective
 from nst_tf.published.convert import convert_weights
+from nst_tf.published.explain import explain
 from nst_tf.recipes import RECIPES, STUDIO
 from nst_tf.transfer import stylize
 
@@ -45,7 +48,7 @@ def pictures(generator):
 
 
 def extractor_of(recipe):
-    return small_vgg(recipe.layers, "none" if recipe.preprocessing == "none" else "torch")
+    return small_vgg(recipe.network.layers, "none" if recipe.network.preprocessing == "none" else "torch")
 
 
 def gram(features):
@@ -94,7 +97,7 @@ def test_recipe_total_and_parts_equal_the_sources_formulas(name, pictures):
     recipe = RECIPES[name]
     extractor = extractor_of(recipe)
     content, style, image = (tf.constant(picture) for picture in pictures)
-    losses = recipe.objective(extractor, content, style)(image)
+    losses = make_objective(recipe, extractor, content, style)(image)
     features = [{k: v.numpy() for k, v in extractor(picture).items()} for picture in (image, content, style)]
     expected = numpy_losses(name, *features, pictures[2])
     np.testing.assert_allclose([losses.content, losses.style, losses.total_variation], expected, rtol=1e-9)
@@ -104,9 +107,9 @@ def test_recipe_total_and_parts_equal_the_sources_formulas(name, pictures):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipe_parts_in_float32_agree_with_float64_on_vgg19(name, generator):
     recipe = RECIPES[name]
-    extractor = vgg19_features(recipe.layers, weights=None, pooling=recipe.pooling, preprocessing=recipe.preprocessing)
+    extractor = vgg19_features(recipe.network.layers, weights=None, **recipe.network.options)
     content, style, image = (tf.constant(p, tf.float32) for p in generator.uniform(size=(3, 1, 32, 48, 3)))
-    losses = recipe.objective(extractor, content, style)(image)
+    losses = make_objective(recipe, extractor, content, style)(image)
     features = [
         {k: v.numpy().astype(np.float64) for k, v in extractor(picture).items()} for picture in (image, content, style)
     ]
@@ -118,7 +121,7 @@ def test_recipe_parts_in_float32_agree_with_float64_on_vgg19(name, generator):
 def test_recipe_gradient_agrees_with_finite_differences(name, pictures):
     recipe = RECIPES[name]
     content, style, image = pictures
-    objective = recipe.objective(extractor_of(recipe), tf.constant(content), tf.constant(style))
+    objective = make_objective(recipe, extractor_of(recipe), tf.constant(content), tf.constant(style))
     variable = tf.Variable(image)
     with tf.GradientTape() as tape:
         total = objective(variable).total
@@ -208,7 +211,7 @@ def test_the_published_lbfgs_solves_a_badly_scaled_quadratic_about_as_fast_as_sc
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_solver_lowers_the_loss_of_its_recipe(name, pair):
-    extractor = vgg19_features(RECIPES[name].layers, weights=None)
+    extractor = vgg19_features(RECIPES[name].network.layers, weights=None)
     result = stylize(*pair, recipe=name, features=extractor, solver="published", steps=12)
     total = result.history["total"]
     assert np.isfinite(total).all()
@@ -219,7 +222,7 @@ def test_published_solver_lowers_the_loss_of_its_recipe(name, pair):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_fast_solver_lowers_the_same_objective(name, pair):
     recipe = RECIPES[name]
-    extractor = vgg19_features(recipe.layers, weights=None, pooling=recipe.pooling, preprocessing=recipe.preprocessing)
+    extractor = vgg19_features(recipe.network.layers, weights=None, **recipe.network.options)
     total = stylize(*pair, recipe=recipe, features=extractor, steps=15).history["total"]
     assert total.min() < total[0]
 
@@ -236,10 +239,10 @@ CONVERTIBLE = [
 def test_converted_recipe_has_the_forms_of_the_other_and_the_same_objective(source, to, pictures):
     recipe, other = RECIPES[source], RECIPES[to]
     converted = convert_weights(recipe, other, height=32, width=48)
-    assert (converted.content_form, converted.style_form) == (other.content_form, other.style_form)
+    assert (converted.loss.content_form, converted.loss.style_form) == (other.loss.content_form, other.loss.style_form)
     extractor = extractor_of(recipe)
     content, style, image = (tf.constant(picture) for picture in pictures)
-    before, after = (r.objective(extractor, content, style)(image) for r in (recipe, converted))
+    before, after = (make_objective(r, extractor, content, style)(image) for r in (recipe, converted))
     np.testing.assert_allclose(after, before, rtol=1e-6)
 
 
@@ -255,20 +258,20 @@ def test_conversion_is_refused_with_the_reason_where_no_weights_say_the_same():
 
 def test_coursera_recipe_feeds_the_network_with_plain_rgb(pair):
     recipe = RECIPES["coursera"]
-    extractor = vgg19_features(["block1_conv1"], weights=None, preprocessing=recipe.preprocessing)
+    extractor = vgg19_features(["block1_conv1"], weights=None, preprocessing=recipe.network.preprocessing)
     kernel, bias = extractor.model.get_layer("block1_conv1").get_weights()
     by_hand = tf.nn.relu(tf.nn.conv2d(pair[0], kernel, 1, "SAME") + bias)
     np.testing.assert_allclose(extractor(pair[0])["block1_conv1"], by_hand, rtol=1e-5, atol=1e-6)
 
 
 def test_recipe_varies_by_keywords_of_stylize(pair):
-    extractor = vgg16_features(STUDIO.layers, weights=None)
+    extractor = vgg16_features(STUDIO.network.layers, weights=None)
     result = stylize(
         *pair, recipe="tf_tutorial", features=extractor, steps=1, start="noise", total_variation_weight=30.0,
         content_layers={"block4_conv2": 1.0}, style_weight=1.0,
     )  # fmt: skip
     assert result.history["total_variation"][0] > 0
-    assert result.recipe.content_layers == {"block4_conv2": 1.0}
+    assert result.recipe.network.content_layers == {"block4_conv2": 1.0}
     with pytest.raises(ValueError, match="style_weight"):
         stylize(*pair, stile_weight=1.0)
 
@@ -287,29 +290,29 @@ def test_recipe_varies_by_keywords_of_stylize(pair):
 def test_pictures_are_loaded_at_the_sources_sizes(name, content_size, style_size, generator):
     content = generator.integers(0, 256, (90, 120, 3), dtype=np.uint8)
     style = generator.integers(0, 256, (200, 100, 3), dtype=np.uint8)
-    images = RECIPES[name].load_images(content, style)
+    images = load_images(content, style, recipe=RECIPES[name])
     assert [tuple(image.shape[1:3]) for image in images] == [content_size, style_size]
 
 
 def test_a_size_too_small_for_the_network_is_refused(generator):
     picture = generator.integers(0, 256, (90, 120, 3), dtype=np.uint8)
     with pytest.raises(ValueError, match="at least 32"):
-        RECIPES["coursera"].load_images(picture, picture, size=16)
+        load_images(picture, picture, size=16, recipe=RECIPES["coursera"])
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_explanation_holds_every_constant_layer_and_the_source(name):
     recipe = RECIPES[name]
-    for text in (recipe.explain(), recipe.explain(plain=True)):
-        assert all(layer in text for layer in recipe.layers)
+    for text in (explain(recipe), explain(recipe, plain=True)):
+        assert all(layer in text for layer in recipe.network.layers)
         assert recipe.source in text
         assert all(quirk in text for quirk in recipe.quirks)
-    plain = recipe.explain(plain=True)
-    assert f"{recipe.content_weight:.6g} · content" in plain
-    assert f"{recipe.style_weight:.6g} · style" in plain
-    assert str(recipe.published_steps or "none published") in plain
+    plain = explain(recipe, plain=True)
+    assert f"{recipe.loss.content_weight:.6g} · content" in plain
+    assert f"{recipe.loss.style_weight:.6g} · style" in plain
+    assert str(recipe.stepping.published_steps or "none published") in plain
     assert "$" not in plain and "\\" not in plain
-    assert recipe.explain().count("$$") % 2 == 0
+    assert explain(recipe).count("$$") % 2 == 0
 
 
 def test_studio_has_no_published_optimiser(pair):

@@ -9,8 +9,9 @@ import nst_tf
 from nst_tf.cli.parser import main
 from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
-from nst_tf.pictures.settings import recipe_settings, settings_of, settings_text
-from nst_tf.recipes import RECIPES, changed_by_json
+from nst_tf.pictures.settings import settings_of, settings_text
+from nst_tf.published.fields import changed_by_json, recipe_settings
+from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
 LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2")
@@ -32,7 +33,7 @@ def test_a_saved_png_carries_what_it_was_made_with(pair, tmp_path):
 
 def test_changes_of_a_recipe_come_back_from_json():
     original = RECIPES["gatys"]
-    changed = original.changed(style_weight=2.0, optimizer=RECIPES["udacity"].optimizer, quirks=("one",))
+    changed = original.changed(style_weight=2.0, optimizer=RECIPES["udacity"].stepping.optimizer, quirks=("one",))
     settings = json.loads(json.dumps(recipe_settings(changed)))
     assert settings["recipe"] == "gatys"
     assert changed_by_json(original, settings["changes"]) == changed

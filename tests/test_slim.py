@@ -8,6 +8,7 @@ from nst_tf.features import slim_features, vgg19_features
 from nst_tf.networks.distil import Effort, distil
 from nst_tf.networks.slim import SLIM_FILE, from_8_bits, read_slim, to_8_bits, write_slim
 from nst_tf.networks.weights import state_of_cache
+from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES, STUDIO
 from nst_tf.transfer import stylize
 
@@ -78,13 +79,13 @@ def test_every_layer_has_vgg19s_size_and_says_by_how_many_channels_losses_divide
 
 def test_losses_divide_by_vgg19s_channels(pair):
     recipe = RECIPES["tf_tutorial"]
-    extractor = slim_features(recipe.layers)
+    extractor = slim_features(recipe.network.layers)
     noise = tf.random.stateless_uniform(pair[0].shape, (1, 2))
-    losses = recipe.objective(extractor, *pair)(noise)
-    layer = next(iter(recipe.content_layers))
+    losses = make_objective(recipe, extractor, *pair)(noise)
+    layer = next(iter(recipe.network.content_layers))
     features, target = (extractor(image)[layer].numpy().astype(np.float64) for image in (noise, pair[0]))
     positions = np.prod(features.shape[1:3])
-    expected = recipe.content_weight * np.sum((features - target) ** 2) / (positions * 512)
+    expected = recipe.loss.content_weight * np.sum((features - target) ** 2) / (positions * 512)
     assert float(losses.content) == pytest.approx(expected, rel=1e-4)
 
 
@@ -133,10 +134,10 @@ def test_a_transfer_with_the_slim_network_lowers_its_loss_and_says_so(pair):
 def test_its_gradient_points_where_vgg19s_does(content, style, record_property):
     content_image, style_image = load_pair(content, style)
     gradients = []
-    for extractor in (slim_features(STUDIO.layers), vgg19_features(STUDIO.layers)):
+    for extractor in (slim_features(STUDIO.network.layers), vgg19_features(STUDIO.network.layers)):
         with tf.GradientTape() as tape:
             tape.watch(content_image)
-            total = STUDIO.objective(extractor, content_image, style_image)(content_image).total
+            total = make_objective(STUDIO, extractor, content_image, style_image)(content_image).total
         gradients.append(tf.reshape(tape.gradient(total, content_image), -1).numpy())
     one, other = gradients
     cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
@@ -148,11 +149,11 @@ def test_its_gradient_points_where_vgg19s_does(content, style, record_property):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_each_part_of_a_published_loss_is_of_the_order_of_vgg19s(name, ten_descents, record_property):
     recipe = RECIPES[name]
-    options = {"pooling": recipe.pooling, "preprocessing": recipe.preprocessing, "border": recipe.border}
-    slim, vgg19 = slim_features(recipe.layers, **options), vgg19_features(recipe.layers, **options)
+    options = recipe.network.options
+    slim, vgg19 = slim_features(recipe.network.layers, **options), vgg19_features(recipe.network.layers, **options)
     ratios = {"content": [], "style": []}
     for pair, image in ten_descents.items():
-        ours, theirs = (recipe.objective(network, *load_pair(*pair))(image) for network in (slim, vgg19))
+        ours, theirs = (make_objective(recipe, network, *load_pair(*pair))(image) for network in (slim, vgg19))
         for part, values in ratios.items():
             values.append(float(getattr(ours, part)) / float(getattr(theirs, part)))
     for part, values in ratios.items():

@@ -4,9 +4,10 @@ import tensorflow as tf
 
 from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.gradient import WholePicture
+from nst_tf.engine.tiles import Tiles
 from nst_tf.features import vgg19_features
-from nst_tf.objective import Objective
+from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
@@ -15,7 +16,7 @@ STUDIO = RECIPES["studio"]
 
 @pytest.fixture(scope="module")
 def vgg():
-    return vgg19_features(STUDIO.layers, weights=None)
+    return vgg19_features(STUDIO.network.layers, weights=None)
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def test_a_blend_with_weight_one_is_the_single_style_bit_for_bit(pair, other):
 
 def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, vgg):
     blend = [Style(pair[1], weight=0.3), Style(other, weight=0.7)]
-    blended = STUDIO.objective(vgg, pair[0], blend).targets.style
-    alone = [STUDIO.objective(vgg, pair[0], style).targets.style for style in (pair[1], other)]
+    blended = make_objective(STUDIO, vgg, pair[0], blend).targets.style
+    alone = [make_objective(STUDIO, vgg, pair[0], style).targets.style for style in (pair[1], other)]
     for layer, gram in blended.items():
         np.testing.assert_allclose(gram, 0.3 * alone[0][layer] + 0.7 * alone[1][layer], rtol=1e-6, atol=1e-7)
 
@@ -54,7 +55,7 @@ def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
     styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
     image = pair[1][:, :48, :48]
     plain, masked = (
-        STUDIO.objective(vgg, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
+        make_objective(STUDIO, vgg, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
     content = tf.image.resize(pair[0], (90, 130)) if tile else pair[0]
@@ -77,7 +78,7 @@ def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
 
 def test_guided_gram_matrix_is_the_mean_over_the_region(pair, vgg, left):
     recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
-    objective = recipe.objective(vgg, pair[0], Style(pair[1], content_mask=left))
+    objective = make_objective(recipe, vgg, pair[0], Style(pair[1], content_mask=left))
     sums = objective.sums(vgg(pair[0]), objective.targets.content, objective.targets.masks())
     features = vgg(pair[0])["block1_conv1"].numpy().astype(np.float64)[0, :, :24].reshape(-1, 64)
     expected = features.T @ features
@@ -91,7 +92,7 @@ def test_style_is_taken_from_its_mask_alone(pair, vgg):
     changed = tf.concat([pair[1][:, :, :8] * 0, pair[1][:, :, 8:]], axis=2)
     recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
     targets = [
-        recipe.objective(vgg, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
+        make_objective(recipe, vgg, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
         for image in (pair[1], changed)
     ]
     np.testing.assert_array_equal(*targets)
@@ -99,7 +100,7 @@ def test_style_is_taken_from_its_mask_alone(pair, vgg):
 
 def test_style_has_no_gradient_beyond_what_a_masked_region_sees(pair, vgg, left):
     recipe = STUDIO.changed(content_weight=0.0, style_layers={"block2_conv1": 1.0}, style_form="mean")
-    objective = recipe.objective(vgg, pair[0], Style(pair[1], content_mask=left))
+    objective = make_objective(recipe, vgg, pair[0], Style(pair[1], content_mask=left))
     image = tf.Variable(pair[0])
     with tf.GradientTape() as tape:
         loss = objective(image).style
@@ -128,7 +129,8 @@ def test_regions_have_styles_of_their_own(pair, other, vgg, left):
 
 
 def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, vgg, left):
-    from nst_tf.engine.gradient import Tiles, WholePicture
+    from nst_tf.engine.gradient import WholePicture
+    from nst_tf.engine.tiles import Tiles
     from nst_tf.objective import Objective
 
     big = tf.image.resize(pair[0], (90, 130))

@@ -5,7 +5,8 @@ import tensorflow as tf
 from conftest import smooth_picture, striped_picture
 
 from nst_tf.controls.styles import as_styles
-from nst_tf.engine.gradient import Tiles, WholePicture, spans
+from nst_tf.engine.gradient import WholePicture
+from nst_tf.engine.tiles import Tiles, spans
 from nst_tf.features import keras_features, slim_features, vgg19_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
@@ -44,9 +45,9 @@ def test_spans_cover_a_side_once_and_see_far_enough(length, tile, halo, grid):
 def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, name, changes, network):
     recipe = RECIPES[name].changed(**TO_BLOCK_3, **changes)
     if network == "vgg19":
-        extractor = vgg19_features(recipe.layers, weights=None, pooling=recipe.pooling)
+        extractor = vgg19_features(recipe.network.layers, weights=None, pooling=recipe.network.pooling)
     else:
-        extractor = slim_features(recipe.layers, pooling=recipe.pooling, border=recipe.border)
+        extractor = slim_features(recipe.network.layers, pooling=recipe.network.pooling, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
     styles = as_styles(odd_pair[1], odd_pair[0])
@@ -74,7 +75,7 @@ def plain_gradient(recipe, extractor, image, targets):
 def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator):
     # The reach of block5_conv1 is 70 pixels, so every tile of 32 sees most of this picture.
     recipe = RECIPES["studio"]
-    extractor = slim_features(recipe.layers, border=recipe.border)
+    extractor = slim_features(recipe.network.layers, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
     whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
     targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
@@ -89,7 +90,7 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
 )
 def test_stylize_in_tiles_gives_the_picture_it_gives_at_once(odd_pair, recipe, solver):
     recipe = RECIPES[recipe].changed(**TO_BLOCK_3, style_size="own")
-    extractor = vgg19_features(recipe.layers, weights=None)
+    extractor = vgg19_features(recipe.network.layers, weights=None)
     options = {"recipe": recipe, "features": extractor, "steps": 2, "solver": solver}
     whole, tiled = (stylize(*odd_pair, tile=tile, **options) for tile in (None, 96))
     # Optimisers let rounding errors grow from step to step.

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 import nst_tf
-from nst_tf.features import find_features, vgg19_features
+from nst_tf.features import vgg19_features
+from nst_tf.networks.finding import find_features
 from nst_tf.networks.weights import WeightsUnavailableError
+from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import descend_plainly, stylize
 
@@ -16,7 +17,7 @@ STUDIO = RECIPES["studio"]
 
 @pytest.fixture(scope="module")
 def vgg():
-    return vgg19_features(STUDIO.layers, weights=None)
+    return vgg19_features(STUDIO.network.layers, weights=None)
 
 
 def test_transfer_with_the_slim_network_lowers_the_style_loss_and_the_total(pair):
@@ -34,14 +35,14 @@ def test_transfer_with_the_slim_network_lowers_the_style_loss_and_the_total(pair
 @pytest.mark.parametrize("part", ["content", "style", "total_variation"])
 def test_each_term_is_lowered_when_it_stands_alone(pair, vgg, part):
     weights = {f"{name}_weight": 0.0 for name in ("content", "style", "total_variation")}
-    recipe = replace(STUDIO, **{**weights, f"{part}_weight": 1.0, "start": "noise"})
+    recipe = STUDIO.changed(**{**weights, f"{part}_weight": 1.0, "start": "noise"})
     history = stylize(*pair, recipe=recipe, features=vgg, steps=20).history
     assert history[part][-1] < 0.7 * history[part][0]
     np.testing.assert_allclose(history["total"], history[part])
 
 
 def test_parts_add_up_to_the_total(pair, vgg):
-    recipe = replace(STUDIO, total_variation_weight=3.0)
+    recipe = STUDIO.changed(total_variation_weight=3.0)
     history = stylize(*pair, recipe=recipe, features=vgg, steps=4).history
     parts = history["content"] + history["style"] + history["total_variation"]
     np.testing.assert_allclose(history["total"], parts, rtol=1e-5)
@@ -53,7 +54,7 @@ def test_the_best_picture_is_kept_and_not_the_last(pair, vgg):
     result = stylize(pair[0], pair[0], features=vgg, steps=5)
     total = result.history["total"]
     assert total.argmin() < len(total) - 1
-    objective = STUDIO.objective(vgg, pair[0], pair[0])
+    objective = make_objective(STUDIO, vgg, pair[0], pair[0])
     assert float(objective(result.image).total) == pytest.approx(total.min(), rel=1e-4, abs=1e-9)
     np.testing.assert_array_equal(result.image, pair[0])
 
@@ -103,7 +104,7 @@ def test_determinism_is_asked_for_one_run_and_nothing_stays_changed(pair, vgg):
 
 
 def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, vgg):
-    noise, style = (replace(STUDIO, start=start) for start in ("noise", "style"))
+    noise, style = (STUDIO.changed(start=start) for start in ("noise", "style"))
     first, second = (stylize(*pair, recipe=noise, features=vgg, steps=1, seed=seed).image for seed in (1, 2))
     assert np.abs(first - second).max() > 0.3
     from_content, from_style = (
@@ -137,7 +138,7 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    monkeypatch.setattr("nst_tf.features.find_imagenet_weights", unavailable)
+    monkeypatch.setattr("nst_tf.networks.vgg.find_imagenet_weights", unavailable)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     assert find_features("auto", STUDIO).name == "slim"
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a made-up one"])
@@ -221,18 +222,18 @@ def test_a_start_picture_of_another_size_is_where_the_run_begins(pair, vgg):
     start = tf.image.resize(pair[1], (90, 100))
     seen = []
     result = stylize(*pair, features=vgg, steps=1, start=start, callback=lambda step: seen.append(step.step))
-    objective = STUDIO.objective(vgg, *pair)
+    objective = make_objective(STUDIO, vgg, *pair)
     resized = tf.clip_by_value(tf.image.resize(start, pair[0].shape[1:3], "bicubic", antialias=True), 0.0, 1.0)
     assert result.history["total"][0] == pytest.approx(float(objective(resized).total), rel=1e-4)
 
 
 def test_the_plain_loop_and_the_engine_come_to_the_same_loss(pair, vgg):
     recipe = nst_tf.RECIPES["coursera"]
-    optimizer = recipe.optimizer
+    optimizer = recipe.stepping.optimizer
     engine = stylize(*pair, recipe=recipe, features=vgg, solver="published", steps=5, style_size="own", clip=True)
     losses = []
     descend_plainly(
-        recipe.objective(vgg, *pair),
+        make_objective(recipe, vgg, *pair),
         pair[0],
         steps=5,
         learning_rate=optimizer.learning_rate,

@@ -51,8 +51,10 @@ def stylize(options: argparse.Namespace) -> int:
 
     _start_tensorflow()
     from nst_tf import transfer
-    from nst_tf.features import FEATURES, check_features
-    from nst_tf.recipes import changed_by_json, find_recipe, size_of
+    from nst_tf.controls.sizes import load_images, size_of
+    from nst_tf.networks.finding import FEATURES, check_features
+    from nst_tf.published.fields import changed_by_json
+    from nst_tf.recipes import find_recipe
 
     for name, default in DEFAULTS.items():
         if getattr(options, name) is None:
@@ -71,7 +73,7 @@ def stylize(options: argparse.Namespace) -> int:
     same_kind = bool(like.get("masks")) == bool(options.mask or options.style_mask)
     if options.style_weights is None and same_kind and len(like.get("style_weights", [])) == len(styles):
         options.style_weights = like["style_weights"]
-    content_image, style_images = recipe.load_images(content, styles, size=options.size)
+    content_image, style_images = load_images(content, styles, recipe=recipe, size=options.size)
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     result = transfer.stylize(
         content_image,
@@ -226,7 +228,7 @@ def many(options: argparse.Namespace) -> int:
     found = _planned(jobs(), options)
     if options.dry_run or found.jobs == found.bad:
         return BAD_INPUT if found.bad else DONE
-    counts = dict.fromkeys(("made", "there", "failed", "interrupted"), 0)
+    counts = dict.fromkeys(("made", "skipped", "failed", "interrupted"), 0)
     begun, told = time.monotonic(), -SECONDS_PER_LINE
     try:
         with _workers(options) as executor, _report(options.report) as report:
@@ -304,8 +306,8 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 def frames(options: argparse.Namespace) -> int:
     """Repaint the frames of a video."""
-    from nst_tf.images import check_animation
     from nst_tf.pictures.files import check_writable
+    from nst_tf.tools.animations import check_animation
 
     if options.animation:
         check_animation(options.animation)
@@ -342,9 +344,9 @@ def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     """Check all jobs, say what is wrong with them, and for a dry run what they would take."""
     from nst_tf.tools.plan import estimate, measure, plan
 
-    found = plan(_counted(jobs))
-    there = f", {found.there} of their outputs are there" if found.there else ""
-    _say(f"{found.jobs} jobs{there}")
+    found = plan(_with_progress(jobs))
+    existing = f", {found.existing} of their outputs exist already" if found.existing else ""
+    _say(f"{found.jobs} jobs{existing}")
     for problem in found.problems:
         _say(f"  {problem}")
     if found.bad:
@@ -358,7 +360,7 @@ def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     return found
 
 
-def _counted(jobs: Iterator[Job]) -> Iterator[Job]:
+def _with_progress(jobs: Iterator[Job]) -> Iterator[Job]:
     """Say now and then how many jobs were looked at, for a million take minutes."""
     said = time.monotonic()
     for number, job in enumerate(jobs):
@@ -413,13 +415,13 @@ def recipes(options: argparse.Namespace) -> int:
     from nst_tf.engine.quiet import start_tensorflow
 
     start_tensorflow()
-    from nst_tf.published.explain import overview
+    from nst_tf.published.explain import explain, overview
     from nst_tf.recipes import RECIPES, find_recipe
 
     if options.name is None:
         print(overview(list(RECIPES.values())))
     else:
-        print(find_recipe(options.name).explain(plain=True), end="")
+        print(explain(find_recipe(options.name), plain=True), end="")
     return DONE
 
 
@@ -446,8 +448,9 @@ def _stdout_may_close() -> Iterator[None]:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    from nst_tf.images import check_animation, save_options
+    from nst_tf.images import save_options
     from nst_tf.pictures.files import check_writable
+    from nst_tf.tools.animations import check_animation
 
     save_options(options.output)
     if options.timelapse:
@@ -523,7 +526,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 def _start(start: str | None) -> str | tf.Tensor | None:
     """Return the start that the command line names: a word, or the picture of a path."""
     from nst_tf.images import load_image
-    from nst_tf.recipes import STARTS
+    from nst_tf.published.records import STARTS
 
     return start if start is None or start in STARTS else load_image(start, name="the start picture")
 
@@ -558,7 +561,7 @@ def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) ->
         with written_whole(options.plot) as temporary:
             plot_history(result.history).savefig(temporary, dpi=120, format="png")
     if options.timelapse:
-        from nst_tf.display import timelapse
+        from nst_tf.tools.animations import timelapse
 
         timelapse(
             [*watcher.images, result.image],

@@ -1,8 +1,9 @@
-"""Masks: which part of a picture a style is for, or is taken from."""
+"""Masks: which part of a picture a style is for, or is taken from, and where they meet the style loss."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +11,13 @@ from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
 from nst_tf.images import load_image
+from nst_tf.losses import float32_at_least, gram_matrix
 
+if TYPE_CHECKING:
+    from nst_tf.controls.styles import Style
+
+# A region that covers less than this of a layer covers nothing of it.
+SMALLEST_COVER = 1e-6
 # Less than this is no region that a network could see: one position of VGG's fifth block.
 SMALLEST_AREA = 16 * 16
 # What proposed regions are told apart by: colours, and so much of the place, each in [0, 1].
@@ -114,3 +121,74 @@ def check_mask(mask: Any, image: tf.Tensor, name: str) -> np.ndarray:
             "where the region is: is the mask inverted, or of another picture?"
         )
     return mask.astype(np.float32)
+
+
+class Regions(NamedTuple):
+    """Where each style is wanted, by style layer.
+
+    Args:
+        masks: m, how much of each position lies in each region, (1, height, width, regions), in [0, 1].
+        covered: Σm, how many positions each region covers, (regions,).
+        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions,
+            so that style and content keep their balance at every pixel, however large the regions are; (regions,).
+    """
+
+    masks: dict[str, tf.Tensor]
+    covered: dict[str, tf.Tensor]
+    weights: dict[str, tf.Tensor]
+
+    def parts(self, layer: str) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Return how many positions each region covers in a layer, and what its loss is multiplied by."""
+        covered = tf.unstack(tf.maximum(self.covered[layer], SMALLEST_COVER))
+        return list(zip(covered, tf.unstack(self.weights[layer]), strict=True))
+
+
+def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) -> Regions:
+    """Return where styles that have masks are wanted.
+
+    Args:
+        styles: With their weights and content masks.
+        sizes: By style layer, (height, width) of the content image's features.
+    """
+    masks = {
+        layer: tf.concat([mask_at(style.content_mask, size) for style in styles], axis=-1)
+        for layer, size in sizes.items()
+    }
+    covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
+    weights = [style.weight for style in styles]
+    shares = {layer: weights * covered[layer] / np.prod(sizes[layer]) for layer in sizes}
+    return Regions(masks, covered, shares)
+
+
+def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Return features whose Gram matrix counts each position as much as it lies in a region.
+
+    Args:
+        features: F, (1, height, width, channels).
+        masks: m, (1, height, width, regions), in [0, 1].
+
+    Returns:
+        √m · F for each region, (regions, height, width, channels).
+
+    Reference:
+        Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, on spatial control; there m
+        is squared, here a position that lies half in a region counts half.
+    """
+    return float32_at_least(features) * tf.sqrt(tf.transpose(masks, (3, 1, 2, 0)))
+
+
+def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
+    """Return how much of each position of a layer a mask covers, float32 (1, height, width, 1)."""
+    return tf.image.resize(np.asarray(mask, np.float32)[np.newaxis, :, :, np.newaxis], size, "area")
+
+
+def grams_of_style(features: dict[str, tf.Tensor], style: Style, layers: Iterable[str]) -> dict[str, tf.Tensor]:
+    """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
+    if style.style_mask is None:
+        return {layer: gram_matrix(features[layer]) for layer in layers}
+    grams = {}
+    for layer in layers:
+        mask = mask_at(style.style_mask, features[layer].shape[1:3])
+        gram = gram_matrix(in_regions(features[layer], mask), normalize=False)
+        grams[layer] = gram / tf.maximum(tf.reduce_sum(mask), SMALLEST_COVER)
+    return grams

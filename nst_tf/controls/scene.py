@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
 from nst_tf.controls.styles import Style, any_mask, as_styles, check_styles, weighted_styles
-from nst_tf.engine.checkpoints import fingerprint
 from nst_tf.engine.held import Previous
-from nst_tf.images import check_image
-from nst_tf.pictures.reading import MIN_SIDE
+from nst_tf.pictures.contract import MIN_SIDE, check_image
+from nst_tf.pictures.files import fingerprint
 from nst_tf.recipes import Recipe
 
 
@@ -59,7 +58,7 @@ class Scene:
         content_image = tf.convert_to_tensor(content_image)
         check_styles(style_image)
         given = as_styles(style_image, content_image)
-        if given[0].content_mask is not None and not recipe.style_weight:
+        if given[0].content_mask is not None and not recipe.loss.style_weight:
             raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
         if start is not None:
             check_image(start, "start")
@@ -68,9 +67,9 @@ class Scene:
             raise ValueError(
                 f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."
             )
-        if previous and recipe.color == "luminance":
+        if previous and recipe.pictures.color == "luminance":
             previous = replace(previous, image=_grey(previous.image))
-        repainted = _grey(content_image) if recipe.color == "luminance" else content_image
+        repainted = _grey(content_image) if recipe.pictures.color == "luminance" else content_image
         styles = tuple(prepared(style, recipe, content_image) for style in weighted_styles(given))
         return cls(recipe, content_image, given, repainted, styles, start, previous)
 
@@ -82,14 +81,14 @@ class Scene:
         """Return x₀, where the generated image begins."""
         image = self.start_image
         if image is None:
-            image = _start(self.recipe.start, self.content_image, self.styles[0].image, seed)
-        image = _grey(image) if self.recipe.color == "luminance" else image
+            image = _start(self.recipe.stepping.start, self.content_image, self.styles[0].image, seed)
+        image = _grey(image) if self.recipe.pictures.color == "luminance" else image
         return self.previous.over(image) if self.previous else image
 
     def finished(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colours put back, and the content where no style is wanted."""
         masks = [style.content_mask for style in weighted_styles(self.given_styles)]
-        color, content = self.recipe.color, self.given_content
+        color, content = self.recipe.pictures.color, self.given_content
         if color == "style" and masks[0] is None:
             return tf.identity(image)
         if color == "luminance":
@@ -126,21 +125,22 @@ class Scene:
 def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
     """Return a style as the network is to see it, in the recipe's size and colours."""
     image, size = style.image, tuple(content_image.shape[1:3])
-    if recipe.style_size == "content":
+    style_scale, color = recipe.pictures.style_scale, recipe.pictures.color
+    if recipe.pictures.style_size == "content":
         image = resized(image, size)
-    elif recipe.style_scale is not None:
-        scale = recipe.style_scale * max(size) / max(image.shape[1:3])
+    elif style_scale is not None:
+        scale = style_scale * max(size) / max(image.shape[1:3])
         scaled = [round(side * scale) for side in image.shape[1:3]]
         if min(scaled) < MIN_SIDE:
             raise ValueError(
-                f"With style_scale={recipe.style_scale:g} the style image would be {scaled[1]} × {scaled[0]} pixels; "
+                f"With style_scale={style_scale:g} the style image would be {scaled[1]} × {scaled[0]} pixels; "
                 f"each side must have at least {MIN_SIDE}. Choose a larger style_scale."
             )
         image = resized(image, scaled)
     style_mask = _mask_resized(style.style_mask, image.shape[1:3])
-    if recipe.color == "matching":
+    if color == "matching":
         image = match_colors(image, content_image, mask=style_mask, reference_mask=style.content_mask)
-    elif recipe.color == "luminance":
+    elif color == "luminance":
         image = match_luminance(image, content_image)
     return replace(style, image=image, style_mask=style_mask)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.regions import check_mask
-from nst_tf.images import check_image
+from nst_tf.features import FeatureExtractor
+from nst_tf.pictures.contract import check_image
+from nst_tf.pictures.files import fingerprint
+
+# Whose Gram matrices an extractor remembers; those of VGG19's five layers take two megabytes a style.
+MOST_STYLES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,24 @@ class Style:
     weight: float | None = None
     content_mask: np.ndarray | None = field(default=None, repr=False)
     style_mask: np.ndarray | None = field(default=None, repr=False)
+
+
+def remembered_grams(
+    extractor: FeatureExtractor,
+    style: Style,
+    layers: Iterable[str],
+    grams_of: Callable[[Style], dict[str, tf.Tensor]],
+) -> dict[str, tf.Tensor]:
+    """Return the Gram matrices of a style by layer, those computed earlier where many runs share the extractor."""
+    if extractor.style_grams is None:
+        return grams_of(style)
+    mask = () if style.style_mask is None else (style.style_mask,)
+    key = (fingerprint(style.image.numpy(), *mask), tuple(layers))
+    grams = extractor.style_grams.pop(key, None) or grams_of(style)
+    while len(extractor.style_grams) >= MOST_STYLES:
+        extractor.style_grams.pop(next(iter(extractor.style_grams)))
+    extractor.style_grams[key] = grams
+    return grams
 
 
 def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:

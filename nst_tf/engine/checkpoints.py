@@ -5,7 +5,6 @@ The file is NumPy's .npz, read with pickles forbidden, so that opening someone e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -117,26 +116,19 @@ def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[
         )
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Return a hash of arrays, their shapes included."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr((array.shape, str(array.dtype))).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 class Saver:
     """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time."""
 
     def __init__(self, path: str | os.PathLike):
         check_writable(path)
         self._path = path
-        self._pacer = Pacer()
+        self._last = time.perf_counter()
+        self._cost = 0.0  # of the last, in seconds
 
     def due(self) -> bool:
         """Whether enough time has passed since the last."""
-        return self._pacer.due()
+        waited = time.perf_counter() - self._last
+        return waited >= max(LEAST_SECONDS_BETWEEN, self._cost / SHARE_OF_TIME)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; where that fails, say so and let the run go on."""
@@ -148,22 +140,5 @@ class Saver:
                 f"The checkpoint {os.fspath(self._path)!r} could not be written ({error.strerror}); the run goes on.",
                 stacklevel=2,
             )
-        self._pacer.wrote(time.perf_counter() - begun)
-
-
-class Pacer:
-    """Says when the next checkpoint is due, so that writing them takes a bounded share of the time."""
-
-    def __init__(self):
         self._last = time.perf_counter()
-        self._cost = 0.0
-
-    def due(self) -> bool:
-        """Whether enough time has passed since the last."""
-        waited = time.perf_counter() - self._last
-        return waited >= max(LEAST_SECONDS_BETWEEN, self._cost / SHARE_OF_TIME)
-
-    def wrote(self, seconds: float) -> None:
-        """Take note of a checkpoint that took so long to write."""
-        self._cost = seconds
-        self._last = time.perf_counter()
+        self._cost = self._last - begun

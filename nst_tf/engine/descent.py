@@ -7,15 +7,16 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings, fingerprint, read_checkpoint
+from nst_tf.controls.color import Grey
+from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings, read_checkpoint
 from nst_tf.engine.determinism import deterministic_operations
-from nst_tf.engine.gradient import Tiles, WholePicture
+from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.held import Held, held_targets
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
@@ -27,8 +28,11 @@ from nst_tf.engine.precision import (
 )
 from nst_tf.engine.published import KerasSolver, keras_optimizer
 from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
+from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
-from nst_tf.objective import UNITS, Losses, Objective
+from nst_tf.objective import Losses, Objective
+from nst_tf.pictures.files import fingerprint
+from nst_tf.published.sources import UNITS
 from nst_tf.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -79,6 +83,12 @@ class Engine:
         choose_precision(this_device(), self.precision)
         if self.tile is not None and self.tile < SMALLEST_TILE:
             raise ValueError(f"tile is {self.tile}; expected at least {SMALLEST_TILE} pixels, or None.")
+
+
+def engine_among(changes: dict[str, Any], engine: Engine) -> tuple[Engine, dict[str, Any]]:
+    """Return the engine with its own fields among the changes set, and the other changes."""
+    own = {name: value for name, value in changes.items() if name in Engine.__dataclass_fields__}
+    return replace(engine, **own), {name: value for name, value in changes.items() if name not in own}
 
 
 class Descent:
@@ -161,9 +171,14 @@ class Descent:
     def _attempt(self) -> Iterator[np.ndarray]:
         """Take the steps that are left, in one precision and one size of tiles."""
         scene, content_image = self.scene, self.scene.content_image
-        held = bool(scene.previous and scene.previous.weight)
         kind = _Kind(
-            self.solver, scene.recipe, self.precision, self._tile_that_fits(), tuple(content_image.shape), held
+            self.solver,
+            scene.recipe,
+            self.precision,
+            self._tile_that_fits(),
+            tuple(content_image.shape),
+            regions=len(scene.styles) if scene.styles and scene.styles[0].content_mask is not None else 0,
+            held=bool(scene.previous and scene.previous.weight),
         )
         with _borrowed(kind, self.network, content_image) as (evaluation, solver):
             targets = _targets(evaluation, kind.tile, scene)
@@ -308,7 +323,8 @@ class _Kind(NamedTuple):
     precision: str
     tile: int | None
     shape: tuple[int, ...]
-    held: bool = False
+    regions: int
+    held: bool
 
     def key(self) -> str:
         loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
@@ -339,18 +355,20 @@ def _make(kind: _Kind, network: FeatureExtractor, image: tf.Tensor) -> tuple[Who
         evaluation = WholePicture(objective, scaled=scaled)
     else:
         evaluation = Tiles(objective, kind.tile, scaled=scaled)
-    minimised = Held(evaluation) if kind.held else evaluation
+    minimised = Grey(evaluation) if kind.recipe.pictures.color == "luminance" else evaluation
+    minimised = Held(minimised) if kind.held else minimised
     return evaluation, make_solver(kind.solver, kind.recipe, minimised, kind.shape)
 
 
 def make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
     """Return what moves the picture: ours, or the optimiser that the recipe was published with."""
+    clip = recipe.stepping.clip
     if solver == "fast":
-        return {"adam": MultiresolutionAdam, "lbfgs": LBFGS}[recipe.method](evaluation, shape, clip=recipe.clip)
-    published = recipe.optimizer
+        return {"adam": MultiresolutionAdam, "lbfgs": LBFGS}[recipe.stepping.method](evaluation, shape, clip=clip)
+    published = recipe.stepping.optimizer
     if published.name == "lbfgs":
-        return LBFGS(evaluation, shape, clip=recipe.clip, pairs=PUBLISHED_PAIRS)
+        return LBFGS(evaluation, shape, clip=clip, pairs=PUBLISHED_PAIRS)
     units = UNITS[published.units]
-    if recipe.color == "luminance":  # one unit for all channels keeps grey grey
+    if recipe.pictures.color == "luminance":  # one unit for all channels keeps grey grey
         units = (sum(units) / len(units),) * len(units)
-    return KerasSolver(evaluation, shape, clip=recipe.clip, optimizer=keras_optimizer(published), scale=units)
+    return KerasSolver(evaluation, shape, clip=clip, optimizer=keras_optimizer(published), scale=units)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.solver import Evaluation
-from nst_tf.images import check_image
+from nst_tf.pictures.contract import check_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Previous:
     unchanged: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self):
-        """Refuse what cannot be meant."""
+        """Reject invalid pictures, masks and weights."""
         check_image(self.image, "previous image")
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"The weight of the previous picture is {self.weight}; expected a number of at least 0.")

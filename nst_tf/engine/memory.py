@@ -12,7 +12,7 @@ import psutil
 from nst_tf.engine.lbfgs import pairs_for
 from nst_tf.engine.precision import onednn_is_on, this_device
 from nst_tf.networks.slim import read_slim
-from nst_tf.networks.vgg import layer_names
+from nst_tf.networks.vgg import channels_of, layer_names
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
@@ -27,11 +27,6 @@ COPIES_WITHOUT_ONEDNN = 2.4
 LBFGS_COPIES = 1
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
-# By block: how many convolutions and channels.
-VGG = {
-    "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
-    "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
-}
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 # Where Linux says what a container may take and has taken, in both versions of its control groups; the cache of files
 # counts as taken, but is given up when needed.
@@ -75,8 +70,8 @@ def estimate_memory(
     if features not in NETWORK_BYTES:
         raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORK_BYTES)}.")
     if not can_estimate(features, recipe):
-        raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.layers)}.")
-    outputs = _outputs(features, recipe.layers)
+        raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.network.layers)}.")
+    outputs = _outputs(features, recipe.network.layers)
     seen = height * width
     if tile and tile < max(height, width):
         halo = 2 * _halo(outputs)
@@ -87,28 +82,28 @@ def estimate_memory(
     pixels = height * width
     copied = 12 * pixels * LBFGS_COPIES * _remembered_pictures(recipe, solver, height, width)
     pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
-    targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.content_layers)
+    targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.network.content_layers)
     network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
     return round(PROCESS_BYTES + network)
 
 
 def can_estimate(features: str, recipe: Recipe) -> bool:
     """Whether the memory of a network and a recipe's layers is known."""
-    return features in NETWORK_BYTES and set(recipe.layers) <= set(layer_names(_channels(features)))
+    return features in NETWORK_BYTES and set(recipe.network.layers) <= set(layer_names(_channels(features)))
 
 
 def _pictures_of_solver(recipe: Recipe, solver: str, height: int, width: int) -> int:
     """Return how many float32 pictures a solver holds."""
     if solver == "published":
         # SciPy's L-BFGS-B keeps 2 · 20 + 5 pictures in float64.
-        return 90 if recipe.optimizer and recipe.optimizer.name == "lbfgs" else 4
+        return 90 if recipe.stepping.optimizer and recipe.stepping.optimizer.name == "lbfgs" else 4
     # Adam has two moments at each resolution, L-BFGS its pairs, and both a direction.
     return 4 + _remembered_pictures(recipe, solver, height, width)
 
 
 def _remembered_pictures(recipe: Recipe, solver: str, height: int, width: int) -> int:
     """Return how many float32 pictures our L-BFGS remembers, two in each pair; 0 of another method."""
-    return 2 * pairs_for((1, height, width, 3)) if solver == "fast" and recipe.method == "lbfgs" else 0
+    return 2 * pairs_for((1, height, width, 3)) if solver == "fast" and recipe.stepping.method == "lbfgs" else 0
 
 
 def free_memory() -> int:
@@ -153,8 +148,7 @@ def _channels(features: str) -> dict[str, int]:
     """Return how many channels each convolution of a network has."""
     if features == "slim":
         return {name: len(bias) for name, (_, bias) in read_slim().convolutions.items()}
-    blocks = enumerate(VGG[features], start=1)
-    return {f"block{block}_conv{n}": channels for block, (count, channels) in blocks for n in range(1, count + 1)}
+    return channels_of(features)
 
 
 def _outputs(features: str, layers: Iterable[str]) -> dict[str, _Output]:

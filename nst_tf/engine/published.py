@@ -10,7 +10,7 @@ import tensorflow as tf
 from nst_tf.engine.solver import Evaluation, Solver
 
 if TYPE_CHECKING:
-    from nst_tf.recipes import Optimizer
+    from nst_tf.published.sources import Optimizer
 
 
 class KerasSolver(Solver):

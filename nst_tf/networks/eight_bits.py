@@ -71,8 +71,8 @@ def _tensors(file: io.BytesIO) -> dict[str, np.ndarray]:
     storages = {}
     for key in keys:
         dtype, length = kinds[key]
-        counted, values = int.from_bytes(file.read(8), "little"), file.read(length * dtype.itemsize)
-        if counted != length or len(values) != length * dtype.itemsize:
+        stored_length, values = int.from_bytes(file.read(8), "little"), file.read(length * dtype.itemsize)
+        if stored_length != length or len(values) != length * dtype.itemsize:
             raise ValueError("it is cut short")
         storages[key] = np.frombuffer(values, dtype)
     tensors = {}

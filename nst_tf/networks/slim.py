@@ -18,8 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Of VGG19, by block; what a loss divides by where its form has the number of channels.
-VGG19_CHANNELS = (64, 128, 256, 512, 512)
 SLIM_FILE = Path(__file__).with_name("slim.npz")
 
 

@@ -5,13 +5,23 @@ Five blocks of 3 × 3 convolutions with ReLU, a 2 × 2 pooling after each (Simon
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.networks.weights import find_imagenet_weights, load_weights
+
+# By block, how many convolutions and channels.
+BLOCKS = {
+    "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
+    "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
+}
+Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
 BORDERS = ("zeros", "replicate")
 
@@ -36,6 +46,12 @@ class ReplicateBorder(keras.layers.Layer):
         return keras.ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
 
 
+def channels_of(network: str) -> dict[str, int]:
+    """Return how many channels each convolution of "vgg19" or "vgg16" has, by Keras's names, in order."""
+    blocks = enumerate(BLOCKS[network], start=1)
+    return {f"block{block}_conv{n}": channels for block, (count, channels) in blocks for n in range(1, count + 1)}
+
+
 def layer_names(convolutions: Iterable[str]) -> list[str]:
     """Return the names of convolutions in order, such as block1_conv2, with each block's pooling layer after them."""
     names: list[str] = []
@@ -46,8 +62,31 @@ def layer_names(convolutions: Iterable[str]) -> list[str]:
     return [*names, f"{names[-1].split('_')[0]}_pool"]
 
 
+def check_network(network: str, layers: Iterable[str], pooling: str, border: str) -> tuple[str, ...]:
+    """Return the layers asked for.
+
+    Raises:
+        ValueError: If the network has no such layers, or an option is unknown.
+    """
+    for what, value, known in (("pooling", pooling, POOLING), ("border", border, BORDERS)):
+        if value not in known:
+            raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")
+    layers = tuple(layers)
+    check_layers(layers, layer_names(channels_of("vgg16" if network == "vgg16" else "vgg19")), network)
+    return layers
+
+
+def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> None:
+    """Raise ValueError unless all layers are known, and there is one."""
+    if not layers:
+        raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
+    for layer in layers:
+        if layer not in known:
+            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
+
+
 def build_network(
-    convolutions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    convolutions: Mapping[str, Convolution],
     layers: Iterable[str],
     *,
     pooling: str = "max",
@@ -97,3 +136,37 @@ def _tapped(features: keras.KerasTensor, name: str, tap: np.ndarray) -> keras.Ke
     output = layer(features)
     layer.set_weights([tap[np.newaxis, np.newaxis]])
     return output
+
+
+def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str, Convolution], str]:
+    """Return the convolutions of "vgg19" or "vgg16" by name, in order, and a word for where they are from.
+
+    Args:
+        network: Which.
+        weights: "imagenet", the path of a Keras weights file, or None for random ones, He-normal from a fixed seed.
+
+    Raises:
+        ValueError: If the weights cannot be had or read.
+    """
+    if weights is None:
+        return _drawn(network), "random"
+    found = find_imagenet_weights(network) if weights == "imagenet" else None
+    path = found.path if found else Path(weights)
+    if not path.is_file():
+        raise ValueError(
+            f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
+        )
+    model = getattr(keras.applications, network.upper())(include_top=False, weights=None)
+    load_weights(model, path, network)
+    convolutions = {name: tuple(model.get_layer(name).get_weights()) for name in channels_of(network)}
+    origin = path.name if not found else "imagenet" if found.exact else "imagenet, 8 bits"
+    return convolutions, origin
+
+
+def _drawn(network: str) -> dict[str, Convolution]:
+    generator, before, convolutions = np.random.default_rng(0), 3, {}
+    for name, channels in channels_of(network).items():
+        kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, channels)).astype(np.float32)
+        convolutions[name] = kernel, np.zeros(channels, np.float32)
+        before = channels
+    return convolutions

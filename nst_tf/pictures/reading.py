@@ -12,10 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from nst_tf.pictures.addresses import fetch
-
-MIN_SIDE = 32
-# Resizing and arithmetic overshoot a little; a picture in 0 to 255 overshoots by far more.
-OVERSHOOT = 1e-3
+from nst_tf.pictures.contract import MIN_SIDE, OVERSHOOT
 
 
 def read_pixels(

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
-
-if TYPE_CHECKING:
-    from nst_tf.recipes import Recipe
 
 KEYWORD = "nst_tf"
 # No PNG of ours comes near it, and nobody should have to parse another's megabytes.
@@ -80,16 +76,3 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
     if wrong or len(settings["size"]) != 2 or not all(isinstance(side, int) for side in settings["size"]):
         raise ValueError(f"{shown} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")
     return settings
-
-
-def recipe_settings(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as "recipe", the name of one in `RECIPES`, and "changes", the fields that differ from it."""
-    from nst_tf.recipes import RECIPES
-
-    name = recipe.name if recipe.name in RECIPES else "studio"
-    changes = {}
-    for field in fields(recipe):
-        value = getattr(recipe, field.name)
-        if value != getattr(RECIPES[name], field.name):
-            changes[field.name] = asdict(value) if field.name == "optimizer" and value else value
-    return {"recipe": name, "changes": changes}

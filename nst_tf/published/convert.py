@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, Size
+from nst_tf.networks.vgg import channels_of
 
 if TYPE_CHECKING:
     from nst_tf.recipes import Recipe
-
-VGG_CHANNELS = {"block1": 64, "block2": 128, "block3": 256, "block4": 512, "block5": 512}
 
 
 def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> Recipe:
@@ -36,46 +34,46 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
             channels and positions are known; or if the recipe has a total variation of another form than `to`.
     """
     for what in (recipe, to):
-        if "relative" in (what.content_form, what.style_form):
+        if "relative" in (what.loss.content_form, what.loss.style_form):
             raise ValueError(
                 f"{what.name!r} divides each loss by the energy of its target, which differs from picture to picture; "
                 "no fixed weights say the same."
             )
-    if not to.content_weight or not to.style_weight:
+    if not to.loss.content_weight or not to.loss.style_weight:
         raise ValueError(f"{to.name!r} has a weight of 0, in which no other can be expressed.")
-    if recipe.total_variation_weight and recipe.total_variation_form != to.total_variation_form:
+    forms = [one.loss.total_variation_form for one in (recipe, to)]
+    if recipe.loss.total_variation_weight and forms[0] != forms[1]:
         raise ValueError(
-            f"{recipe.name!r} has a total variation of the form {recipe.total_variation_form!r}, and {to.name!r} one "
-            f"of the form {to.total_variation_form!r}; these are different functions, which no weight makes equal. "
+            f"{recipe.name!r} has a total variation of the form {forms[0]!r}, and {to.name!r} one of the form "
+            f"{forms[1]!r}; these are different functions, which no weight makes equal. "
             "Convert recipe.changed(total_variation_weight=0.0) instead."
         )
     content_layers, style_layers = {}, {}
-    for layer, weight in recipe.content_layers.items():
-        factors = (CONTENT_FORMS[one.content_form].factor for one in (recipe, to))
-        content_layers[layer] = recipe.content_weight * weight * _quotient(factors, layer, height, width)
-    for layer, weight in recipe.style_layers.items():
-        factors = (STYLE_FORMS[one.style_form].factor for one in (recipe, to))
-        style_layers[layer] = recipe.style_weight * weight * _quotient(factors, layer, height, width)
-    return replace(
-        recipe,
+    for layer, weight in recipe.network.content_layers.items():
+        factors = (CONTENT_FORMS[one.loss.content_form].factor for one in (recipe, to))
+        content_layers[layer] = recipe.loss.content_weight * weight * _quotient(factors, layer, height, width)
+    for layer, weight in recipe.network.style_layers.items():
+        factors = (STYLE_FORMS[one.loss.style_form].factor for one in (recipe, to))
+        style_layers[layer] = recipe.loss.style_weight * weight * _quotient(factors, layer, height, width)
+    return recipe.changed(
         name=f"{recipe.name} in the forms of {to.name}",
-        content_layers={layer: weight / to.content_weight for layer, weight in content_layers.items()},
-        content_weight=to.content_weight,
-        content_form=to.content_form,
-        style_layers={layer: weight / to.style_weight for layer, weight in style_layers.items()},
-        style_weight=to.style_weight,
-        style_form=to.style_form,
+        content_layers={layer: weight / to.loss.content_weight for layer, weight in content_layers.items()},
+        content_weight=to.loss.content_weight,
+        content_form=to.loss.content_form,
+        style_layers={layer: weight / to.loss.style_weight for layer, weight in style_layers.items()},
+        style_weight=to.loss.style_weight,
+        style_form=to.loss.style_form,
     )
 
 
 def _quotient(factors: Iterable[Callable[[Size], float]], layer: str, height: int, width: int) -> float:
     """Return one form's factor over another's at one of VGG's convolutions, for a picture of this size."""
-    block = layer.split("_")[0]
-    if block not in VGG_CHANNELS or "_conv" not in layer:
+    channels = channels_of("vgg19")
+    if layer not in channels:
         raise ValueError(
             f"The channels and positions of {layer!r} are not known; weights convert for VGG's convolutions only."
         )
-    halvings = int(block[-1]) - 1
-    size = Size(VGG_CHANNELS[block], (height >> halvings) * (width >> halvings), height * width)
+    halvings = int(layer[len("block")]) - 1
+    size = Size(channels[layer], (height >> halvings) * (width >> halvings), height * width)
     mine, others = (factor(size) for factor in factors)
     return mine / others

@@ -59,10 +59,10 @@ def constants_table(recipes: list[Recipe]) -> str:
 
 def _total(recipe: Recipe, plain: bool) -> str:
     terms = [(r"L_\text{content}", "content"), (r"L_\text{style}", "style")]
-    weights = [recipe.content_weight, recipe.style_weight]
-    if recipe.total_variation_weight:
+    weights = [recipe.loss.content_weight, recipe.loss.style_weight]
+    if recipe.loss.total_variation_weight:
         terms.append((r"L_\text{variation}", "variation"))
-        weights.append(recipe.total_variation_weight)
+        weights.append(recipe.loss.total_variation_weight)
     written = [
         f"{_number(weight, plain)} {'·' if plain else chr(92) + 'cdot'} {term[plain]}"
         for weight, term in zip(weights, terms, strict=True)
@@ -71,21 +71,21 @@ def _total(recipe: Recipe, plain: bool) -> str:
 
 
 def _content(recipe: Recipe, plain: bool) -> str:
-    formula = _written(CONTENT_FORMS[recipe.content_form], plain)
-    return f"Content loss, {_layers(recipe.content_layers, plain)}:\n\n{_formula(formula, plain)}"
+    formula = _written(CONTENT_FORMS[recipe.loss.content_form], plain)
+    return f"Content loss, {_layers(recipe.network.content_layers, plain)}:\n\n{_formula(formula, plain)}"
 
 
 def _style(recipe: Recipe, plain: bool) -> str:
-    formula = _written(STYLE_FORMS[recipe.style_form], plain)
-    return f"Style loss, {_layers(recipe.style_layers, plain)}:\n\n{_formula(formula, plain)}"
+    formula = _written(STYLE_FORMS[recipe.loss.style_form], plain)
+    return f"Style loss, {_layers(recipe.network.style_layers, plain)}:\n\n{_formula(formula, plain)}"
 
 
 def _total_variation(recipe: Recipe, plain: bool) -> str:
-    if not recipe.total_variation_weight:
+    if not recipe.loss.total_variation_weight:
         return "There is no total variation."
-    formula = _written(TOTAL_VARIATION_FORMS[recipe.total_variation_form], plain)
-    per_pixel = ", divided by height × width" if recipe.total_variation_per_pixel else ""
-    return f"Total variation, {UNIT_WORDS[recipe.total_variation_units]}{per_pixel}:\n\n{_formula(formula, plain)}"
+    formula = _written(TOTAL_VARIATION_FORMS[recipe.loss.total_variation_form], plain)
+    per_pixel = ", divided by height × width" if recipe.loss.total_variation_per_pixel else ""
+    return f"Total variation, {UNIT_WORDS[recipe.loss.total_variation_units]}{per_pixel}:\n\n{_formula(formula, plain)}"
 
 
 def _written(form: Form, plain: bool) -> str:
@@ -109,28 +109,30 @@ def _layers(layers: dict[str, float], plain: bool) -> str:
 def _weights(recipe: Recipe) -> dict[str, str]:
     """Return weights, layers and forms for the table of constants."""
     variation = "none"
-    if recipe.total_variation_weight:
-        variation = f"{_number(recipe.total_variation_weight, False, dollars=True)} · {recipe.total_variation_form}"
+    if recipe.loss.total_variation_weight:
+        variation = (
+            f"{_number(recipe.loss.total_variation_weight, False, dollars=True)} · {recipe.loss.total_variation_form}"
+        )
     return {
-        "content layers": ", ".join(recipe.content_layers),
-        "content weight": _number(recipe.content_weight, False, dollars=True),
-        "content form": recipe.content_form,
-        "style layers": ", ".join(f"{layer} × {weight:g}" for layer, weight in recipe.style_layers.items()),
-        "style weight": _number(recipe.style_weight, False, dollars=True),
-        "style form": recipe.style_form,
+        "content layers": ", ".join(recipe.network.content_layers),
+        "content weight": _number(recipe.loss.content_weight, False, dollars=True),
+        "content form": recipe.loss.content_form,
+        "style layers": ", ".join(f"{layer} × {weight:g}" for layer, weight in recipe.network.style_layers.items()),
+        "style weight": _number(recipe.loss.style_weight, False, dollars=True),
+        "style form": recipe.loss.style_form,
         "total variation": variation,
     }
 
 
 def _settings(recipe: Recipe) -> list[tuple[str, str]]:
     return [
-        ("start", STARTS[recipe.start]),
+        ("start", STARTS[recipe.stepping.start]),
         ("optimiser as published", _optimizer(recipe)),
-        ("steps as published", str(recipe.published_steps or "none published")),
-        ("fast solver", f"{FAST[recipe.method]}, {recipe.steps} steps"),
-        ("clipped to the pixel range", "at each step" if recipe.clip else "only when saved"),
-        ("network", f"VGG19, {recipe.pooling} pooling, preprocessing {recipe.preprocessing}"),
-        ("seen beyond the edge", BEYOND_EDGE[recipe.border]),
+        ("steps as published", str(recipe.stepping.published_steps or "none published")),
+        ("fast solver", f"{FAST[recipe.stepping.method]}, {recipe.stepping.steps} steps"),
+        ("clipped to the pixel range", "at each step" if recipe.stepping.clip else "only when saved"),
+        ("network", f"VGG19, {recipe.network.pooling} pooling, preprocessing {recipe.network.preprocessing}"),
+        ("seen beyond the edge", BEYOND_EDGE[recipe.network.border]),
         ("sizes", _sizes(recipe)),
     ]
 
@@ -140,7 +142,7 @@ FAST = {"adam": "Adam at four resolutions", "lbfgs": "L-BFGS"}
 
 
 def _optimizer(recipe: Recipe) -> str:
-    optimizer = recipe.optimizer
+    optimizer = recipe.stepping.optimizer
     if optimizer is None:
         return "none published"
     if optimizer.name == "lbfgs":
@@ -153,15 +155,17 @@ def _optimizer(recipe: Recipe) -> str:
 
 def _sizes(recipe: Recipe) -> str:
     measured = {
-        "square": f"both pictures squashed to {recipe.size} × {recipe.size}",
-        "longest side": f"longest side {recipe.size}",
-        "rows": f"{recipe.size} rows",
-        "shorter side": f"shorter side at most {recipe.size}",
-    }[recipe.sizing]
+        "square": f"both pictures squashed to {recipe.pictures.size} × {recipe.pictures.size}",
+        "longest side": f"longest side {recipe.pictures.size}",
+        "rows": f"{recipe.pictures.size} rows",
+        "shorter side": f"shorter side at most {recipe.pictures.size}",
+    }[recipe.pictures.sizing]
     style = (
-        "the style image keeps its aspect" if recipe.style_size == "own" else "the style image is squashed to the same"
+        "the style image keeps its aspect"
+        if recipe.pictures.style_size == "own"
+        else "the style image is squashed to the same"
     )
-    return measured if recipe.sizing == "square" else f"{measured}; {style}"
+    return measured if recipe.pictures.sizing == "square" else f"{measured}; {style}"
 
 
 def _number(value: float, plain: bool, *, dollars: bool = False) -> str:

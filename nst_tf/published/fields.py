@@ -1,12 +1,13 @@
-"""Fields of a recipe, written as text on the command line."""
+"""Fields of a recipe as text: on the command line, and as JSON inside a PNG."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from nst_tf.published.sources import FIRST_CONVOLUTIONS
-from nst_tf.recipes import Recipe
+from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
+from nst_tf.recipes import FIELDS, RECIPES, Recipe, fields_of
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
@@ -40,7 +41,7 @@ def parse_value(name: str, text: str) -> Any:
     Raises:
         ValueError: If there is no such field, or the text cannot be such a value.
     """
-    kinds = {field.name: field.type for field in fields(Recipe) if field.name not in NOT_BY_TEXT}
+    kinds = {field: kind for field, (kind, _) in FIELDS.items() if field not in NOT_BY_TEXT}
     if name not in kinds:
         raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {', '.join(kinds)}.")
     if name in LAYERS:
@@ -73,3 +74,30 @@ def parse_layers(text: str) -> dict[str, float]:
         return {layer.strip(): float(weight) if colon else 1 / len(parts) for layer, colon, weight in parts}
     except ValueError:
         raise ValueError(f"A layer's weight is a number, such as block1_conv1:0.5; got {text!r}.") from None
+
+
+def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as "recipe", the name of one in `RECIPES`, and "changes", the fields that differ from it."""
+    name = recipe.name if recipe.name in RECIPES else "studio"
+    named = fields_of(RECIPES[name])
+    changes = {field: value for field, value in fields_of(recipe).items() if value != named[field]}
+    if changes.get("optimizer"):
+        changes["optimizer"] = asdict(changes["optimizer"])
+    return {"recipe": name, "changes": changes}
+
+
+def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the "changes" that `recipe_settings` returned and JSON kept.
+
+    Raises:
+        ValueError: If a field does not exist, or its value is of another kind.
+    """
+    try:
+        changes = dict(changes)
+        if isinstance(changes.get("optimizer"), dict):
+            changes["optimizer"] = Optimizer(**changes["optimizer"])
+        if isinstance(changes.get("quirks"), list):
+            changes["quirks"] = tuple(changes["quirks"])
+        return recipe.changed(**changes)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"The settings of the recipe {recipe.name!r} cannot be read: {error}.") from error

@@ -1,6 +1,52 @@
 """The constants of the sources, as they were published; `nst_tf.RECIPES` makes recipes of them."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What the span from black to white is in the units that a source's constants are given in, by channel.
+UNITS = {
+    "unit": (1.0, 1.0, 1.0),
+    "caffe": (255.0, 255.0, 255.0),
+    "torch": tuple(1 / deviation for deviation in (0.229, 0.224, 0.225)),
+}
+OPTIMIZERS = ("adam", "sgd", "lbfgs")
+
 FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The optimiser that a recipe was published with, in the units of its source.
+
+    Args:
+        name: "adam", "sgd" or "lbfgs".
+        learning_rate: In the units named by `units`; L-BFGS has none.
+        beta_1: Adam's first decay rate.
+        beta_2: Adam's second decay rate.
+        epsilon: Adam's guard against division by zero.
+        decay_rate: What the learning rate is multiplied by over `decay_steps` steps.
+        decay_steps: See `decay_rate`.
+        units: "unit" for pictures in [0, 1], "caffe" for [0, 255], "torch" for ImageNet's standard deviations.
+    """
+
+    name: str
+    learning_rate: float | None = None
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    decay_rate: float = 1.0
+    decay_steps: int = 1
+    units: str = "unit"
+
+    def __post_init__(self):
+        """Reject unknown words and a missing learning rate."""
+        for name, words in (("name", OPTIMIZERS), ("units", UNITS)):
+            if getattr(self, name) not in words:
+                raise ValueError(f"Unknown {name} {getattr(self, name)!r}; expected one of {', '.join(words)}.")
+        if self.name != "lbfgs" and self.learning_rate is None:
+            raise ValueError(f"The optimiser {self.name!r} needs a learning_rate.")
+
 
 GATYS = dict(
     name="gatys",
@@ -13,7 +59,7 @@ GATYS = dict(
     style_form="quarter_mean",
     start="noise",
     method="lbfgs",
-    optimizer=dict(name="lbfgs", units="caffe"),
+    optimizer=Optimizer(name="lbfgs", units="caffe"),
     published_steps=500,
     clip=False,
     pooling="average",
@@ -42,7 +88,7 @@ KERAS_IO = dict(
     total_variation_per_pixel=False,
     total_variation_units="caffe",
     method="lbfgs",
-    optimizer=dict(name="sgd", learning_rate=100.0, decay_rate=0.96, decay_steps=100, units="caffe"),
+    optimizer=Optimizer(name="sgd", learning_rate=100.0, decay_rate=0.96, decay_steps=100, units="caffe"),
     published_steps=4000,
     clip=False,
     sizing="rows",
@@ -85,7 +131,7 @@ TF_TUTORIAL = dict(
     total_variation_form="absolute",
     total_variation_per_pixel=False,
     method="lbfgs",
-    optimizer=dict(name="adam", learning_rate=0.02, beta_1=0.99, epsilon=0.1),
+    optimizer=Optimizer(name="adam", learning_rate=0.02, beta_1=0.99, epsilon=0.1),
     published_steps=1000,
     upscale=True,
     source="tensorflow.org, tutorial Neural style transfer",
@@ -109,7 +155,7 @@ COURSERA = dict(
     style_form="quarter_mean",
     start="content_with_noise",
     method="lbfgs",
-    optimizer=dict(name="adam", learning_rate=0.01),
+    optimizer=Optimizer(name="adam", learning_rate=0.01),
     published_steps=2501,
     preprocessing="none",
     sizing="square",
@@ -134,7 +180,7 @@ UDACITY = dict(
     content_form="mean",
     style_form="udacity",
     method="lbfgs",
-    optimizer=dict(name="adam", learning_rate=0.003, epsilon=1e-8, units="torch"),
+    optimizer=Optimizer(name="adam", learning_rate=0.003, epsilon=1e-8, units="torch"),
     published_steps=2000,
     clip=False,
     preprocessing="torch",

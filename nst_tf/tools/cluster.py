@@ -1,4 +1,4 @@
-"""Many pictures on many machines: workers of a Ray cluster that keep their network warm."""
+"""Many pictures on many machines: workers of a Ray cluster that keep their network from job to job."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
 from nst_tf.tools.many import DIVERGED, Outcome, in_words
-from nst_tf.tools.warm import Warm, check_job, extractor_of, is_made, load, recipe_of, run
+from nst_tf.tools.running import Cache, check_job, extractor_of, is_made, load, recipe_of, run
 from nst_tf.transfer import Step, check_run
 
 # A frame after the first is nearly finished when it begins.
@@ -89,7 +89,7 @@ def stylize_frames(
         An `Outcome` for each frame, in their order; the first that fails or is interrupted is the last.
 
     Raises:
-        ValueError: If there is no frame, or a job cannot be meant.
+        ValueError: If there is no frame, or a job is not valid.
     """
     if not jobs:
         raise ValueError("There is no frame.")
@@ -107,17 +107,17 @@ def stylize_frames(
 def _one_after_the_other(
     jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
 ) -> Iterator[Outcome]:
-    warm, before = Warm(most_networks=1), None
+    cache, before = Cache(most_networks=1), None
     extractor = None
     for number, job in enumerate(jobs):
         begun = time.monotonic()
         try:
-            previous = _previous(job, before, hold, warm) if before else None
-            if not again and is_made(job, warm, previous):
-                yield Outcome(number, job, "there", seconds=time.monotonic() - begun)
+            previous = _previous(job, before, hold, cache) if before else None
+            if not again and is_made(job, cache, previous):
+                yield Outcome(number, job, "skipped", seconds=time.monotonic() - begun)
             else:
-                extractor = extractor or extractor_of(jobs[0], warm)
-                result = run(job, warm, callback, extractor=extractor, previous=previous)
+                extractor = extractor or extractor_of(jobs[0], cache)
+                result = run(job, cache, callback, extractor=extractor, previous=previous)
                 if result.status == "interrupted":
                     raise KeyboardInterrupt
                 if result.status == "diverged":
@@ -133,10 +133,10 @@ def _one_after_the_other(
         before = job
 
 
-def _previous(job: Job, before: Job, hold: float, warm: Warm) -> Previous:
+def _previous(job: Job, before: Job, hold: float, cache: Cache) -> Previous:
     """Return the result of the frame before, as its file holds it, and where this frame is as that one was."""
-    content_image, _ = load(job, recipe_of(job), warm)
-    content_before, _ = load(before, recipe_of(before), warm)
+    content_image, _ = load(job, recipe_of(job), cache)
+    content_before, _ = load(before, recipe_of(before), cache)
     if content_image.shape != content_before.shape:
         raise ValueError(
             f"{job.content!r} is {content_image.shape[2]} × {content_image.shape[1]} pixels and the frame before "
@@ -174,7 +174,7 @@ def animate(
     Raises:
         ValueError: As `timelapse`, or if the rate is not positive.
     """
-    from nst_tf.display import timelapse
+    from nst_tf.tools.animations import timelapse
 
     if rate <= 0:
         raise ValueError(f"rate is {rate}; expected a positive number of frames a second.")

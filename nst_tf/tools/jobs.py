@@ -32,7 +32,7 @@ class Job:
         solver: As for `stylize`.
         steps: As for `stylize`.
         seed: As for `stylize`.
-        size: As `Recipe.load_images` takes it; the recipe's own if not given.
+        size: As `load_images` takes it; the recipe's own if not given.
         engine: Fields of `Engine`.
     """
 
@@ -75,7 +75,7 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
         A job for each line.
 
     Raises:
-        ValueError: If there is no such file, or a line cannot be meant; the message gives its number.
+        ValueError: If there is no such file, or a line is no job; the message gives its number.
     """
     path = Path(path)
     if not path.is_file():

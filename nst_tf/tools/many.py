@@ -17,7 +17,7 @@ from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
     from nst_tf.tools.cluster import RayWorkers
-    from nst_tf.tools.warm import Warm
+    from nst_tf.tools.running import Cache
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
 AHEAD = 2
@@ -33,8 +33,8 @@ class Outcome:
     Args:
         number: Of the job, counted from 0 in the order in which jobs were given.
         job: The job.
-        status: "made", "there" (its output was found, made of the same pictures with the same settings), "failed" or
-            "interrupted".
+        status: "made", "skipped" (its output exists already, made from the same pictures with the same settings),
+            "failed" or "interrupted".
         reason: Why it failed.
         seconds: That it took.
     """
@@ -52,7 +52,7 @@ class Task(NamedTuple):
     Args:
         number: Of the job, counted from 0.
         job: What to make.
-        again: Whether to make it even if it is there.
+        again: Whether to make it even if its output exists.
         problem: Why it cannot be made, if that is known already.
     """
 
@@ -73,7 +73,7 @@ def stylize_many(
 
     Each job's PNG is written whole or not at all.  A job that fails is told of with its reason, and the others go on.
     One whose worker died is made again, at most twice.
-    Outputs that are there already, made of the same pictures with the same settings, are not made again: a second call
+    Outputs that exist already, made from the same pictures with the same settings, are skipped: a second call
     after an interruption goes on.
 
     Args:
@@ -81,7 +81,7 @@ def stylize_many(
         executor: Where to make them: `worker_processes(2)`, any `concurrent.futures.Executor`, or `ray_workers(…)`;
             here, one after the other, if not given.  Networks and what was traced for them are kept from job to job.
         ahead: How many jobs an executor is given before it has finished one; by default two for each CPU.
-        again: Make also what is there.
+        again: Make these again too.
 
     Yields:
         An `Outcome` for each job, in the order in which they are finished.
@@ -203,9 +203,9 @@ def start_worker(threads: int) -> None:
 
 
 def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
-    warm = _new_warmth()
+    cache = _new_cache()
     for task in tasks:
-        outcome = make(task, warm)
+        outcome = make(task, cache)
         yield outcome
         if outcome.status == "interrupted":
             return
@@ -241,30 +241,30 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
 
 
 # By thread, since what was traced for a network serves one run at a time.
-_KEPT = threading.local()
+_THREAD = threading.local()
 
 
 def make_in_worker(task: Task) -> Outcome:
-    """Make a job's picture in a worker, which keeps what is warm."""
-    if not hasattr(_KEPT, "warm"):
-        _KEPT.warm = _new_warmth()
-    return make(task, _KEPT.warm)
+    """Make a job's picture in a worker, which keeps its cache from job to job."""
+    if not hasattr(_THREAD, "cache"):
+        _THREAD.cache = _new_cache()
+    return make(task, _THREAD.cache)
 
 
-def _new_warmth() -> Warm:
-    from nst_tf.tools.warm import Warm
+def _new_cache() -> Cache:
+    from nst_tf.tools.running import Cache
 
-    return Warm(most_networks=1)
+    return Cache(most_networks=1)
 
 
-def make(task: Task, warm: Warm) -> Outcome:
-    """Make the picture of one job and save it, unless it is there; never raise.
+def make(task: Task, cache: Cache) -> Outcome:
+    """Make the picture of one job and save it, unless it exists already; never raise.
 
     Args:
         task: What to make.
-        warm: What earlier jobs left; added to.
+        cache: What earlier jobs left; added to.
     """
-    from nst_tf.tools.warm import check_job, is_made, run
+    from nst_tf.tools.running import check_job, is_made, run
 
     begun = time.monotonic()
 
@@ -275,9 +275,9 @@ def make(task: Task, warm: Warm) -> Outcome:
         if task.problem:
             return outcome("failed", task.problem)
         check_job(task.job)
-        if not task.again and is_made(task.job, warm):
-            return outcome("there")
-        result = run(task.job, warm)
+        if not task.again and is_made(task.job, cache):
+            return outcome("skipped")
+        result = run(task.job, cache)
         if result.status == "done":
             result.save(task.job.output)
             return outcome("made")

@@ -21,7 +21,7 @@ class Plan:
 
     Args:
         jobs: How many there are.
-        there: How many of their outputs exist already, made of whatever.
+        existing: How many of their outputs exist already, whatever they show.
         problems: What would make a job fail, at most twenty of them in words.
         bad: How many jobs would fail.
         work: Sum of pixels × steps; `pixels` the sum of pixels, both as if all pictures had the first one's aspect.
@@ -29,7 +29,7 @@ class Plan:
     """
 
     jobs: int = 0
-    there: int = 0
+    existing: int = 0
     bad: int = 0
     work: float = 0.0
     pixels: float = 0.0
@@ -55,7 +55,7 @@ class Cost:
 
 
 def plan(jobs: Iterable[Job]) -> Plan:
-    """Go through jobs without making one: are their inputs there and pictures, their outputs distinct?
+    """Go through jobs without making one: do their inputs exist and open as pictures, are their outputs distinct?
 
     Args:
         jobs: Read one by one; what is remembered of each is a hash, so that a file of a million lines is fine.
@@ -63,7 +63,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     Raises:
         ValueError: If the list itself cannot be read.
     """
-    from nst_tf.tools.warm import check_job, recipe_of
+    from nst_tf.tools.running import check_job, recipe_of
     from nst_tf.transfer import check_run
 
     found = Plan()
@@ -82,7 +82,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
             if len(found.problems) < MOST_PROBLEMS:
                 found.problems.append(f"job {number}: {error}")
             continue
-        found.there += os.path.exists(job.output)
+        found.existing += os.path.exists(job.output)
         found.first = found.first or job
         pixels = _pixels(job)
         found.pixels += pixels
@@ -129,16 +129,16 @@ def measure(job: Job) -> Cost:
     Raises:
         ValueError: As `stylize`.
     """
-    from nst_tf.tools.warm import Warm, run
+    from nst_tf.tools.running import Cache, run
 
     least = 2
     counts = (least, least + MORE_STEPS)
-    warm = Warm(most_networks=1)
-    run(replace(job, steps=least), warm)  # traces, which later pictures of the size need not
+    cache = Cache(most_networks=1)
+    run(replace(job, steps=least), cache)  # traces, which later pictures of the size need not
     seconds = []
     for steps in counts:
         begun = time.perf_counter()
-        result = run(replace(job, steps=steps), warm)
+        result = run(replace(job, steps=steps), cache)
         if result.status == "interrupted":
             raise KeyboardInterrupt
         with tempfile.TemporaryDirectory() as folder:
@@ -149,9 +149,9 @@ def measure(job: Job) -> Cost:
 
 
 def _pixels(job: Job) -> int:
-    from nst_tf.tools.warm import recipe_of
+    from nst_tf.tools.running import recipe_of
 
-    return (job.size or recipe_of(job).size) ** 2
+    return (job.size or recipe_of(job).pictures.size) ** 2
 
 
 def estimate(found: Plan, cost: Cost) -> tuple[float, float]:

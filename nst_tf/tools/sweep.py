@@ -15,7 +15,7 @@ from nst_tf.pictures.files import check_writable, written_whole
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
-from nst_tf.tools.warm import Warm, check_job, recipe_of, run
+from nst_tf.tools.running import Cache, check_job, recipe_of, run
 from nst_tf.transfer import Result
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
@@ -98,7 +98,7 @@ def sweep(
         solver: As for `stylize`.
         steps: As for `stylize`.
         seed: As for `stylize`.
-        size: Of the small pictures, as `Recipe.load_images` takes it.
+        size: Of the small pictures, as `load_images` takes it.
         engine: Fields of `Engine`, as for `stylize`.
         callback: Called after each picture with how many are done, and how many there will be.
         **changes: Fields of the recipe that are the same in all.
@@ -134,17 +134,17 @@ def sweep(
         [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
     ]
     for job in (job for line in jobs for job in line):
-        check_job(job)  # what cannot be meant is found before the first picture
+        check_job(job)  # an invalid cell is found before the first picture
     _forget_earlier(folder)
     with written_whole(folder / JOBS) as temporary:
         temporary.write_text(
             json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
         )
-    warm, pictures, done = Warm(), [], 0
+    cache, pictures, done = Cache(), [], 0
     for row, line in enumerate(jobs, 1):
         pictures.append([])
         for column, job in enumerate(line, 1):
-            result = run(job, warm)
+            result = run(job, cache)
             if result.status == "interrupted":
                 raise KeyboardInterrupt
             result.save(folder / f"{row}_{column}.png")
@@ -171,7 +171,7 @@ def promote(
         folder: Of the sweep.
         row: Counted from 1, from the top.
         column: Counted from 1, from the left.
-        size: As `Recipe.load_images` takes it; the recipe's own if not given.
+        size: As `load_images` takes it; the recipe's own if not given.
         engine: Fields of `Engine` that differ from the sweep's.
         callback: As for `stylize`.
 
@@ -185,8 +185,8 @@ def promote(
     if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
         raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
     job = jobs[row - 1][column - 1]
-    job = replace(job, size=size or recipe_of(job).size, engine={**job.engine, **(engine or {})})
-    return run(job, Warm(), callback)
+    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or {})})
+    return run(job, Cache(), callback)
 
 
 def _read_jobs(folder: Path) -> list[list[Job]]:

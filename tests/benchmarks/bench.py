@@ -35,7 +35,8 @@ from nst_tf.controls.styles import as_styles
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.memory import estimate_memory
 from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
-from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, find_features, vgg19_features
+from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
+from nst_tf.networks.finding import find_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, Recipe
 from nst_tf.transfer import stylize
@@ -163,7 +164,7 @@ def bench_slim(weights: str | None, precision: str, *, quick: bool) -> list[dict
         recipe = RECIPES["studio"]
         content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
         slim = find_features("slim", recipe)
-        vgg19 = vgg19_features(recipe.layers, weights=weights, border=recipe.border)
+        vgg19 = vgg19_features(recipe.network.layers, weights=weights, border=recipe.network.border)
         steps = {
             "slim": _our_step(recipe, slim, precision, content, style),
             "bare": _bare_chain(slim, precision, content),
@@ -267,9 +268,7 @@ def print_row(part: str, row: dict) -> None:
 def _setting(name: str, weights: str | None, side: int, *, squared: bool = True) -> tuple:
     recipe = RECIPES[name]
     content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
-    extractor = vgg19_features(
-        recipe.layers, weights=weights, pooling=recipe.pooling, preprocessing=recipe.preprocessing
-    )
+    extractor = vgg19_features(recipe.network.layers, weights=weights, **recipe.network.options)
     return recipe, content, style, extractor
 
 
@@ -286,7 +285,7 @@ def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, conte
 def _tensorflow_tutorial_step(extractor: FeatureExtractor, recipe: Recipe, content: tf.Tensor, style: tf.Tensor):
     """Return one training step as the TensorFlow tutorial takes it: einsum Gram matrices, Adam, clipping."""
     model = extractor.model
-    content_layer, style_layers = next(iter(recipe.content_layers)), list(recipe.style_layers)
+    content_layer, style_layers = next(iter(recipe.network.content_layers)), list(recipe.network.style_layers)
 
     def features(image):
         return model(image[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR))
@@ -320,7 +319,7 @@ def _tensorflow_tutorial_step(extractor: FeatureExtractor, recipe: Recipe, conte
 def _keras_io_step(weights: str | None, content: tf.Tensor, style: tf.Tensor):
     """Return one training step as the keras.io example takes it: all three pictures go through the network."""
     recipe = RECIPES["keras_io"]
-    model = vgg19_features(recipe.layers, weights=weights).model
+    model = vgg19_features(recipe.network.layers, weights=weights).model
     size = content.shape[1] * content.shape[2]
     prepared = [picture[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR) for picture in (content, style)]
     image = tf.Variable(prepared[0])
@@ -336,7 +335,7 @@ def _keras_io_step(weights: str | None, content: tf.Tensor, style: tf.Tensor):
             outputs = model(tf.concat([*prepared, image], axis=0))
             deep = outputs["block5_conv2"]
             loss = 2.5e-8 * tf.reduce_sum(tf.square(deep[2] - deep[0]))
-            for layer in recipe.style_layers:
+            for layer in recipe.network.style_layers:
                 of_style, of_image = gram(outputs[layer][1]), gram(outputs[layer][2])
                 loss += 1e-6 / 5 * tf.reduce_sum(tf.square(of_style - of_image)) / (4.0 * 9 * size**2)
             down = tf.square(image[:, :-1, :-1] - image[:, 1:, :-1])
@@ -449,7 +448,7 @@ def published_losses(weights: str, side: int = 160) -> None:
     """Run every published optimiser to its published last step, and write the losses it comes to (hours)."""
     known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
     for name, recipe in RECIPES.items():
-        if recipe.optimizer is None or name in known:
+        if recipe.stepping.optimizer is None or name in known:
             continue
         recipe, content, style, extractor = _setting(name, weights, side)
         result = stylize(content, style, recipe=recipe, features=extractor, solver="published", precision="float32")

@@ -1,4 +1,4 @@
-"""How the picture of a job is made, with what the jobs before it left warm."""
+"""How the picture of a job is made, with what earlier jobs left in the cache."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.scene import Scene
+from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Engine
 from nst_tf.engine.held import Previous
-from nst_tf.features import FeatureExtractor, check_features, find_features
-from nst_tf.pictures.reading import MIN_SIDE, read_pixels
-from nst_tf.pictures.settings import plain, recipe_settings, settings_of
-from nst_tf.recipes import Recipe, changed_by_json, find_recipe
+from nst_tf.features import FeatureExtractor
+from nst_tf.networks.finding import check_features, find_features
+from nst_tf.pictures.contract import MIN_SIDE
+from nst_tf.pictures.reading import read_pixels
+from nst_tf.pictures.settings import plain, settings_of
+from nst_tf.published.fields import changed_by_json, recipe_settings
+from nst_tf.recipes import Recipe, find_recipe
 from nst_tf.tools.jobs import Job, is_address
 from nst_tf.transfer import Result, check_run, stylize
 
 
 @dataclass
-class Warm:
-    """What jobs leave for those after them.
+class Cache:
+    """What earlier jobs leave for later ones: networks with what was traced for them, and pictures as they were read.
 
     Args:
         most_networks: How many feature extractors are kept, with what was traced for them.
@@ -67,7 +71,7 @@ class Warm:
 
 def run(
     job: Job,
-    warm: Warm,
+    cache: Cache,
     callback: Callable | None = None,
     *,
     extractor: FeatureExtractor | None = None,
@@ -77,7 +81,7 @@ def run(
 
     Args:
         job: What it is made from.
-        warm: What earlier jobs left; added to.
+        cache: What earlier jobs left; added to.
         callback: As for `stylize`.
         extractor: Instead of the one that the job would get.
         previous: As for `stylize`.
@@ -86,8 +90,8 @@ def run(
         ValueError: As `stylize`.
     """
     recipe = recipe_of(job)
-    content_image, given = load(job, recipe, warm)
-    extractor = extractor or extractor_of(job, warm)
+    content_image, given = load(job, recipe, cache)
+    extractor = extractor or extractor_of(job, cache)
     result = stylize(
         content_image,
         given,
@@ -103,22 +107,21 @@ def run(
     return replace(result, settings={**result.settings, "features": job.features})
 
 
-def extractor_of(job: Job, warm: Warm) -> FeatureExtractor:
+def extractor_of(job: Job, cache: Cache) -> FeatureExtractor:
     """Return the feature extractor of a job."""
     recipe = recipe_of(job)
-    return warm.network(network_of(job, recipe), lambda: find_features(job.features, recipe))
+    return cache.network(network_of(job, recipe), lambda: find_features(job.features, recipe))
 
 
-def load(job: Job, recipe: Recipe, warm: Warm) -> tuple[tf.Tensor, list[Style]]:
+def load(job: Job, recipe: Recipe, cache: Cache) -> tuple[tf.Tensor, list[Style]]:
     """Return the content image and the styles of a job, in the sizes of its recipe."""
-    content_image, style_images = recipe.load_images(
-        warm.source(job.content), [warm.source(style) for style in job.styles], size=job.size
-    )
+    styles = [cache.source(style) for style in job.styles]
+    content_image, style_images = load_images(cache.source(job.content), styles, recipe=recipe, size=job.size)
     weights = job.style_weights or [None] * len(style_images)
     return content_image, [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
 
 
-def is_made(job: Job, warm: Warm, previous: Previous | None = None) -> bool:
+def is_made(job: Job, cache: Cache, previous: Previous | None = None) -> bool:
     """Return whether a job's output is there, made from the same pictures with the same settings."""
     try:
         found = settings_of(job.output)
@@ -134,7 +137,7 @@ def is_made(job: Job, warm: Warm, previous: Previous | None = None) -> bool:
     }
     if any(found.get(name) != value for name, value in json.loads(json.dumps(wanted, default=plain)).items()):
         return False
-    content_image, given = load(job, recipe, warm)
+    content_image, given = load(job, recipe, cache)
     scene = Scene.of(recipe, content_image, given, previous=previous)
     inputs = json.loads(json.dumps(scene.fingerprints(), default=plain))
     return all(found.get(name) == value for name, value in inputs.items())
@@ -150,7 +153,7 @@ def version_of(path: str) -> str:
 
 def network_of(job: Job, recipe: Recipe) -> str:
     """Return what tells the network of a job from others."""
-    return repr((version_of(job.features), recipe.layers, recipe.pooling, recipe.preprocessing, recipe.border))
+    return repr((version_of(job.features), recipe.network))
 
 
 def recipe_of(job: Job) -> Recipe:
@@ -165,7 +168,7 @@ def _recipe(name: str, changes: str) -> Recipe:
 
 
 def check_job(job: Job) -> None:
-    """Raise ValueError for a job that cannot be meant."""
+    """Raise ValueError for a job that cannot be run."""
     recipe = recipe_of(job)
     if job.style_weights and len(job.style_weights) != len(job.styles):
         raise ValueError(f"There are {len(job.style_weights)} style weights for {len(job.styles)} styles.")

@@ -1,0 +1,169 @@
+"""The records that a recipe is made of: what is compared, how the picture is stepped, how pictures are prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
+from nst_tf.networks.vgg import BORDERS, POOLING
+from nst_tf.published.sources import Optimizer
+
+STARTS = ("content", "noise", "style", "content_with_noise")
+LARGEST_STYLE_SCALE = 8
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which features are compared.
+
+    Args:
+        content_layers: Weight of each content layer.
+        style_layers: Weight of each style layer.
+        pooling: "max" or "average".
+        preprocessing: "caffe", "torch" or "none".
+        border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
+            outermost values again, which leaves no frame.
+    """
+
+    content_layers: Mapping[str, float]
+    style_layers: Mapping[str, float]
+    pooling: str = "max"
+    preprocessing: str = "caffe"
+    border: str = "zeros"
+
+    def __post_init__(self):
+        """Reject unknown words, and weights that are negative or not finite."""
+        _check_words(self, pooling=POOLING, preprocessing=("caffe", "torch", "none"), border=BORDERS)
+        for kind in ("content_layers", "style_layers"):
+            for layer, weight in getattr(self, kind).items():
+                _check_weight(f"{kind}[{layer!r}]", weight)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer that is needed, each once."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+    @property
+    def options(self) -> dict[str, str]:
+        """How the network is built and what it is given, as `vgg19_features` takes it."""
+        return {"pooling": self.pooling, "preprocessing": self.preprocessing, "border": self.border}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How features become a loss.
+
+    Args:
+        content_weight: α, what the content loss is multiplied by.
+        style_weight: β, what the style loss is multiplied by.
+        content_form: A form of `nst_tf.content_loss`.
+        style_form: A form of `nst_tf.style_loss`.
+        total_variation_weight: What the total variation is multiplied by; 0 leaves it out.
+        total_variation_form: A form of `nst_tf.total_variation_loss`.
+        total_variation_per_pixel: Divide the total variation by height × width, so that one weight suits all sizes.
+        total_variation_units: "unit" takes it of the picture in [0, 1], "caffe" of the picture in [0, 255].
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    content_form: str = "relative"
+    style_form: str = "relative"
+    total_variation_weight: float = 0.0
+    total_variation_form: str = "nine_point"
+    total_variation_per_pixel: bool = True
+    total_variation_units: str = "unit"
+
+    def __post_init__(self):
+        """Reject unknown words, and weights that are negative or not finite, or all 0."""
+        _check_words(self, content_form=CONTENT_FORMS, style_form=STYLE_FORMS)
+        _check_words(self, total_variation_form=TOTAL_VARIATION_FORMS, total_variation_units=("unit", "caffe"))
+        names = ("content_weight", "style_weight", "total_variation_weight")
+        for name in names:
+            _check_weight(name, getattr(self, name))
+        if not any(getattr(self, name) for name in names):
+            raise ValueError(f"{', '.join(names)} are all 0, so nothing is left to optimise; set one of them.")
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """Where the generated image starts and how it is moved.
+
+    Args:
+        start: "content", "noise" (uniform, white), "style", or "content_with_noise" (uniform noise of ±0.25 added).
+        steps: How many steps `solver="fast"` takes when not told.
+        method: What `solver="fast"` uses: "lbfgs" comes to the lowest loss in the fewest steps, "adam" (at several
+            resolutions) leaves less grain and needs less memory.
+        optimizer: What `solver="published"` uses; None where nothing was published.
+        published_steps: How many steps it takes.
+        clip: Whether the picture is kept in [0, 1] after each step.
+    """
+
+    start: str = "content"
+    steps: int = 120
+    method: str = "adam"
+    optimizer: Optimizer | None = None
+    published_steps: int | None = None
+    clip: bool = True
+
+    def __post_init__(self):
+        """Reject unknown words, and fewer steps than 1."""
+        _check_words(self, start=STARTS, method=("adam", "lbfgs"))
+        _check_count("steps", self.steps)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """In which sizes and colours the pictures are compared.
+
+    Args:
+        sizing: What `size` measures of the content image: "longest side", "rows", "square" (both sides, the aspect is
+            lost), or "shorter side" (at most).
+        size: In pixels.
+        upscale: Whether a smaller content image is enlarged to it.
+        style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
+        style_scale: How long the style image's longest side is, as a multiple of the content image's: larger than 1
+            for larger strokes, smaller for finer ones.  None leaves it as it is given.
+        color: "style" takes the style's colours.  "matching" gives the style image the content's colours before
+            the run, and the result after it (losses and the choice of the best picture are those before);
+            "luminance" repaints the luminance alone and keeps the content's chroma.
+    """
+
+    sizing: str = "longest side"
+    size: int = 512
+    upscale: bool = False
+    style_size: str = "own"
+    style_scale: float | None = None
+    color: str = "style"
+
+    def __post_init__(self):
+        """Reject unknown words, sizes out of range, and a scale where there is nothing to scale."""
+        _check_words(self, sizing=("longest side", "rows", "square", "shorter side"), style_size=("own", "content"))
+        _check_words(self, color=("style", "matching", "luminance"))
+        _check_count("size", self.size)
+        if self.style_scale is not None and not 0 < self.style_scale <= LARGEST_STYLE_SCALE:
+            raise ValueError(
+                f"style_scale is {self.style_scale}; expected more than 0 and at most {LARGEST_STYLE_SCALE}, or None."
+            )
+        if self.style_scale is not None and self.style_size == "content":
+            raise ValueError(
+                "These make no sense together: style_scale with style_size='content', which squashes the style image "
+                "to the content's size. Leave one of them out."
+            )
+
+
+def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
+    for name, words in known.items():
+        if getattr(record, name) not in words:
+            raise ValueError(f"Unknown {name} {getattr(record, name)!r}; expected one of {', '.join(words)}.")
+
+
+def _check_weight(name: str, weight: float) -> None:
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"{name} is {weight}; a weight must be a finite number of at least 0.")
+
+
+def _check_count(name: str, count: int) -> None:
+    if count < 1:
+        raise ValueError(f"{name} is {count}; expected at least 1.")
