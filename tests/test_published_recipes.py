@@ -171,7 +171,7 @@ def test_first_three_updates_are_those_of_the_published_optimiser(name, scale, g
     solver.start(tf.constant(start, tf.float32), 3)
     targets = (tf.constant(target, tf.float32), tf.constant(scale))
     for steps in (1, 2, 3):
-        solver.advance(targets, tf.constant(1))
+        solver.advance(targets, 1)
         expected = numpy_run(name, start, lambda image: 2 * scale * (image - target), steps)
         np.testing.assert_allclose(solver.image, expected, atol=2e-6)
 
@@ -183,7 +183,7 @@ def test_a_published_solver_forgets_the_run_before(name, generator):
     pictures = []
     for _ in range(2):
         solver.start(start, 3)
-        solver.advance((target, tf.constant(1.0)), tf.constant(3))
+        solver.advance((target, tf.constant(1.0)), 3)
         pictures.append(solver.image.numpy())
     np.testing.assert_array_equal(*pictures)
 
@@ -204,7 +204,7 @@ def test_the_published_lbfgs_solves_a_badly_scaled_quadratic_about_as_fast_as_sc
     )
     solver = make_solver("published", RECIPES["gatys"], Evaluation(losses), target.shape)
     solver.start(tf.zeros(target.shape), 2 * oracle.nfev)
-    history = solver.advance(0.0, tf.constant(2 * oracle.nfev)).numpy()[:, 0]
+    history = solver.advance(0.0, 2 * oracle.nfev)[:, 0]
     assert history.min() < 1e-5 * history[0]
     np.testing.assert_allclose(solver.best_image, target, atol=1e-2)
 

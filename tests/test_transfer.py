@@ -189,7 +189,7 @@ def test_a_second_run_with_one_extractor_traces_nothing_and_starts_afresh(pair, 
     np.testing.assert_array_equal(first.image, second.image)
     other_style = stylize(pair[0], pair[0][:, ::-1] * 0.5, features=vgg, steps=5)
     assert dict(vgg.traced) == solvers
-    assert all(solver.advance.experimental_get_tracing_count() <= 2 for _, solver in solvers.values())
+    assert all(solver.evaluate.experimental_get_tracing_count() <= 2 for _, solver in solvers.values())
     assert np.abs(other_style.image - first.image).max() > 0.01
 
 

@@ -159,9 +159,7 @@ def _add_many(command: argparse.ArgumentParser) -> None:
         help="GPUs of each on Ray, such as 0.25 for four workers on one (default: %(default)s)",
     )
     command.add_argument("--report", metavar="CSV", help="write what came of each job, line by line")
-    command.add_argument(
-        "--again", action="store_true", help="make pictures again that exist already with the same settings"
-    )
+    command.add_argument("--again", action="store_true", help="make again what exists with the same settings")
     command.add_argument("--dry-run", action="store_true", help="check all jobs, estimate time and disk, make nothing")
     _add_engine(command, checkpoints=False)
     command.set_defaults(run=commands.many)
@@ -188,9 +186,7 @@ def _add_frames(command: argparse.ArgumentParser) -> None:
     command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
     command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
     _add_run(command)
-    command.add_argument(
-        "--again", action="store_true", help="make pictures again that exist already with the same settings"
-    )
+    command.add_argument("--again", action="store_true", help="make again what exists with the same settings")
     _add_engine(command, checkpoints=False)
     command.set_defaults(run=commands.frames)
 

@@ -190,7 +190,7 @@ class Descent:
             try:
                 while self._left > 0 and not solver.stuck:
                     begun = time.perf_counter()
-                    losses = solver.advance(targets, tf.constant(count)).numpy()
+                    losses = solver.advance(targets, count)
                     # The first call also traces, and so does not tell how long a step takes.
                     seconds = time.perf_counter() - begun if self._warmed_up else SECONDS_PER_CALL / 2
                     affordable = int(count * SECONDS_PER_CALL / seconds)
@@ -200,7 +200,7 @@ class Descent:
                     yield losses
                     self._save(solver, if_due=True)
                     count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
-                self._final = solver.finish(targets).numpy()
+                self._final = solver.finish(targets)
                 hopeless = solver.stuck or not np.isfinite(solver.best_loss.numpy())
                 self._failures = int(solver.failures) if hopeless else 0
             except (KeyboardInterrupt, GeneratorExit):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -75,7 +77,7 @@ class LBFGS(Solver):
         self._pairs.assign(0)
         self._products.assign(tf.zeros_like(self._products))
 
-    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         if self._scale == 0 and finite:
             self._scale.assign(1 / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
         loss, gradient = loss * self._scale, gradient * self._scale
@@ -103,17 +105,15 @@ class LBFGS(Solver):
     def _remember(self, moved: tf.Tensor, change: tf.Tensor) -> None:
         curvature = tf.reduce_sum(moved * change)
         if curvature > SMALLEST_CURVATURE * tf.reduce_sum(tf.square(change)):
-            newest = self._pairs % self._room
-            rows = tf.stack([newest, self._room + newest])
+            newest = int(self._pairs) % self._room
+            rows = [newest, self._room + newest]
             pair = tf.reshape(tf.stack([moved, change]), (2, -1))
             self._rows.scatter_update(tf.IndexedSlices(pair, rows))
+            products, own = self._products.numpy(), self._times_rows(pair)
             # The curvature is put in as it was found positive; the sum in another order might say otherwise.
-            own = [[0, self._room + newest], [1, newest]]
-            products = tf.tensor_scatter_nd_update(self._times_rows(pair), own, [curvature, curvature])
-            with_rows = tf.tensor_scatter_nd_update(self._products, rows[:, tf.newaxis], products)
-            # All products with all are the same from either side of the diagonal.
-            both = tf.tensor_scatter_nd_update(tf.transpose(with_rows), rows[:, tf.newaxis], products)
-            self._products.assign(both)
+            own[0, rows[1]] = own[1, rows[0]] = float(curvature)
+            products[rows], products[:, rows] = own, own.T
+            self._products.assign(products)
             self._pairs.assign_add(1)
 
     def _aim(self) -> None:
@@ -140,53 +140,42 @@ class LBFGS(Solver):
         The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
         coefficients of these, given all products between them, and read the rows twice.
         """
-        room = self._room
+        room, pairs = self._room, int(self._pairs)
         flat = tf.reshape(gradient, (1, -1))
-        products = tf.concat([self._products, tf.transpose(self._times_rows(flat))], axis=1)
-        curvatures = tf.linalg.diag_part(self._products[:room, room:])
-        # An empty pair has an inverse curvature of 0, and so no share in the direction.
-        inverse_curvatures = tf.math.divide_no_nan(1.0, curvatures)
-        units = tf.eye(2 * room + 1)
-        coefficients = units[2 * room]
-        shares = tf.zeros(room)
-        for age in tf.range(room):
-            row = (self._pairs - 1 - age) % room
-            share = inverse_curvatures[row] * tf.tensordot(products[row], coefficients, 1)
-            shares += share * units[row, :room]
-            coefficients -= share * units[room + row]
-        latest = (self._pairs - 1) % room
-        energy = products[room + latest, room + latest] * inverse_curvatures[latest]
-        coefficients /= tf.maximum(energy, SMALLEST_GRADIENT)
-        for age in tf.range(room):
-            row = (self._pairs + age) % room
-            back = inverse_curvatures[row] * tf.tensordot(products[room + row], coefficients, 1)
-            coefficients += (shares[row] - back) * units[row]
+        products = np.concatenate([self._products.numpy(), self._times_rows(flat).T], axis=1)
+        coefficients = np.zeros(2 * room + 1, np.float32)
+        coefficients[-1] = 1  # of the gradient
+        shares = {}
+        newest_first = [pair % room for pair in range(pairs - 1, max(-1, pairs - 1 - room), -1)]
+        for row in newest_first:
+            shares[row] = products[row] @ coefficients / products[row, room + row]
+            coefficients[room + row] -= shares[row]
+        if newest_first:
+            latest = newest_first[0]
+            energy = products[room + latest, room + latest] / products[latest, room + latest]
+            coefficients /= max(energy, SMALLEST_GRADIENT)
+        for row in reversed(newest_first):
+            back = products[room + row] @ coefficients / products[row, room + row]
+            coefficients[row] += shares[row] - back
         direction = coefficients[-1] * flat[0] + self._sum_of_rows(coefficients[:-1])
         return tf.reshape(direction, gradient.shape)
 
-    def _times_rows(self, pictures: tf.Tensor) -> tf.Tensor:
+    def _times_rows(self, pictures: tf.Tensor) -> np.ndarray:
         """Return the products of pictures, (count, pixels), with all rows, as (count, rows)."""
-        parts = tf.TensorArray(
-            tf.float32, size=0, dynamic_size=True, infer_shape=False, element_shape=(None, len(pictures))
-        )
-        for first in tf.range(0, 2 * self._room, self._rows_at_once):
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            some = tf.gather(self._rows, self._from(first))
-            parts = parts.write(parts.size(), tf.matmul(some, pictures, transpose_b=True))
-        return tf.transpose(parts.concat())
+        parts = [tf.matmul(tf.gather(self._rows, rows), pictures, transpose_b=True) for rows in self._parts()]
+        return np.concatenate(parts).T.copy()
 
-    def _sum_of_rows(self, coefficients: tf.Tensor) -> tf.Tensor:
+    def _sum_of_rows(self, coefficients: np.ndarray) -> tf.Tensor:
         """Return the sum of all rows, each times its coefficient, as (pixels,)."""
         total = tf.zeros(self._rows.shape[1])
-        for first in tf.range(0, 2 * self._room, self._rows_at_once):
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            rows = self._from(first)
-            total += tf.linalg.matvec(tf.gather(self._rows, rows), tf.gather(coefficients, rows), transpose_a=True)
+        for rows in self._parts():
+            total += tf.linalg.matvec(tf.gather(self._rows, rows), coefficients[rows], transpose_a=True)
         return total
 
-    def _from(self, first: tf.Tensor) -> tf.Tensor:
-        """Return the numbers of the rows that are read at once, from the first on."""
-        return tf.range(first, tf.minimum(first + self._rows_at_once, 2 * self._room))
+    def _parts(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of the rows that are read at once."""
+        for first in range(0, 2 * self._room, self._rows_at_once):
+            yield np.arange(first, min(first + self._rows_at_once, 2 * self._room))
 
 
 def pairs_for(shape: tuple[int, ...]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 
-from nst_tf.engine.solver import Evaluation, Solver
+from nst_tf.engine.solver import Evaluation, Solver, traced
 
 if TYPE_CHECKING:
     from nst_tf.published.sources import Optimizer
@@ -41,6 +41,7 @@ class KerasSolver(Solver):
         self._scale = tf.constant(scale)
         self._scaled_image = tf.Variable(tf.zeros(shape))
         optimizer.build([self._scaled_image])
+        self._apply = traced(self._take_its_step)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -55,12 +56,15 @@ class KerasSolver(Solver):
         memory = {f"optimizer_{index}": variable.value for index, variable in enumerate(self._optimizer.variables)}
         return {**super().variables(), "scaled_image": self._scaled_image, **memory}
 
-    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         if finite:
-            self._optimizer.apply([gradient / self._scale], [self._scaled_image])
-            if self._clip:
-                self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
-            self.image.assign(self._scaled_image / self._scale)
+            self._apply(gradient)
+
+    def _take_its_step(self, gradient: tf.Tensor) -> None:
+        self._optimizer.apply([gradient / self._scale], [self._scaled_image])
+        if self._clip:
+            self._scaled_image.assign(tf.clip_by_value(self._scaled_image, 0.0, self._scale))
+        self.image.assign(self._scaled_image / self._scale)
 
 
 def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:

@@ -1,4 +1,4 @@
-"""Solvers: what moves the picture downhill, many steps in one traced call."""
+"""Solvers: what moves the picture downhill."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ class Evaluation(Protocol):
 class Solver:
     """Minimises a loss over a picture of one size, and keeps the best picture; made once, used for any number of runs.
 
-    A subclass says in `_move` how the picture changes at a step.  `advance(targets, count)` takes up to `count` steps
-    and returns the losses before each, float32 (steps taken, parts); it stops early where it cannot go on because the
-    loss is not a number.
+    A subclass says in `_move` how the picture changes at a step.
 
     Args:
         evaluation: What is minimised.
@@ -56,8 +54,8 @@ class Solver:
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
         self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
-        self.advance = traced(self._advance) if evaluation.traceable else self._advance_untraced
-        self._take = traced(self._take_step)
+        evaluate = evaluation.losses_and_gradient
+        self.evaluate = traced(evaluate) if evaluation.traceable else evaluate
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -78,41 +76,27 @@ class Solver:
         names = ("image", "best_image", "best_loss", "step", "steps", "failures")
         return {name: getattr(self, name) for name in names}
 
-    def _advance(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
-        # Not inlined, since inside a loop TensorFlow now and then misses oneDNN's gradient of max pooling.  There is
-        # nothing for AutoGraph to convert in it, and looking for it takes a second.
-        evaluate = tf.function(
-            self._evaluation.losses_and_gradient, autograph=False, experimental_attributes={"_noinline": True}
-        )
-        history = tf.TensorArray(tf.float32, size=0, dynamic_size=True, element_shape=None)
-        taken = 0
-        while taken < count and self.failures < FAILURES:
-            losses, gradient = evaluate(self.image, targets)
-            history = history.write(taken, tf.stack(losses))
-            self._take_step(losses[0], gradient)
-            taken += 1
-        return history.stack()
-
-    def _advance_untraced(self, targets: Any, count: tf.Tensor) -> tf.Tensor:
+    def advance(self, targets: Any, count: int) -> np.ndarray:
+        """Take up to `count` steps, fewer if the solver gets stuck; return the losses before each, (steps, parts)."""
         history = []
-        while len(history) < int(count) and not self.stuck:
-            losses, gradient = self._evaluation.losses_and_gradient(self.image, targets)
-            history.append(tf.stack(losses))
-            self._take(losses[0], gradient)
-        return tf.stack(history)
+        while len(history) < count and not self.stuck:
+            losses, gradient = self.evaluate(self.image, targets)
+            history.append(np.array(losses, np.float32))
+            self._take_step(losses[0], gradient)
+        return np.stack(history)
 
     def _take_step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
-        finite = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient))
-        self.failures.assign_add(tf.cast(~finite, tf.int32))
+        finite = bool(tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient)))
+        self.failures.assign_add(int(not finite))
         self.keep_best(loss, self.image)
         self.step.assign_add(1)
         self._move(loss, gradient, finite)
 
-    def finish(self, targets: Any) -> tf.Tensor:
+    def finish(self, targets: Any) -> np.ndarray:
         """Return the losses of the last picture, float32 (parts,)."""
         losses = self._evaluation.losses(self.image, targets)
         self.keep_best(losses[0], self.image)
-        return tf.stack(losses)
+        return np.array(losses, np.float32)
 
     def keep_best(self, loss: tf.Tensor, image: tf.Tensor) -> None:
         """Remember a picture if its loss is the lowest so far; NaN never is."""
@@ -120,15 +104,15 @@ class Solver:
             self.best_image.assign(image)
             self.best_loss.assign(loss)
 
-    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         raise NotImplementedError
 
 
 def traced(function: Callable) -> Callable:
-    """Return a function that TensorFlow traces once for each kind of arguments."""
+    """Return a function that TensorFlow traces once for each kind of arguments; conditions in it must be Python's."""
     # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
-    # partial it counts each by itself.
-    return tf.function(functools.partial(function), reduce_retracing=True)
+    # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
 
 
 class MultiresolutionAdam(Solver):
@@ -152,6 +136,7 @@ class MultiresolutionAdam(Solver):
         self._second_moments = [tf.Variable(level, trainable=False) for level in levels]
         self._moves = tf.Variable(0, trainable=False, dtype=tf.int32)
         self._caution = tf.Variable(1.0, trainable=False)
+        self._descend = traced(self._step_down)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -170,20 +155,19 @@ class MultiresolutionAdam(Solver):
         for moment in (*self._first_moments, *self._second_moments):
             moment.assign(tf.zeros_like(moment))
 
-    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: tf.Tensor) -> None:
+    def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         if finite and loss <= CLIMB * self.best_loss:
-            progress = tf.cast(self.step - 1, tf.float32) / tf.cast(self.steps, tf.float32)
-            falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + tf.cos(np.pi * progress)) / 2
+            progress = (int(self.step) - 1) / int(self.steps)
+            falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + np.cos(np.pi * progress)) / 2
             self._moves.assign_add(1)
-            moved = self.image - LEARNING_RATE * self._caution * falling * self._direction(gradient)
-            self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+            self._descend(gradient, LEARNING_RATE * falling * self._caution)
         else:
             self.image.assign(self.best_image)
             self._caution.assign(self._caution / 2)
             self._forget_moments()
 
-    def _direction(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return the sum over all resolutions of Adam's step, before the learning rate."""
+    def _step_down(self, gradient: tf.Tensor, rate: tf.Tensor) -> None:
+        """Move the picture by the sum over all resolutions of Adam's step."""
         # The published losses differ by ten orders of magnitude in scale, and so do their gradients.
         gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT)
         time = tf.cast(self._moves, tf.float32)
@@ -196,7 +180,8 @@ class MultiresolutionAdam(Solver):
             second_unbiased = second / (1 - BETA_2**time)
             step = first_unbiased / (tf.sqrt(second_unbiased) + EPSILON)
             direction += tf.image.resize(step, gradient.shape[1:3], "bilinear")
-        return direction
+        moved = self.image - rate * direction
+        self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
 
 
 def _at_resolutions(image: tf.Tensor) -> list[tf.Tensor]:

@@ -6,10 +6,9 @@ network's forward pass twice.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ import tensorflow as tf
 from nst_tf.controls.regions import SMALLEST_COVER, in_regions, mask_at
 from nst_tf.controls.styles import Style, remembered_grams
 from nst_tf.engine.gradient import value_and_gradient
+from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor
 from nst_tf.losses import gram_matrix
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, style_layers, targets_of
@@ -46,11 +46,11 @@ class Tiles:
         self._objective = objective
         self._tile = tile
         self._scaled = scaled
-        self._content = _traced(self._trace_content)
-        self._grams = _traced(self._trace_grams)
-        self._sums = _traced(self._trace_sums)
-        self._weigh = _traced(self._trace_weigh)
-        self._gradient = _traced(self._trace_gradient)
+        self._content = traced(self._trace_content)
+        self._grams = traced(self._trace_grams)
+        self._sums = traced(self._trace_sums)
+        self._weigh = traced(self._trace_weigh)
+        self._gradient = traced(self._trace_gradient)
 
     def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
         """Return what pictures are compared with."""
@@ -172,11 +172,6 @@ class Tiles:
             top, bottom, left, right = tf.unstack(window[:4] // stride)
             own[layer] = tensor[:, top:bottom, left:right]
         return own
-
-
-def _traced(function: Callable) -> Callable:
-    # There is no condition on a tensor in them that AutoGraph would have to convert, and looking for one takes long.
-    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
 
 
 def _in_picture(window: tf.Tensor) -> tf.Tensor:

@@ -275,11 +275,11 @@ def _setting(name: str, weights: str | None, side: int, *, squared: bool = True)
 def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
     from nst_tf.engine.descent import _Kind, _make
 
-    evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
+    kind = _Kind("fast", recipe, precision, None, tuple(content.shape), regions=0, held=False)
+    evaluation, solver = _make(kind, extractor, content)
     targets = evaluation.targets(content, as_styles(style, content))
     solver.start(content, 1000)
-    one = tf.constant(1)
-    return lambda: solver.advance(targets, one).numpy()
+    return lambda: solver.advance(targets, 1)
 
 
 def _tensorflow_tutorial_step(extractor: FeatureExtractor, recipe: Recipe, content: tf.Tensor, style: tf.Tensor):
@@ -432,13 +432,14 @@ def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *,
     """Return how many of our steps it takes until the float32 network sees a loss as low, None if more than `most`."""
     from nst_tf.engine.descent import _Kind, _make
 
-    evaluation, solver = _make(_Kind("fast", recipe, precision, None, tuple(content.shape)), extractor, content)
+    kind = _Kind("fast", recipe, precision, None, tuple(content.shape), regions=0, held=False)
+    evaluation, solver = _make(kind, extractor, content)
     judge = WholePicture(Objective(recipe, extractor))
     styles = as_styles(style, content)
     targets, judged_targets = evaluation.targets(content, styles), judge.targets(content, styles)
     solver.start(Scene.of(recipe, content, style).start(0), most)
     for step in range(1, most + 1):
-        latest = float(solver.advance(targets, tf.constant(1))[0, 0])
+        latest = float(solver.advance(targets, 1)[0, 0])
         if latest <= loss * 1.02 and float(judge.losses(solver.best_image, judged_targets).total) <= loss:
             return step
     return None
