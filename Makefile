@@ -8,9 +8,10 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 CONTENT ?= images/content/mountain_lake.jpg
 STYLE ?= images/style/swirling_night.jpg
 SIZE ?= 400
+OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,9 +42,20 @@ demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZ
 	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
 
-test: $(VENV)/.test  ## run the tests
-	@$(BIN)/python -m nst_tf weights || echo "Without VGG19's weights: the tests that need them are skipped."
+WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights: the tests that need them are skipped."
+
+test: $(VENV)/.test  ## run the tests (minutes)
+	@$(WEIGHTS_FIRST)
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+test-all: $(VENV)/.test  ## run the slow ones too: notebooks, kills, memory, VGG19's own weights (a quarter of an hour)
+	@$(WEIGHTS_FIRST)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not lab and not cluster"
+
+test-oldest:  ## run the tests with the oldest versions that pyproject.toml allows, in a .venv of their own
+	@test -d .venv-oldest || $(PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST) -e '.[test]'
+	@.venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal
 
 $(VENV)/.browser: $(VENV)/.test
 	@$(PIP) -e '.[browser]'

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -16,9 +19,55 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nst_tf.features import FeatureExtractor
+from nst_tf.images import save_image
+from nst_tf.networks.slim import SlimWeights
+from nst_tf.networks.vgg import build_network
+from nst_tf.tools.jobs import pairs
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL_WEIGHTS = REPOSITORY.parent / "shared" / "data" / "vgg19_imagenet_blocks1to3.npz"
 PARTIAL_VGG19 = REPOSITORY.parent / "shared" / "tools" / "partial_vgg19.py"
+
+
+def pytest_collection_modifyitems(items):
+    """Leave the folder of slow tests to `make test-all`."""
+    for item in items:
+        if REPOSITORY / "tests" / "slow" in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+# Of a network with VGG19's names and strides, and as few convolutions and channels as the recipes can do with.
+WIDTHS = {"block1_conv1": 8, "block1_conv2": 8, "block2_conv1": 12, "block2_conv2": 12}
+WIDTHS |= dict.fromkeys(("block3_conv1", "block3_conv2", "block4_conv1", "block4_conv2"), 16)
+WIDTHS |= dict.fromkeys(("block5_conv1", "block5_conv2", "block5_conv4"), 16)
+
+
+def drawn_weights(widths=WIDTHS):
+    """Kernels, He-normal from a fixed seed, and biases of 0 by layer."""
+    generator, before, convolutions = np.random.default_rng(0), 3, {}
+    for layer, width in widths.items():
+        kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, width)).astype(np.float32)
+        convolutions[layer] = kernel, np.zeros(width, np.float32)
+        before = width
+    return convolutions
+
+
+def small_network(layers, *, preprocessing="caffe", **options):
+    """A feature extractor for what does not depend on the network."""
+    model, geometry = build_network(drawn_weights(), layers, **options)
+    return FeatureExtractor("small", model, preprocessing=preprocessing, geometry=geometry)
+
+
+@pytest.fixture(autouse=True)
+def slim_network(request, monkeypatch):
+    """In place of the slim network a small one, which is traced sooner, unless a test is marked as about itself."""
+    if request.node.get_closest_marker("slim") is None:
+        convolutions = drawn_weights()
+        taps = {layer: np.eye(len(bias), dtype=np.float32) for layer, (_, bias) in convolutions.items()}
+        gains = {("caffe", pooling): dict.fromkeys(convolutions, 1.0) for pooling in ("max", "average")}
+        weights = SlimWeights(convolutions, taps, gains)
+        monkeypatch.setattr("nst_tf.features.read_slim", lambda: weights)
 
 
 @pytest.fixture
@@ -30,6 +79,21 @@ def generator():
 def pair():
     """A smooth content picture and a striped style picture, of different sizes."""
     return tf.constant(smooth_picture(48, 64)), tf.constant(striped_picture(56, 48))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two contents and two styles of different looks, in folders."""
+    for number in range(2):
+        save_image(np.roll(smooth_picture(48, 64), 9 * number, axis=2), tmp_path / "contents" / f"c{number}.png")
+        save_image(np.roll(striped_picture(56, 48), number, axis=-1), tmp_path / "styles" / f"s{number}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def jobs(folders):
+    """Every pair of them."""
+    return list(pairs(folders / "contents", folders / "styles", folders / "out", features="slim", size=48, steps=3))
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,13 @@
 import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 import zipfile
 
 import numpy as np
 import pytest
+from conftest import small_network
 
 from nst_tf.engine.checkpoints import Saver, read_checkpoint, write_checkpoint
-from nst_tf.features import vgg19_features
-from nst_tf.images import save_image
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
@@ -21,8 +16,8 @@ SHALLOW = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_con
 
 
 @pytest.fixture(scope="module")
-def vgg():
-    return vgg19_features(LAYERS, weights=None)
+def network():
+    return small_network(LAYERS)
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +45,8 @@ def interrupted_after(steps):
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(pair, vgg, tmp_path, options):
-    options = {"features": vgg, "steps": 8, **SHALLOW, **options}
+def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(pair, network, tmp_path, options):
+    options = {"features": network, "steps": 8, **SHALLOW, **options}
     whole = stylize(*pair, **options)
     path = tmp_path / "run.nst"
     first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
@@ -64,7 +59,7 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
 
 
-def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, vgg, tmp_path, monkeypatch):
+def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, network, tmp_path, monkeypatch):
     copied = []
 
     def write(path, checkpoint):
@@ -72,7 +67,7 @@ def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, vgg, t
         copied.append(checkpoint.variables["rows"].flags.owndata)
 
     monkeypatch.setattr("nst_tf.engine.checkpoints.write_checkpoint", write)
-    stylize(*pair, checkpoint=tmp_path / "run.nst", features=vgg, steps=2, method="lbfgs", **SHALLOW)
+    stylize(*pair, checkpoint=tmp_path / "run.nst", features=network, steps=2, method="lbfgs", **SHALLOW)
     assert copied and not any(copied)
 
 
@@ -86,13 +81,13 @@ def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, vgg, t
         ({"swapped": True}, "content image"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused_with_what_differs(pair, vgg, tmp_path, change, named):
+def test_a_checkpoint_of_another_run_is_refused_with_what_differs(pair, network, tmp_path, change, named):
     path = tmp_path / "run.nst"
-    options = {"features": vgg, "steps": 3, **SHALLOW}
+    options = {"features": network, "steps": 3, **SHALLOW}
     stylize(*pair, checkpoint=path, **options)
     pictures = pair[::-1] if change.pop("swapped", False) else pair
     if change.get("features"):
-        change = {"features": vgg19_features(LAYERS, weights=None, pooling="average")}
+        change = {"features": small_network(LAYERS, pooling="average")}
         change["features"].model.layers[1].set_weights(
             [0.5 * w for w in change["features"].model.layers[1].get_weights()]
         )
@@ -100,9 +95,9 @@ def test_a_checkpoint_of_another_run_is_refused_with_what_differs(pair, vgg, tmp
         stylize(*pictures, resume=path, **{**options, **change})
 
 
-def test_a_damaged_checkpoint_is_refused_and_code_in_it_is_not_run(pair, vgg, tmp_path):
+def test_a_damaged_checkpoint_is_refused_and_code_in_it_is_not_run(pair, network, tmp_path):
     path = tmp_path / "run.nst"
-    options = {"features": vgg, "steps": 2, **SHALLOW}
+    options = {"features": network, "steps": 2, **SHALLOW}
     stylize(*pair, checkpoint=path, **options)
     whole = path.read_bytes()
     ran = tmp_path / "ran"
@@ -149,84 +144,44 @@ def test_writing_checkpoints_takes_a_bounded_share_of_the_time(monkeypatch, tmp_
     assert 0 < written < 0.05 * clock[0]
 
 
-def start_cli(tmp_path, pair, *arguments):
-    files = save_image(pair[0], tmp_path / "content.png"), save_image(pair[1], tmp_path / "style.png")
-    command = [sys.executable, "-m", "nst_tf", "stylize", *map(str, files), "-o", str(tmp_path / "x.png")]
-    return subprocess.Popen(
-        [*command, "--features", "slim", "--checkpoint", str(tmp_path / "run.nst"), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(path, process, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.05)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_killed_at_any_moment_a_run_leaves_a_whole_checkpoint_and_sigterm_a_picture(pair, tmp_path):
-    run = start_cli(tmp_path, pair, "--steps", 20_000)
-    wait_for(tmp_path / "run.nst", run)
-    time.sleep(1.5)
-    run.kill()
-    run.wait()
-    assert not (tmp_path / "x.png").exists()
-    at = int(read_checkpoint(tmp_path / "run.nst").variables["step"])
-    assert at > 0
-    again = start_cli(tmp_path, pair, "--steps", 20_000, "--resume", tmp_path / "run.nst")
-    deadline = time.monotonic() + 90
-    while int(read_checkpoint(tmp_path / "run.nst").variables["step"]) <= at:
-        assert time.monotonic() < deadline and again.poll() is None, again.communicate()
-        time.sleep(0.2)
-    again.send_signal(signal.SIGTERM)
-    output, errors = again.communicate(timeout=30)
-    assert again.returncode == 130, errors
-    assert "interrupted, best picture kept" in output
-    assert (tmp_path / "x.png").exists()
-
-
-def test_the_checkpoint_holds_its_settings_as_plain_text(pair, vgg, tmp_path):
+def test_the_checkpoint_holds_its_settings_as_plain_text(pair, network, tmp_path):
     path = tmp_path / "run.nst"
-    stylize(*pair, features=vgg, steps=2, checkpoint=path, **SHALLOW)
+    stylize(*pair, features=network, steps=2, checkpoint=path, **SHALLOW)
     with np.load(path, allow_pickle=False) as file:
         facts = json.loads(file["facts"].tobytes())
     assert RECIPES["studio"].name in facts["settings"]["recipe"]
     assert facts["settings"]["seed"] == "0"
 
 
-def test_a_network_of_other_poolings_is_another_network(pair, vgg, tmp_path):
+def test_a_network_of_other_poolings_is_another_network(pair, network, tmp_path):
     path = tmp_path / "run.nst"
-    stylize(*pair, features=vgg, steps=2, checkpoint=path, **SHALLOW)
-    other = vgg19_features(LAYERS, weights=None, pooling="average", preprocessing="torch")
+    stylize(*pair, features=network, steps=2, checkpoint=path, **SHALLOW)
+    other = small_network(LAYERS, pooling="average", preprocessing="torch")
     with pytest.raises(ValueError, match="network"):
         stylize(*pair, features=other, steps=2, resume=path, **SHALLOW)
 
 
-def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(pair, vgg, tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(pair, network, tmp_path, monkeypatch):
     def full(path, checkpoint):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("nst_tf.engine.checkpoints.write_checkpoint", full)
     with pytest.warns(UserWarning, match="No space left on device"):
-        result = stylize(*pair, features=vgg, steps=2, checkpoint=tmp_path / "run.nst", **SHALLOW)
+        result = stylize(*pair, features=network, steps=2, checkpoint=tmp_path / "run.nst", **SHALLOW)
     assert result.status == "done"
 
 
-def test_an_interrupt_writes_where_it_was(pair, vgg, tmp_path, monkeypatch):
+def test_an_interrupt_writes_where_it_was(pair, network, tmp_path, monkeypatch):
     monkeypatch.setattr(Saver, "due", lambda self: False)
     path = tmp_path / "run.nst"
-    first = stylize(*pair, features=vgg, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
+    first = stylize(*pair, features=network, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
     assert int(read_checkpoint(path).variables["step"]) == first.steps
 
 
-def test_resuming_a_finished_run_gives_its_picture(pair, vgg, tmp_path):
+def test_resuming_a_finished_run_gives_its_picture(pair, network, tmp_path):
     path = tmp_path / "run.nst"
     for options in ({}, {"recipe": "gatys", "solver": "published", "style_size": "own"}):
-        options = {"features": vgg, "steps": 3, **SHALLOW, **options}
+        options = {"features": network, "steps": 3, **SHALLOW, **options}
         whole = stylize(*pair, checkpoint=path, **options)
         again = stylize(*pair, resume=path, **options)
         assert again.steps == 3

@@ -12,7 +12,6 @@ import tensorflow as tf
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from nst_tf import images
 from nst_tf.images import load_image, save_image
 from nst_tf.pictures.contract import check_image
 from nst_tf.pictures.files import check_writable
@@ -352,12 +351,12 @@ def test_what_an_address_answers_is_checked(address, path):
 
 
 def test_an_address_that_sends_too_much_or_for_too_long_is_given_up(address, monkeypatch):
-    monkeypatch.setattr(images, "DOWNLOAD_LIMIT_BYTES", 100)
+    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_BYTES", 100)
     with pytest.raises(ValueError, match="larger than"):
         load_image(f"{address}/photo")
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(images, "DOWNLOAD_LIMIT_SECONDS", -1)
+    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_SECONDS", -1)
     with pytest.raises(ValueError, match="took longer"):
         load_image(f"{address}/photo")
 

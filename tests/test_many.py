@@ -1,39 +1,22 @@
 import dataclasses
 import json
 import os
-import subprocess
-import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
-import psutil
 import pytest
-from conftest import smooth_picture, striped_picture
+from conftest import smooth_picture
 from PIL import Image
 
+from nst_tf.cli.parser import main
 from nst_tf.images import save_image
 from nst_tf.tools.jobs import Job, pairs, read_jobs
-from nst_tf.tools.many import stylize_many, worker_processes
+from nst_tf.tools.many import stylize_many
 from nst_tf.tools.plan import estimate, measure, plan
 from nst_tf.tools.running import Cache, is_made, run
 
 OPTIONS = {"features": "slim", "size": 48, "steps": 3}
-
-
-@pytest.fixture
-def folders(tmp_path):
-    """Two contents and two styles of different looks, in folders."""
-    for number in range(2):
-        save_image(np.roll(smooth_picture(48, 64), 9 * number, axis=2), tmp_path / "contents" / f"c{number}.png")
-        save_image(np.roll(striped_picture(56, 48), number, axis=-1), tmp_path / "styles" / f"s{number}.png")
-    return tmp_path
-
-
-@pytest.fixture
-def jobs(folders):
-    return list(pairs(folders / "contents", folders / "styles", folders / "out", **OPTIONS))
 
 
 def pixels(path):
@@ -82,30 +65,12 @@ def test_a_bad_picture_among_good_ones_is_told_of_and_the_others_are_made(jobs, 
     assert not os.path.exists(jobs[0].output)
 
 
-def test_worker_processes_make_the_same_pictures_whichever_makes_which(jobs, folders):
-    made = {}
-    for order in (jobs, jobs[::-1]):
-        with worker_processes(2) as executor:
-            outcomes = list(stylize_many(order, executor=executor, again=True))
-        assert sorted(outcome.number for outcome in outcomes) == [0, 1, 2, 3]
-        assert {outcome.status for outcome in outcomes} == {"made"}
-        for job in jobs:
-            np.testing.assert_array_equal(pixels(job.output), made.setdefault(job.output, pixels(job.output)))
-
-
 def test_an_executor_that_forks_is_refused(jobs):
     with (
         ProcessPoolExecutor(1, mp_context=get_context("fork")) as executor,
         pytest.raises(ValueError, match="worker_processes"),
     ):
         stylize_many(jobs, executor=executor)
-
-
-def test_a_worker_that_dies_is_replaced_and_its_jobs_are_made(jobs):
-    with worker_processes(1) as executor:
-        executor.submit(os._exit, 9)
-        outcomes = list(stylize_many(jobs[:2], executor=executor))
-    assert [outcome.status for outcome in outcomes] == ["made", "made"]
 
 
 def test_of_every_job_is_told_though_an_executor_cannot_replace_its_workers(jobs):
@@ -116,15 +81,6 @@ def test_of_every_job_is_told_though_an_executor_cannot_replace_its_workers(jobs
     assert sorted(outcome.number for outcome in outcomes) == list(range(20))
     assert {outcome.status for outcome in outcomes} == {"failed"}
     assert "BrokenProcessPool" in outcomes[-1].reason
-
-
-def test_threads_do_not_share_a_network(jobs):
-    many = [*jobs, *(dataclasses.replace(job, seed=1, output=f"{job.output}.1.png") for job in jobs)]
-    with ThreadPoolExecutor(2) as executor:
-        assert {outcome.status for outcome in stylize_many(many, executor=executor)} == {"made"}
-    for job in many:
-        alone = run(job, Cache())
-        np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
 def test_a_list_that_breaks_off_is_told_of_to_its_last_job(jobs):
@@ -286,57 +242,17 @@ def test_the_estimate_is_what_the_formula_says(jobs):
     assert size == pytest.approx(4 * cost.size)
 
 
-def test_a_hundred_thousand_jobs_are_planned_in_bounded_memory(folders):
-    path = folders / "many.csv"
-    with open(path, "w") as file:
-        file.write("content,style,output,seed\n")
-        for number in range(100_000):
-            file.write(f"contents/c{number % 2}.png,styles/s0.png,out/{number}.png,{number}\n")
-    plan([])  # imports what it needs
-    before = psutil.Process().memory_info().rss
-    found = plan(read_jobs(path, features="slim"))
-    assert (found.jobs, found.bad) == (100_000, 0)
-    assert psutil.Process().memory_info().rss - before < 50e6
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "nst_tf", "many", *map(str, arguments)], capture_output=True, text=True
-    )
-
-
-def test_the_command_line_plans_makes_and_goes_on(folders):
-    folder_options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
-    options = [*folder_options, "--features", "slim", "--size", 48, "--steps", 3]
-    planned = command(*options, "--dry-run")
-    assert planned.returncode == 0, planned.stderr
-    assert "4 jobs" in planned.stdout
-    assert "all of them about" in planned.stdout
-    assert not list((folders / "out").glob("*.png"))
-    made = command(*options)
-    assert made.returncode == 0, made.stderr
-    assert "4 made" in made.stdout
-    assert len(list((folders / "out").glob("*.png"))) == 4
-    assert "4 there" in command(*options).stdout
-    assert command().returncode == 2
-
-
-def test_an_interrupted_command_goes_on_where_it_was(folders):
-    import signal
-
+def test_the_command_line_plans_makes_and_goes_on(folders, capsys):
     options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
-    options += ["--features", "slim", "--size", 48, "--steps", 40]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nst_tf", "many", *map(str, options)], stdout=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + 120
-    while not list((folders / "out").glob("*.png")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, said
-    assert "The same command goes on from there." in said
-    again = command(*options)
-    assert again.returncode == 0, again.stderr
-    assert "skipped" in again.stdout
+    options = ["many", *map(str, options), "--features", "slim", "--size", "48", "--steps", "3"]
+    assert main([*options, "--dry-run"]) == 0
+    planned = capsys.readouterr().out
+    assert "4 jobs" in planned
+    assert "all of them about" in planned
+    assert not list((folders / "out").glob("*.png"))
+    assert main(options) == 0
+    assert "4 made" in capsys.readouterr().out
     assert len(list((folders / "out").glob("*.png"))) == 4
+    assert main(options) == 0
+    assert "4 skipped" in capsys.readouterr().out
+    assert main(["many"]) == 2

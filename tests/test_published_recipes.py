@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Evaluation, finite_difference
+from conftest import Evaluation, finite_difference, small_network
 from scipy.optimize import minimize
 
 from nst_tf.controls.sizes import load_images
 from nst_tf.engine.descent import make_solver
-from nst_tf.features import FeatureExtractor, vgg16_features, vgg19_features
+from nst_tf.features import FeatureExtractor, vgg19_features
 from nst_tf.objective import make_objective
 from nst_tf.published.convert import convert_weights
 from nst_tf.published.explain import explain
@@ -211,7 +211,7 @@ def test_the_published_lbfgs_solves_a_badly_scaled_quadratic_about_as_fast_as_sc
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_solver_lowers_the_loss_of_its_recipe(name, pair):
-    extractor = vgg19_features(RECIPES[name].network.layers, weights=None)
+    extractor = small_network(RECIPES[name].network.layers)
     result = stylize(*pair, recipe=name, features=extractor, solver="published", steps=12)
     total = result.history["total"]
     assert np.isfinite(total).all()
@@ -265,7 +265,7 @@ def test_coursera_recipe_feeds_the_network_with_plain_rgb(pair):
 
 
 def test_recipe_varies_by_keywords_of_stylize(pair):
-    extractor = vgg16_features(STUDIO.network.layers, weights=None)
+    extractor = small_network(STUDIO.network.layers)
     result = stylize(
         *pair, recipe="tf_tutorial", features=extractor, steps=1, start="noise", total_variation_weight=30.0,
         content_layers={"block4_conv2": 1.0}, style_weight=1.0,

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from conftest import small_network
 
-from nst_tf.features import slim_features, vgg19_features
+from nst_tf.features import slim_features
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES, find_recipe
 
@@ -21,13 +22,14 @@ def relative_distance(features, target):
     return np.sum((features - target) ** 2) / np.sum(target**2)
 
 
-@pytest.fixture(params=["vgg19", "slim"])
+@pytest.fixture(params=["small", "slim"])
 def extractor(request, pair):
-    if request.param == "vgg19":
-        return vgg19_features(STUDIO.network.layers, weights=None)
+    if request.param == "small":
+        return small_network(STUDIO.network.layers)
     return slim_features(STUDIO.network.layers, border=STUDIO.network.border)
 
 
+@pytest.mark.slim
 def test_studio_losses_equal_their_formulas_in_float64(extractor, pair, generator):
     content_image, style_image = pair
     image = generator.uniform(size=content_image.shape).astype(np.float32)

@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from conftest import small_network
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import nst_tf
 from nst_tf.cli.parser import main
-from nst_tf.features import vgg19_features
 from nst_tf.images import save_image
 from nst_tf.pictures.settings import settings_of, settings_text
 from nst_tf.published.fields import changed_by_json, recipe_settings
@@ -19,7 +19,7 @@ SHALLOW = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_con
 
 
 def test_a_saved_png_carries_what_it_was_made_with(pair, tmp_path):
-    extractor = vgg19_features(LAYERS, weights=None)
+    extractor = small_network(LAYERS)
     result = stylize(*pair, features=extractor, steps=2, seed=7, style_weight=3.0, **SHALLOW)
     settings = nst_tf.settings_of(result.save(tmp_path / "x.png"))
     assert settings == json.loads(json.dumps(result.settings))

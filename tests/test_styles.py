@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import small_network
 
 from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.styles import Style, as_styles
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.tiles import Tiles
-from nst_tf.features import vgg19_features
 from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
@@ -15,8 +15,8 @@ STUDIO = RECIPES["studio"]
 
 
 @pytest.fixture(scope="module")
-def vgg():
-    return vgg19_features(STUDIO.network.layers, weights=None)
+def network():
+    return small_network(STUDIO.network.layers)
 
 
 @pytest.fixture
@@ -37,10 +37,10 @@ def test_a_blend_with_weight_one_is_the_single_style_bit_for_bit(pair, other):
     np.testing.assert_array_equal(stylize(pair[0], blend, features="slim", steps=3).image, alone.image)
 
 
-def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, vgg):
+def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, network):
     blend = [Style(pair[1], weight=0.3), Style(other, weight=0.7)]
-    blended = make_objective(STUDIO, vgg, pair[0], blend).targets.style
-    alone = [make_objective(STUDIO, vgg, pair[0], style).targets.style for style in (pair[1], other)]
+    blended = make_objective(STUDIO, network, pair[0], blend).targets.style
+    alone = [make_objective(STUDIO, network, pair[0], style).targets.style for style in (pair[1], other)]
     for layer, gram in blended.items():
         np.testing.assert_allclose(gram, 0.3 * alone[0][layer] + 0.7 * alone[1][layer], rtol=1e-6, atol=1e-7)
 
@@ -50,57 +50,57 @@ def test_pictures_in_a_list_are_blended_in_equal_parts(pair, other):
 
 
 @pytest.mark.parametrize("tile", [None, 64])
-def test_a_mask_of_ones_is_no_mask(pair, vgg, tile):
+def test_a_mask_of_ones_is_no_mask(pair, network, tile):
     ones = np.ones(pair[0].shape[1:3], np.float32)
     styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
     image = pair[1][:, :48, :48]
     plain, masked = (
-        make_objective(STUDIO, vgg, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
+        make_objective(STUDIO, network, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
     content = tf.image.resize(pair[0], (90, 130)) if tile else pair[0]
     ones = np.ones(content.shape[1:3], np.float32)
     styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
-    objective = Objective(STUDIO, vgg)
+    objective = Objective(STUDIO, network)
     evaluation = Tiles(objective, tile) if tile else WholePicture(objective)
     plain, masked = (
         evaluation.losses_and_gradient(content * 0.9, evaluation.targets(content, as_styles(style, content)))[1]
         for style in (pair[1], styles)
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
-    # In tiles the pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max
-    # pooling: it alone moves this network's gradient by up to 1 %.  A second step could not tell a mask from rounding.
-    steps = 1 if tile else 3
-    results = [stylize(content, style, features=vgg, steps=steps, tile=tile).image for style in (pair[1], styles)]
+    # The pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max pooling: it
+    # alone moves this network's gradient by up to 1 %.  A second step could not tell a mask from rounding.
+    results = [stylize(content, style, features=network, steps=1, tile=tile).image for style in (pair[1], styles)]
     # Rounding of the masked sums, enlarged by Adam's steps, of which each is up to 0.07.
     np.testing.assert_allclose(*results, atol=5e-6)
 
 
-def test_guided_gram_matrix_is_the_mean_over_the_region(pair, vgg, left):
+def test_guided_gram_matrix_is_the_mean_over_the_region(pair, network, left):
     recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
-    objective = make_objective(recipe, vgg, pair[0], Style(pair[1], content_mask=left))
-    sums = objective.sums(vgg(pair[0]), objective.targets.content, objective.targets.masks())
-    features = vgg(pair[0])["block1_conv1"].numpy().astype(np.float64)[0, :, :24].reshape(-1, 64)
+    objective = make_objective(recipe, network, pair[0], Style(pair[1], content_mask=left))
+    sums = objective.sums(network(pair[0]), objective.targets.content, objective.targets.masks())
+    features = network(pair[0])["block1_conv1"].numpy().astype(np.float64)[0, :, :24]
+    features = features.reshape(-1, features.shape[-1])
     expected = features.T @ features
     np.testing.assert_allclose(sums.grams["block1_conv1"][0], expected, rtol=1e-4, atol=1e-4 * expected.max())
     assert float(objective.targets.regions.weights["block1_conv1"][0]) == pytest.approx(24 / 64)
 
 
-def test_style_is_taken_from_its_mask_alone(pair, vgg):
+def test_style_is_taken_from_its_mask_alone(pair, network):
     half = np.zeros(pair[1].shape[1:3], np.float32)
     half[:, 16:] = 1
     changed = tf.concat([pair[1][:, :, :8] * 0, pair[1][:, :, 8:]], axis=2)
     recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
     targets = [
-        make_objective(recipe, vgg, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
+        make_objective(recipe, network, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
         for image in (pair[1], changed)
     ]
     np.testing.assert_array_equal(*targets)
 
 
-def test_style_has_no_gradient_beyond_what_a_masked_region_sees(pair, vgg, left):
+def test_style_has_no_gradient_beyond_what_a_masked_region_sees(pair, network, left):
     recipe = STUDIO.changed(content_weight=0.0, style_layers={"block2_conv1": 1.0}, style_form="mean")
-    objective = make_objective(recipe, vgg, pair[0], Style(pair[1], content_mask=left))
+    objective = make_objective(recipe, network, pair[0], Style(pair[1], content_mask=left))
     image = tf.Variable(pair[0])
     with tf.GradientTape() as tape:
         loss = objective(image).style
@@ -110,17 +110,17 @@ def test_style_has_no_gradient_beyond_what_a_masked_region_sees(pair, vgg, left)
     assert (gradient[24 + reach :] == 0).all()
 
 
-def test_what_no_mask_covers_keeps_the_content_exactly(pair, vgg, left):
-    result = stylize(pair[0], Style(pair[1], content_mask=left), features=vgg, steps=4, start="noise")
+def test_what_no_mask_covers_keeps_the_content_exactly(pair, network, left):
+    result = stylize(pair[0], Style(pair[1], content_mask=left), features=network, steps=4, start="noise")
     np.testing.assert_allclose(result.image[:, :, 24:], pair[0][:, :, 24:], atol=1e-6)
     assert np.abs(result.image[:, :, :24] - pair[0][:, :, :24]).max() > 0.1
 
 
-def test_regions_have_styles_of_their_own(pair, other, vgg, left):
+def test_regions_have_styles_of_their_own(pair, other, network, left):
     styles = [Style(pair[1], content_mask=left), Style(other, content_mask=rest_of(left))]
     swapped = [Style(other, content_mask=left), Style(pair[1], content_mask=rest_of(left))]
     first, second = (
-        stylize(pair[0], pictures, features=vgg, steps=30, style_weight=50).image for pictures in (styles, swapped)
+        stylize(pair[0], pictures, features=network, steps=30, style_weight=50).image for pictures in (styles, swapped)
     )
     # The stripes are blue and yellow, the noise is grey: blue and yellow differ where the stripes are wanted.
     spread = [tf.math.reduce_std(image[..., 0] - image[..., 2], axis=1).numpy()[0] for image in (first, second)]
@@ -128,7 +128,7 @@ def test_regions_have_styles_of_their_own(pair, other, vgg, left):
     assert spread[0][40:].mean() < spread[1][40:].mean()
 
 
-def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, vgg, left):
+def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, left):
     from nst_tf.engine.gradient import WholePicture
     from nst_tf.engine.tiles import Tiles
     from nst_tf.objective import Objective
@@ -136,7 +136,7 @@ def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, vgg, left):
     big = tf.image.resize(pair[0], (90, 130))
     mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
     styles = as_styles([Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))], big)
-    objective = Objective(STUDIO, vgg)
+    objective = Objective(STUDIO, network)
     whole, tiles = WholePicture(objective), Tiles(objective, 64)
     expected = whole.losses_and_gradient(big * 0.8, whole.targets(big, styles))
     found = tiles.losses_and_gradient(big * 0.8, tiles.targets(big, styles))

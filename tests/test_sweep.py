@@ -102,7 +102,7 @@ def test_an_interrupted_sweep_stops_and_keeps_what_was_finished(files, tmp_path)
 
 
 def test_an_interrupt_within_a_picture_stops_the_sweep_too(files, tmp_path, monkeypatch):
-    from nst_tf.tools import warm as module
+    from nst_tf.tools import running as module
 
     def interrupted(*arguments, **options):
         return dataclasses.replace(stylize(*arguments, **options), status="interrupted")
@@ -166,6 +166,7 @@ def test_a_texture_has_any_size_and_no_content(pair):
     assert result.history["style"][-1] < 0.5 * result.history["style"][0]
 
 
+@pytest.mark.slim
 def test_a_reconstruction_comes_back_to_the_content_without_style(pair):
     result = reconstruct(pair[0], layer="block2_conv1", features="slim", steps=100)
     assert (result.history["style"] == 0).all()

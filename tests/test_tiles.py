@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import smooth_picture, striped_picture
+from conftest import small_network, smooth_picture, striped_picture
 
 from nst_tf.controls.styles import as_styles
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.tiles import Tiles, spans
-from nst_tf.features import keras_features, slim_features, vgg19_features
+from nst_tf.features import keras_features, slim_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
@@ -41,11 +41,12 @@ def test_spans_cover_a_side_once_and_see_far_enough(length, tile, halo, grid):
     ("name", "changes"),
     [("studio", {}), ("gatys", {}), ("keras_io", {"style_size": "own"}), ("studio", {"total_variation_weight": 2.0})],
 )
-@pytest.mark.parametrize("network", ["vgg19", "slim"])
+@pytest.mark.slim
+@pytest.mark.parametrize("network", ["small", "slim"])
 def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, name, changes, network):
     recipe = RECIPES[name].changed(**TO_BLOCK_3, **changes)
-    if network == "vgg19":
-        extractor = vgg19_features(recipe.network.layers, weights=None, pooling=recipe.network.pooling)
+    if network == "small":
+        extractor = small_network(recipe.network.layers, pooling=recipe.network.pooling)
     else:
         extractor = slim_features(recipe.network.layers, pooling=recipe.network.pooling, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
@@ -90,7 +91,7 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
 )
 def test_stylize_in_tiles_gives_the_picture_it_gives_at_once(odd_pair, recipe, solver):
     recipe = RECIPES[recipe].changed(**TO_BLOCK_3, style_size="own")
-    extractor = vgg19_features(recipe.network.layers, weights=None)
+    extractor = small_network(recipe.network.layers)
     options = {"recipe": recipe, "features": extractor, "steps": 2, "solver": solver}
     whole, tiled = (stylize(*odd_pair, tile=tile, **options) for tile in (None, 96))
     # Optimisers let rounding errors grow from step to step.
@@ -112,7 +113,7 @@ def test_a_network_whose_geometry_is_unknown_is_refused_by_name(odd_pair):
 
 
 def test_a_style_image_larger_than_a_tile_is_never_computed_whole(odd_pair):
-    extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
+    extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     content, style = odd_pair[0][:, :60, :60], tf.image.resize(odd_pair[1], (200, 190))
     whole = stylize(content, style, features=extractor, steps=1, **layers)
@@ -122,7 +123,7 @@ def test_a_style_image_larger_than_a_tile_is_never_computed_whole(odd_pair):
 
 def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, monkeypatch):
     monkeypatch.setattr("nst_tf.engine.descent.TILES", (96, 64))
-    extractor = vgg19_features(["block1_conv1", "block2_conv1", "block2_conv2"], weights=None)
+    extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     whole = stylize(*odd_pair, features=extractor, steps=3, **layers)
     extractor.traced.clear()
