@@ -75,6 +75,7 @@ def test_what_moved_is_painted_anew_and_leaves_no_ghost(video):
     assert redness["last"][gone].mean() < redness["first"][gone].mean() - 20
 
 
+@pytest.mark.slow
 def test_an_interrupted_video_goes_on_to_the_same_frames(video):
     whole = jobs_of(video, "whole")
     list(stylize_frames(whole))

@@ -49,8 +49,7 @@ def test_pictures_in_a_list_are_blended_in_equal_parts(pair, other):
     assert [style.weight for style in as_styles([pair[1], other], pair[0])] == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("tile", [None, 64])
-def test_a_mask_of_ones_is_no_mask(pair, network, tile):
+def test_a_mask_of_ones_is_no_mask(pair, network):
     ones = np.ones(pair[0].shape[1:3], np.float32)
     styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
     image = pair[1][:, :48, :48]
@@ -58,11 +57,8 @@ def test_a_mask_of_ones_is_no_mask(pair, network, tile):
         make_objective(STUDIO, network, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
-    content = tf.image.resize(pair[0], (90, 130)) if tile else pair[0]
-    ones = np.ones(content.shape[1:3], np.float32)
-    styles = Style(pair[1], content_mask=ones, style_mask=np.ones(pair[1].shape[1:3], np.float32))
-    objective = Objective(STUDIO, network)
-    evaluation = Tiles(objective, tile) if tile else WholePicture(objective)
+    content = pair[0]
+    evaluation = WholePicture(Objective(STUDIO, network))
     plain, masked = (
         evaluation.losses_and_gradient(content * 0.9, evaluation.targets(content, as_styles(style, content)))[1]
         for style in (pair[1], styles)
@@ -70,7 +66,7 @@ def test_a_mask_of_ones_is_no_mask(pair, network, tile):
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
     # The pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max pooling: it
     # alone moves this network's gradient by up to 1 %.  A second step could not tell a mask from rounding.
-    results = [stylize(content, style, features=network, steps=1, tile=tile).image for style in (pair[1], styles)]
+    results = [stylize(content, style, features=network, steps=1).image for style in (pair[1], styles)]
     # Rounding of the masked sums, enlarged by Adam's steps, of which each is up to 0.07.
     np.testing.assert_allclose(*results, atol=5e-6)
 
@@ -130,7 +126,6 @@ def test_regions_have_styles_of_their_own(pair, other, network, left):
 
 def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, left):
     from nst_tf.engine.gradient import WholePicture
-    from nst_tf.engine.tiles import Tiles
     from nst_tf.objective import Objective
 
     big = tf.image.resize(pair[0], (90, 130))
