@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB
+
 # What the span from black to white is in the units that a source's constants are given in, by channel.
 UNITS = {
     "unit": (1.0, 1.0, 1.0),
     "caffe": (255.0, 255.0, 255.0),
-    "torch": tuple(1 / deviation for deviation in (0.229, 0.224, 0.225)),
+    "torch": tuple(1 / deviation for deviation in TORCH_STANDARD_DEVIATION_RGB),
 }
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
 
