@@ -57,15 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_stylize(command: argparse.ArgumentParser) -> None:
     command.add_argument("content", metavar="CONTENT", help="path or URL of the picture to repaint")
     command.add_argument("style", nargs="+", metavar="STYLE", help="path or URL of the picture whose style it gets")
-    command.add_argument(
-        "--size",
-        type=_positive,
-        metavar="N",
-        help="size of the result in pixels; for most recipes its longest side (default: the recipe's)",
-    )
+    _add_recipe(command)
     _add_run(command)
-    command.add_argument("--solver", metavar="NAME", help="fast, or published for the recipe's own (default: fast)")
-    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
     command.add_argument(
         "--like", metavar="PNG", help="take what is not given here from the settings inside a saved PNG"
     )
@@ -117,9 +110,7 @@ def _add_sweep(command: argparse.ArgumentParser) -> None:
     example = "a field of the recipe, recipe, style, mix, features, solver or seed, and its values"
     command.add_argument("--rows", required=True, metavar="NAME=A,B", help=f"{example}, such as style_weight=1,5,25")
     command.add_argument("--columns", required=True, metavar="NAME=A,B", help="the same for the columns")
-    command.add_argument("--size", type=_positive, metavar="N", help="of the small pictures (default: 192)")
-    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
-    command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
+    _add_recipe(command, size="size of the small pictures in pixels (default: 192)")
     _add_run(command)
     _add_engine(command, checkpoints=False)
     command.set_defaults(run=commands.sweep)
@@ -137,9 +128,7 @@ def _add_many(command: argparse.ArgumentParser) -> None:
     folders.add_argument("--style-dir", metavar="DIR", help="folder of pictures whose styles they get, or a pattern")
     folders.add_argument("-o", "--output", metavar="DIR", help="where the results go, as CONTENT__STYLE.png")
     folders.add_argument("--by-name", action="store_true", help="pair only pictures of one name")
-    command.add_argument("--size", type=_positive, metavar="N", help="in pixels, as for stylize")
-    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
-    command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
+    _add_recipe(command)
     _add_run(command)
     workers = command.add_argument_group("workers")
     workers.add_argument(
@@ -182,9 +171,7 @@ def _add_frames(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rate", type=_amount, default=12.0, metavar="N", help="frames a second of the animation (default: 12)"
     )
-    command.add_argument("--size", type=_positive, metavar="N", help="in pixels, as for stylize")
-    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
-    command.add_argument("--solver", metavar="NAME", help="fast or published (default: fast)")
+    _add_recipe(command)
     _add_run(command)
     command.add_argument("--again", action="store_true", help="make again what exists with the same settings")
     _add_engine(command, checkpoints=False)
@@ -247,6 +234,15 @@ def _add_weights(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--network", default="vgg19", metavar="NAME", help="vgg19 or vgg16 (default: %(default)s)")
     command.set_defaults(run=commands.weights)
+
+
+SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's)"
+
+
+def _add_recipe(command: argparse.ArgumentParser, size: str = SIZE) -> None:
+    command.add_argument("--size", type=_positive, metavar="N", help=size)
+    command.add_argument("--recipe", metavar="NAME", help="a named recipe (default: studio)")
+    command.add_argument("--solver", metavar="NAME", help="fast, or published for the recipe's own (default: fast)")
 
 
 def _add_run(command: argparse.ArgumentParser) -> None:

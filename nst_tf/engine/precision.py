@@ -6,6 +6,7 @@ it, Gram matrices, losses and the optimiser stay in float32.
 
 from __future__ import annotations
 
+import functools
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,12 @@ def this_device() -> Device:
         details = tf.config.experimental.get_device_details(gpu)
         name = details.get("device_name", gpu.name)
         return Device("GPU", name, compute_capability=details.get("compute_capability"))
+    return _processor()
+
+
+@functools.lru_cache(maxsize=1)
+def _processor() -> Device:
+    """Return the CPU; read once, since every job of a long list asks."""
     name, instructions = platform.processor() or platform.machine(), frozenset()
     information = Path("/proc/cpuinfo")
     if information.is_file():
