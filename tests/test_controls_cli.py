@@ -57,6 +57,14 @@ def test_masks_keep_the_content_and_rest_is_what_they_leave(folder, capsys):
     assert "give them again with --mask" in capsys.readouterr().err
 
 
+def test_like_says_that_a_start_picture_is_not_there(folder, capsys):
+    command = ["stylize", "c.png", "s.png", "-o"]
+    assert main([*command, "x.png", *RUN, "--start", "t.png"]) == 0
+    assert "Note: x.png" not in capsys.readouterr().out
+    assert main([*command, "y.png", "--like", "x.png"]) == 0
+    assert "Note: x.png" in capsys.readouterr().out
+
+
 def test_a_style_of_weight_0_stays_so_with_like(folder):
     both = ["stylize", "c.png", "s.png", "t.png", "-o"]
     assert main([*both, "x.png", *RUN, "--style-weights", "1,0"]) == 0

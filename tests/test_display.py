@@ -63,6 +63,10 @@ def test_timelapse_stays_under_its_limit_and_may_show_the_curve(tmp_path, genera
     changed = np.abs(drawn - plain).mean(axis=-1)
     assert changed[80:90, 10:30].mean() > 40, "no inset in the lower left corner"
     assert changed[:40].mean() < 12
+    lost = {"total": np.where(np.arange(13) == 6, np.nan, history["total"])}
+    without_one = timelapse(frames, tmp_path / f"lost{suffix}", history=lost)
+    drawn_too = np.asarray(Image.open(without_one).convert("RGB"), float)
+    assert np.abs(drawn_too - drawn).mean() < 2, "a loss that is not a number spoils the curve"
     with pytest.raises(ValueError, match="allow more"):
         timelapse(frames, tmp_path / f"none{suffix}", max_megabytes=1e-5)
     assert not (tmp_path / f"none{suffix}").exists()

@@ -106,6 +106,13 @@ def test_determinism_is_asked_for_one_run_and_nothing_stays_changed(pair, networ
     assert not is_op_determinism_enabled()
     np.testing.assert_array_equal(asked.image, stylize(*pair, features=network, steps=2).image)
 
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    assert stylize(*pair, features=network, deterministic=True, callback=interrupt).status == "interrupted"
+    assert not is_op_determinism_enabled()
+    assert not network.traced, "what was traced for a deterministic run is not for others"
+
 
 def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, network):
     noise, style = (STUDIO.changed(start=start) for start in ("noise", "style"))

@@ -1,4 +1,4 @@
-"""What the commands of the command line do; `nst_tf.__main__` reads the command line itself."""
+"""What the commands of the command line do; `nst_tf.cli.parser` reads the command line itself."""
 
 from __future__ import annotations
 
@@ -91,14 +91,10 @@ def stylize(options: argparse.Namespace) -> int:
         _say(f"Note: {options.like} was made with {like['network']} features, this with {result.features}.")
     if like and like["precision"] != result.precision:
         _say(f"Note: {options.like} was made in {like['precision']}, this in {result.precision}.")
-    differing = [
-        name for name in ("content", "style", "masks", "previous") if like and like.get(name) != result.settings[name]
-    ]
-    note = (
-        f"Note: {options.like} was made of other pictures or masks, of these at another size, or as a frame."
-        if differing
-        else ""
-    )
+    inputs = ("content", "style", "masks", "start", "previous")
+    note = ""
+    if like and any(like.get(name) != result.settings[name] for name in inputs):
+        note = f"Note: {options.like} was made of other pictures or masks, of these at another size, or as a frame."
     return _end(result, watcher, options, begun, note)
 
 

@@ -43,7 +43,7 @@ SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
 KEPT_SOLVERS = 4
 SMALLEST_TILE = 64
-# How many moves L-BFGS remembers in the published recipes, as in SciPy's and PyTorch's.
+# How many moves L-BFGS remembers in the published recipes.
 PUBLISHED_PAIRS = 20
 
 
@@ -64,7 +64,7 @@ class Engine:
         resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, in the
             precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
             as a run that was never interrupted, bit for bit on one CPU if oneDNN is on in both or off in both (the
-            command line turns it on); only `solver="published"` with L-BFGS starts its memory anew.
+            command line turns it on).
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
             one seed are always equal.
 
@@ -269,7 +269,7 @@ class Descent:
                 f"{size[1]} × {size[0]} pixels need about {whole / 2**30:.1f} GiB at once, and {free / 2**30:.1f} are "
                 f"free; so they are computed in tiles of {tile}, which need about {tiled / 2**30:.1f} GiB, give the "
                 "same result and take longer. A smaller picture (max_side, or --size) would need less.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return tile
 
@@ -279,9 +279,11 @@ class Descent:
             yield
             return
         self.network.traced.clear()  # which operations were chosen is part of what was traced
-        with deterministic_operations():
-            yield
-        self.network.traced.clear()
+        try:
+            with deterministic_operations():
+                yield
+        finally:
+            self.network.traced.clear()
 
     def _divergence(self) -> str:
         easier = " or solver='fast'" if self.solver == "published" else ""

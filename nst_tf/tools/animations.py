@@ -104,14 +104,17 @@ def _with_curve(frame: Image.Image, losses: Sequence[float], step: int) -> Image
     width, height = round(frame.width * 0.34), round(frame.height * 0.26)
     scale = 4  # drawn so many times as large, for smooth lines
     inset = Image.new("RGBA", (scale * width, scale * height), (255, 255, 255, 184))
-    logs = np.log10(np.maximum(np.asarray(losses, float), 1e-30))
-    heights = (logs.max() - logs) / max(float(np.ptp(logs)), 1e-9)
-    across = np.linspace(0.06, 0.94, len(logs)) * inset.width
-    points = list(zip(across, (0.1 + 0.8 * heights) * inset.height, strict=True))
-    pen = ImageDraw.Draw(inset)
-    pen.line(points, fill=LINE, width=scale, joint="curve")
-    x, y = points[min(int(step), len(points) - 1)]
-    pen.ellipse((x - 2 * scale, y - 2 * scale, x + 2 * scale, y + 2 * scale), fill=DOT)
+    losses = np.asarray(losses, float)
+    drawn = np.flatnonzero(np.isfinite(losses) & (losses > 0))  # what is not a number has no height
+    if len(drawn):
+        logs = np.log10(losses[drawn])
+        heights = (logs.max() - logs) / max(float(np.ptp(logs)), 1e-9)
+        across = np.linspace(0.06, 0.94, len(losses))[drawn] * inset.width
+        points = list(zip(across, (0.1 + 0.8 * heights) * inset.height, strict=True))
+        pen = ImageDraw.Draw(inset)
+        pen.line(points, fill=LINE, width=scale)
+        x, y = points[max(0, np.searchsorted(drawn, step, side="right") - 1)]
+        pen.ellipse((x - 2 * scale, y - 2 * scale, x + 2 * scale, y + 2 * scale), fill=DOT)
     joined = frame.convert("RGBA")
     place = round(frame.width * 0.02), frame.height - height - round(frame.height * 0.02)
     joined.alpha_composite(inset.resize((width, height), Image.Resampling.LANCZOS), place)
