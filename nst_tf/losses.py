@@ -211,11 +211,10 @@ def style_loss(
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
     if factor is None:
         return summed / tf.maximum(tf.reduce_sum(tf.square(target)), SMALLEST_ENERGY)
+    if (positions is None and form in ("udacity", "keras")) or (image_pixels is None and form == "keras"):
+        raise ValueError(f"The {form!r} form of the style loss needs positions, and the 'keras' form image_pixels too.")
     counts = (None if count is None else tf.cast(count, gram.dtype) for count in (positions, image_pixels))
-    try:
-        return summed * factor(Size(channels or gram.shape[-1], *counts))
-    except TypeError as error:
-        raise ValueError(f"The {form!r} form of the style loss needs positions and image_pixels.") from error
+    return summed * factor(Size(channels or gram.shape[-1], *counts))
 
 
 class Differences(NamedTuple):

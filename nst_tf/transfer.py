@@ -66,7 +66,7 @@ class Result:
         status: "done", "interrupted", or "diverged" if the loss ceased to be a number.
         recipe: The recipe that was followed.
         steps: How many steps were taken.
-        seconds: How long it took.
+        seconds: How long the descent took, the first trace included and the loading of the network not.
         settings: What `nst_tf.settings_of` reads from a saved PNG.
     """
 

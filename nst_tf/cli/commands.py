@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from nst_tf.controls.styles import Style
-    from nst_tf.tools.cluster import RayWorkers
+    from nst_tf.engine.descent import Engine
     from nst_tf.tools.jobs import Job
     from nst_tf.tools.many import Outcome
     from nst_tf.tools.plan import Plan
@@ -47,6 +47,8 @@ def stylize(options: argparse.Namespace) -> int:
     _check_outputs(options)
     content, *styles = (read_pixels(path) for path in (options.content, *options.style))
     _check_masks(options)
+    if options.start and os.path.exists(options.start):
+        read_pixels(options.start)
     like = settings_of(options.like) if options.like else {}
 
     _start_tensorflow()
@@ -84,7 +86,7 @@ def stylize(options: argparse.Namespace) -> int:
         steps=options.steps,
         seed=options.seed,
         start=_start(options.start),
-        **_engine(options),
+        engine=_engine(options),
         callback=watcher,
     )
     if like and like["network"] != result.settings["network"]:
@@ -211,6 +213,9 @@ def many(options: argparse.Namespace) -> int:
     folders = (options.content_dir, options.style_dir, options.output)
     if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
         raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
+    if options.report:
+        check_writable(options.report)
+    _start_tensorflow()  # before anything else imports it
     defaults = _given(options)
 
     def jobs() -> Iterator[Job]:
@@ -218,9 +223,6 @@ def many(options: argparse.Namespace) -> int:
             return read_jobs(options.jobs, **defaults)
         return pairs(*folders, by_name=options.by_name, **defaults)
 
-    if options.report:
-        check_writable(options.report)
-    _start_tensorflow()
     found = _planned(jobs(), options)
     if options.dry_run or found.jobs == found.bad:
         return BAD_INPUT if found.bad else DONE
@@ -249,7 +251,7 @@ def many(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _workers(options: argparse.Namespace) -> Iterator[Executor | RayWorkers | None]:
+def _workers(options: argparse.Namespace) -> Iterator[Executor | None]:
     """Start the workers that were asked for, and stop them at the end."""
     from nst_tf.tools.cluster import ray_workers
     from nst_tf.tools.many import worker_processes
@@ -333,7 +335,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says of all jobs, as fields of `Job`."""
     names = ("recipe", "features", "solver", "steps", "seed", "size")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    return {**given, "changes": _changes(options), "engine": _engine(options)}
+    return {**given, "changes": _changes(options), "engine": _engine(options).given()}
 
 
 def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
@@ -507,16 +509,18 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
-def _engine(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of the engine that the command line sets."""
-    names = ("precision", "tile", "checkpoint", "resume", "deterministic")
-    return {name: value for name in names if (value := getattr(options, name, None)) not in (None, False)}
+def _engine(options: argparse.Namespace) -> Engine:
+    """Return the engine that the command line asks for."""
+    from nst_tf.engine.descent import Engine
+
+    given = {name: getattr(options, name, None) for name in Engine.__dataclass_fields__}
+    return Engine(**{name: value for name, value in given.items() if value is not None})
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     """Return what the command line says of a run."""
     run = {"features": options.features or "auto", "steps": options.steps, "seed": options.seed or 0}
-    return {**run, **_engine(options), **_changes(options)}
+    return {**run, "engine": _engine(options), **_changes(options)}
 
 
 def _start(start: str | None) -> str | tf.Tensor | None:
@@ -524,7 +528,11 @@ def _start(start: str | None) -> str | tf.Tensor | None:
     from nst_tf.images import load_image
     from nst_tf.published.records import STARTS
 
-    return start if start is None or start in STARTS else load_image(start, name="the start picture")
+    if start is None or start in STARTS:
+        return start
+    if not os.path.exists(start) and "://" not in start:
+        raise ValueError(f"There is no start {start!r}: neither a picture's path nor one of {', '.join(STARTS)}.")
+    return load_image(start, name="the start picture")
 
 
 def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: float, note: str = "") -> int:

@@ -18,10 +18,11 @@ from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings
 from nst_tf.engine.determinism import deterministic_operations
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.held import Held, held_targets
-from nst_tf.engine.lbfgs import LBFGS
+from nst_tf.engine.lbfgs import LBFGS, PUBLISHED_PAIRS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import (
     PRECISIONS,
+    check_precision,
     choose_precision,
     extractor_in_precision,
     this_device,
@@ -43,8 +44,6 @@ SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
 KEPT_SOLVERS = 4
 SMALLEST_TILE = 64
-# How many moves L-BFGS remembers in the published recipes.
-PUBLISHED_PAIRS = 20
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,13 @@ class Engine:
 
     def __post_init__(self):
         """Reject unknown precisions and tiles that are too small."""
-        choose_precision(this_device(), self.precision)
+        check_precision(self.precision)
         if self.tile is not None and self.tile < SMALLEST_TILE:
             raise ValueError(f"tile is {self.tile}; expected at least {SMALLEST_TILE} pixels, or None.")
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that are not as by default."""
+        return {name: value for name, value in vars(self).items() if value != getattr(Engine, name)}
 
 
 def engine_among(changes: dict[str, Any], engine: Engine) -> tuple[Engine, dict[str, Any]]:

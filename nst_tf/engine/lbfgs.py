@@ -11,6 +11,7 @@ from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
 
 # How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
 MOST_PAIRS, FEWEST_PAIRS = 40, 5
+PUBLISHED_PAIRS = 20  # in the published recipes
 PAIRS_BYTES = 512 * 2**20
 # TensorFlow copies what it reads of a variable that is written to in places.  So what is remembered is read in about so
 # many parts, which is one row at a time where there are fewest.

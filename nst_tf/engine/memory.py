@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import psutil
 
-from nst_tf.engine.lbfgs import pairs_for
+from nst_tf.engine.lbfgs import MOST_PAIRS, PUBLISHED_PAIRS, pairs_for
 from nst_tf.engine.precision import onednn_is_on, this_device
 from nst_tf.networks.slim import read_slim
 from nst_tf.networks.vgg import channels_of, layer_names
@@ -80,8 +80,10 @@ def estimate_memory(
     copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
     activations = copies * seen * _bytes_per_pixel(outputs, precision)
     pixels = height * width
-    copied = 12 * pixels * LBFGS_COPIES * _remembered_pictures(recipe, solver, height, width)
-    pictures = 12 * pixels * (PICTURES + _pictures_of_solver(recipe, solver, height, width))
+    remembered = 12 * pixels * _remembered_pictures(recipe, solver, height, width)
+    copied = LBFGS_COPIES * remembered
+    # Adam has two moments at each resolution, and both methods a direction.
+    pictures = 12 * pixels * (PICTURES + 4) + remembered
     targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.network.content_layers)
     network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
     return round(PROCESS_BYTES + network)
@@ -92,18 +94,13 @@ def can_estimate(features: str, recipe: Recipe) -> bool:
     return features in NETWORK_BYTES and set(recipe.network.layers) <= set(layer_names(_channels(features)))
 
 
-def _pictures_of_solver(recipe: Recipe, solver: str, height: int, width: int) -> int:
-    """Return how many float32 pictures a solver holds."""
-    if solver == "published":
-        # SciPy's L-BFGS-B keeps 2 · 20 + 5 pictures in float64.
-        return 90 if recipe.stepping.optimizer and recipe.stepping.optimizer.name == "lbfgs" else 4
-    # Adam has two moments at each resolution, L-BFGS its pairs, and both a direction.
-    return 4 + _remembered_pictures(recipe, solver, height, width)
-
-
 def _remembered_pictures(recipe: Recipe, solver: str, height: int, width: int) -> int:
-    """Return how many float32 pictures our L-BFGS remembers, two in each pair; 0 of another method."""
-    return 2 * pairs_for((1, height, width, 3)) if solver == "fast" and recipe.stepping.method == "lbfgs" else 0
+    """Return how many float32 pictures L-BFGS remembers, two in each pair; 0 of another method."""
+    stepping = recipe.stepping
+    method = stepping.method if solver == "fast" else stepping.optimizer and stepping.optimizer.name
+    if method != "lbfgs":
+        return 0
+    return 2 * min(pairs_for((1, height, width, 3)), MOST_PAIRS if solver == "fast" else PUBLISHED_PAIRS)
 
 
 def free_memory() -> int:

@@ -92,8 +92,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     Raises:
         ValueError: If `wanted` is none of these, or float16 is wanted on a CPU.
     """
-    if wanted not in ("auto", *PRECISIONS):
-        raise ValueError(f"Unknown precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}.")
+    check_precision(wanted)
     if wanted == "float16" and device.kind == "CPU":
         raise ValueError("float16 is for GPUs; on a CPU choose precision='auto', 'bfloat16' or 'float32'.")
     if wanted != "auto":
@@ -111,6 +110,12 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     if device.compute_capability >= (7, 0):
         return Precision("float16", f"the GPU has compute capability {capability}, and no bfloat16")
     return Precision("float32", f"the GPU has compute capability {capability}, and no fast half precision")
+
+
+def check_precision(wanted: str) -> None:
+    """Raise ValueError for a word that stands for no precision."""
+    if wanted not in ("auto", *PRECISIONS):
+        raise ValueError(f"Unknown precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}.")
 
 
 def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:

@@ -1,122 +1,45 @@
-"""Many pictures on many machines: workers of a Ray cluster that keep their network from job to job."""
+"""Many pictures on many machines: an executor whose calls run on a Ray cluster."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import os
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
 
-from nst_tf.tools.many import RETRIES, Outcome, Task, in_words, make_in_worker, start_worker
-
-if TYPE_CHECKING:
-    from ray import ObjectRef
-    from ray.actor import ActorHandle
+from nst_tf.tools.many import RETRIES, in_words, start_worker
 
 LOCAL = "local"
-# How long to wait for a worker while there is none at work.
-START_SECONDS = 300
 # A picture never goes through Ray's store, only words about it.
 STORE_BYTES = 100 * 2**20
 
 
-class RayWorkers:
-    """Workers of a Ray cluster, for `stylize_many`; see `ray_workers`.
+class RayWorkers(Executor):
+    """Calls functions on a Ray cluster, which makes those again whose worker or machine died; see `ray_workers`.
 
     Args:
-        actors: Ray's handles of them, each with the methods `start()` and `make(task)`.
+        call: `call_in_worker` as Ray's remote function.
+        threads: How many TensorFlow uses in each worker.
+        count: How many calls may be under way at once.
     """
 
-    def __init__(self, actors: Sequence[ActorHandle]):
-        self._actors = actors
-        self.count = len(actors)
+    def __init__(self, call: Any, threads: int, count: int):
+        self._call, self._threads = call, threads
+        self.count = count
 
-    def outcomes(self, tasks: Iterator[Task]) -> Iterator[Outcome]:
-        """Give each worker one job at a time, as soon as it is free, and tell what came of each.
-
-        Args:
-            tasks: Read as workers become free.
-
-        Raises:
-            ValueError: If no worker can start; the message says why.
-        """
-        import ray
-
-        starting = {_started(actor): actor for actor in self._actors}
-        free: deque[ActorHandle] = deque()
-        busy: dict[ObjectRef, tuple[ActorHandle, Task]] = {}
-        lost: deque[Task] = deque()  # by workers that died
-        deaths: Counter[int] = Counter()
-        reason = "there is no room for one, or the machines are gone"
-        while True:
-            while free and (task := lost.popleft() if lost else next(tasks, None)):
-                actor = free.popleft()
-                busy[actor.make.remote(task)] = (actor, task)
-            if free and not busy:
-                return
-            ready = ray.wait([*busy, *starting], timeout=None if busy else START_SECONDS)[0] if busy or starting else []
-            if not ready:
-                raise ValueError(f"No worker could start: {reason}. nst_tf has to be installed on all machines.")
-            error = _error_of(ready[0])
-            if ready[0] in starting:
-                actor = starting.pop(ready[0])
-                if error:
-                    reason = error
-                else:
-                    free.append(actor)
-                continue
-            actor, task = busy.pop(ready[0])
-            if not error:
-                free.append(actor)
-                yield ray.get(ready[0])
-                continue
-            starting[_started(actor)] = actor  # unless Ray cannot start it again it will answer
-            deaths[task.number] += 1
-            if deaths[task.number] <= RETRIES:
-                lost.append(task)
-            else:
-                reasons = f"the {deaths[task.number]} workers that tried it died; the last: {error}"
-                yield Outcome(task.number, task.job, "failed", reasons)
-
-    def stop(self) -> None:
-        """End the workers."""
-        import ray
-
-        for actor in self._actors:
-            ray.kill(actor)
+    def submit(self, function: Callable, /, *args: Any) -> Future:
+        """Call a function in a worker, as soon as one is free."""
+        return self._call.remote(self._threads, function, *args).future()
 
 
-def _started(actor: ActorHandle) -> ObjectRef:
-    """Return what is ready when a worker has started, or started again."""
-    return actor.start.options(max_task_retries=-1).remote()
-
-
-def _error_of(reference: ObjectRef) -> str:
-    """Return why what a worker was asked to do failed, "" if it did not."""
-    import ray
-
-    try:
-        ray.get(reference)
-    except ray.exceptions.RayError as error:
-        # Ray's messages begin with where it happened and end with what.
-        return [line.strip() for line in str(error).splitlines() if line.strip()][-1][:500]
-    return ""
-
-
-class _Painter:
-    """What runs in a worker process."""
-
-    def __init__(self, threads: int):
+def call_in_worker(threads: int, function: Callable, *args: Any) -> Any:
+    """Call a function in a worker process, which Ray uses again and again."""
+    if "tensorflow" not in sys.modules:
         start_worker(threads)
-
-    def start(self) -> None:
-        """Answer, when the worker has started."""
-
-    def make(self, task: Task) -> Outcome:
-        """Make the picture of a job."""
-        return make_in_worker(task)
+    return function(*args)
 
 
 @contextlib.contextmanager
@@ -164,25 +87,17 @@ def ray_workers(
             ray.init(address, **options)
         except (ConnectionError, RuntimeError) as error:
             raise ValueError(f"There is no Ray cluster at {address!r} to work on: {in_words(error)}") from error
-    workers = None
     try:
-        workers = _workers_on(ray, count, cpus, gpus)
-        yield workers
+        room = sum(_room(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
+        if not room:
+            raise ValueError(f"No machine of the cluster has room for a worker of {cpus} CPU cores and {gpus} GPUs.")
+        # Ray would end a worker with a GPU after each call, and its network with it.
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": RETRIES, "max_calls": 0}
+        call = ray.remote(**options)(call_in_worker)
+        yield RayWorkers(call, max(1, math.floor(cpus)), min(count or room, room))
     finally:
         if begun_here:
             ray.shutdown()
-        elif workers:
-            workers.stop()
-
-
-def _workers_on(ray: Any, count: int | None, cpus: float, gpus: float) -> RayWorkers:
-    """Start workers on the cluster that Ray is connected to."""
-    room = sum(_room(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
-    if not room:
-        raise ValueError(f"No machine of the cluster has room for a worker of {cpus} CPU cores and {gpus} GPUs.")
-    # Ray starts a worker that died again, on another machine if its own is gone.
-    painter = ray.remote(_Painter).options(num_cpus=cpus, num_gpus=gpus, max_restarts=-1)
-    return RayWorkers([painter.remote(max(1, math.floor(cpus))) for _ in range(min(count or room, room))])
 
 
 def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
-    from nst_tf.tools.cluster import RayWorkers
     from nst_tf.tools.running import Cache
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
@@ -65,7 +64,7 @@ class Task(NamedTuple):
 def stylize_many(
     jobs: Iterable[Job],
     *,
-    executor: Executor | RayWorkers | None = None,
+    executor: Executor | None = None,
     ahead: int | None = None,
     again: bool = False,
 ) -> Iterator[Outcome]:
@@ -80,7 +79,8 @@ def stylize_many(
         jobs: What to make; read as they are needed, so a generator of a million is fine.  Each needs an `output`.
         executor: Where to make them: `worker_processes(2)`, any `concurrent.futures.Executor`, or `ray_workers(…)`;
             here, one after the other, if not given.  Networks and what was traced for them are kept from job to job.
-        ahead: How many jobs an executor is given before it has finished one; by default two for each CPU.
+        ahead: How many jobs an executor is given before it has finished one; by default two for each CPU, and on Ray
+            one for each worker.
         again: Make these again too.
 
     Yields:
@@ -95,15 +95,13 @@ def stylize_many(
         >>> for outcome in stylize_many(jobs):
         ...     print(outcome.job.output, outcome.status)
     """
-    if isinstance(executor, Executor):
-        _refuse_forks(executor)
     problems: list[Exception] = []
     tasks = _tasks(jobs, again, problems)
     if executor is None:
         return _told(_here(tasks), problems)
-    if isinstance(executor, Executor):
-        return _told(_on_executor(tasks, executor, ahead or AHEAD * (os.cpu_count() or 1)), problems)
-    return _told(executor.outcomes(tasks), problems)
+    _refuse_forks(executor)
+    ahead = ahead or getattr(executor, "count", None) or AHEAD * (os.cpu_count() or 1)
+    return _told(_on_executor(tasks, executor, ahead), problems)
 
 
 def _told(outcomes: Iterator[Outcome], problems: list[Exception]) -> Iterator[Outcome]:

@@ -173,6 +173,9 @@ def check_job(job: Job) -> None:
     if job.style_weights and len(job.style_weights) != len(job.styles):
         raise ValueError(f"There are {len(job.style_weights)} style weights for {len(job.styles)} styles.")
     check_run(recipe, job.solver, job.steps, job.seed)
+    known = Engine.__dataclass_fields__
+    if unknown := set(job.engine) - set(known):
+        raise ValueError(f"An engine has no {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
     Engine(**job.engine)
     check_features(job.features)
     if job.features.endswith(".h5") and not os.path.isfile(job.features):

@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from nst_tf.engine.descent import Engine
 from nst_tf.pictures.files import check_writable, written_whole
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value
@@ -78,7 +79,7 @@ def sweep(
     steps: int | None = None,
     seed: int = 0,
     size: int = SIZE,
-    engine: dict[str, Any] | None = None,
+    engine: Engine | None = None,
     callback: Callable[[int, int], None] | None = None,
     **changes: Any,
 ) -> list[list[tf.Tensor]]:
@@ -99,7 +100,7 @@ def sweep(
         steps: As for `stylize`.
         seed: As for `stylize`.
         size: Of the small pictures, as `load_images` takes it.
-        engine: Fields of `Engine`, as for `stylize`.
+        engine: As for `stylize`.
         callback: Called after each picture with how many are done, and how many there will be.
         **changes: Fields of the recipe that are the same in all.
 
@@ -128,7 +129,7 @@ def sweep(
         steps=steps,
         seed=seed,
         size=size,
-        engine=engine or {},
+        engine=engine.given() if engine else {},
     )
     jobs = [
         [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
@@ -162,7 +163,7 @@ def promote(
     column: int,
     *,
     size: int | None = None,
-    engine: dict[str, Any] | None = None,
+    engine: Engine | None = None,
     callback: Callable | None = None,
 ) -> Result:
     """Make one picture of a sweep again, with the same settings and seed, at another size.
@@ -172,7 +173,7 @@ def promote(
         row: Counted from 1, from the top.
         column: Counted from 1, from the left.
         size: As `load_images` takes it; the recipe's own if not given.
-        engine: Fields of `Engine` that differ from the sweep's.
+        engine: What it sets is set, the rest is as in the sweep.
         callback: As for `stylize`.
 
     Returns:
@@ -185,7 +186,7 @@ def promote(
     if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
         raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
     job = jobs[row - 1][column - 1]
-    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or {})})
+    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
     return run(job, Cache(), callback)
 
 

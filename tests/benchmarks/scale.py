@@ -6,10 +6,8 @@ Prints a table, and writes the figures as JSON into outputs/.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
-import random
 import signal
 import statistics
 import subprocess
@@ -23,16 +21,14 @@ import psutil
 from nst_tf.engine.quiet import start_tensorflow
 from nst_tf.tools.cluster import ray_workers
 from nst_tf.tools.jobs import Job, pairs
-from nst_tf.tools.many import Outcome, Task, stylize_many
+from nst_tf.tools.many import Outcome, stylize_many
 
 ROOT = Path(__file__).resolve().parents[2]
 MILLION = 1_000_000
-# The simulation: so many workers that sleep for a job's measured seconds divided by SPEED.
-WORKERS, JOBS, SPEED = 100, 4000, 5
 
 
 def main() -> None:
-    """Measure, simulate, estimate."""
+    """Measure, and estimate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=24, help="how many pictures (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="their size in pixels (default: %(default)s)")
@@ -55,12 +51,10 @@ def main() -> None:
     for name, part in (("one worker", one), ("this process", here)):
         times = part["made"] / part["seconds"] * commands["seconds"] / commands["made"]
         print(f"{name} over separate commands: {times:.2f} times the throughput")
-    simulation = simulated(one["each"])
-    print_simulation(simulation)
     print_million(one, size)
     output = ROOT / "outputs" / "scale.json"
     output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps({**runs, "bytes": size, "simulation": simulation}, indent=1) + "\n")
+    output.write_text(json.dumps({**runs, "bytes": size}, indent=1) + "\n")
     print(output)
 
 
@@ -106,7 +100,7 @@ def _timed(jobs: list[Job], executor, begun: float, kill_after: int | None) -> d
 def working() -> list[psutil.Process]:
     """Return Ray's worker processes that are at work on a picture."""
     processes = psutil.Process().children(recursive=True)
-    return [process for process in processes if "_Painter.make" in " ".join(process.cmdline())]
+    return [process for process in processes if "call_in_worker" in " ".join(process.cmdline())]
 
 
 def timed_commands(jobs: list[Job]) -> dict:
@@ -122,55 +116,10 @@ def timed_commands(jobs: list[Job]) -> dict:
     return {"seconds": time.perf_counter() - begun, "made": len(jobs), "each": each}
 
 
-class Sleeper:
-    """Stands for many workers at once: its jobs are all asleep at the same time."""
-
-    async def start(self) -> None:
-        """Answer."""
-
-    async def make(self, task: Task) -> Outcome:
-        """Sleep for as long as a job takes that was measured."""
-        seconds = float(task.job.content)
-        await asyncio.sleep(seconds / SPEED)
-        return Outcome(task.number, task.job, "made", seconds=seconds)
-
-
-def simulated(each: list[float]) -> dict:
-    """Give out jobs of the measured lengths through Ray to many workers that sleep, and compare with the formula."""
-    import ray
-
-    from nst_tf.tools.cluster import RayWorkers
-
-    rng = random.Random(0)
-    lengths = [rng.choice(each[1:]) for _ in range(JOBS)]
-    with ray_workers("local", count=1):
-        sleeper = ray.remote(Sleeper).options(max_concurrency=2 * WORKERS, num_cpus=0).remote()
-        ray.get(sleeper.start.remote())
-        begun = time.perf_counter()
-        jobs = (Job(str(length), [], str(number), features="slim") for number, length in enumerate(lengths))
-        made = sum(outcome.status == "made" for outcome in stylize_many(jobs, executor=RayWorkers([sleeper] * WORKERS)))
-        seconds = (time.perf_counter() - begun) * SPEED
-        begun = time.perf_counter()
-        nothing = (Job("0", [], str(number), features="slim") for number in range(JOBS))
-        sum(1 for _ in stylize_many(nothing, executor=RayWorkers([sleeper] * WORKERS)))
-        rate = JOBS / (time.perf_counter() - begun)
-    return {"made": made, "seconds": seconds, "formula": formula(JOBS, lengths, WORKERS), "jobs a second": rate}
-
-
 def formula(count: int, each: list[float], workers: int) -> float:
     """Return the seconds that so many jobs take: T = N · t / W + t, for the last jobs do not end together."""
     mean = statistics.mean(each)
     return count * mean / workers + mean
-
-
-def print_simulation(figures: dict) -> None:
-    """Say how far the formula is off."""
-    off = figures["seconds"] / figures["formula"]
-    print(
-        f"{figures['made']} jobs on {WORKERS} workers, given out through Ray, asleep for the measured times / {SPEED}:"
-    )
-    print(f"  {figures['seconds']:.0f} s, by the formula {figures['formula']:.0f} s ({off:.2f} times)")
-    print(f"  at most {figures['jobs a second']:.0f} jobs a second are given out")
 
 
 def print_million(one: dict, size: float) -> None:
