@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import keras
 import tensorflow as tf
 
+from nst_tf.networks.neutral import keras
 from nst_tf.networks.slim import read_slim
 from nst_tf.networks.vgg import BLOCKS, Geometry, build_network, check_layers, check_network, read_vgg
 
@@ -58,7 +58,8 @@ class FeatureExtractor:
         self.geometry = dict(geometry or {})
         self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
-        self.traced: dict[str, Any] = {}  # what was traced for it, so that a second run of one kind need not be
+        self.traced: dict[str, Any] = {}  # solvers for it, so that a second run of one kind need not make them
+        self.evaluations: dict[str, Any] = {}  # what was traced for it, for pictures of all sizes
         self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,6 +76,7 @@ class FeatureExtractor:
     def forget(self) -> None:
         """Let go of what was traced for it, through which it refers to itself."""
         self.traced.clear()
+        self.evaluations.clear()
         self.kept.clear()
 
     def __repr__(self) -> str:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from nst_tf.networks.gaussians import squared_wasserstein
+
 
 class Size(NamedTuple):
     """What a form's factor may depend on: C and M of a layer, and the picture's height × width."""
@@ -26,15 +28,19 @@ class Form(NamedTuple):
     """One way to make a loss of squared differences.
 
     Args:
-        factor: What the sum of squares is multiplied by, from the layer's `Size`; None in relative forms, where the sum
-            is divided by the target's own, so that 1 is the distance of a picture without any features.
+        factor: What the sum of squares is multiplied by, from the layer's `Size`; None in forms that are not a fixed
+            multiple of it.  In relative ones the sum is divided by the target's own, so that 1 is the distance of a
+            picture without any features.
         formula: In plain text.
         latex: The same for notebooks.
+        distance: What is taken in place of the sum of squares, from the Gram matrices of features beside which stands
+            a channel of ones (`with_ones`), and C.
     """
 
     factor: Callable[[Size], Any] | None
     formula: str
     latex: str
+    distance: Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor] | None = None
 
 
 # Factors of Σ(F − P)².
@@ -69,6 +75,19 @@ STYLE_FORMS = {
         r"\frac{1}{4 \cdot 3^2 \, (\text{height} \cdot \text{width})^2} \sum (G - A)^2",
     ),
     "relative": Form(None, "Σ(G/M − A/M)² / Σ(A/M)²", r"\frac{\sum (G/M - A/M)^2}{\sum (A/M)^2}"),
+    # With m and S the mean and the covariance of the features over positions, m' and S' those of the style image.
+    "wasserstein": Form(
+        None,
+        "(|m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½)) / C",
+        r"\frac{1}{C} \left(|m - m'|^2 + \mathrm{tr}\left(S + S' - 2 (S'^{1/2} S S'^{1/2})^{1/2}\right)\right)",
+        lambda gram, target, channels: squared_wasserstein(gram, target) / channels,
+    ),
+    "relative_wasserstein": Form(
+        None,
+        "(|m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½)) / (|m'|² + tr S')",
+        r"\frac{|m - m'|^2 + \mathrm{tr}(S + S' - 2 (S'^{1/2} S S'^{1/2})^{1/2})}{|m'|^2 + \mathrm{tr}\, S'}",
+        lambda gram, target, channels: squared_wasserstein(gram, target) / (tf.linalg.trace(target) - 1),
+    ),
 }
 # Here `factor` makes the whole sum, from the differences down, across, and along both diagonals.
 TOTAL_VARIATION_FORMS = {
@@ -128,6 +147,11 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
     batch, height, width, channels = tf.unstack(tf.shape(features))
     gram = _transposed_times_itself(tf.reshape(features, (batch, height * width, channels)))  # (batch, C, C)
     return gram / tf.cast(height * width, gram.dtype) if normalize else gram
+
+
+def with_ones(features: tf.Tensor) -> tf.Tensor:
+    """Add a channel of ones, so that the normalised Gram matrix holds the means too, in its last row and column."""
+    return tf.concat([features, tf.ones_like(features[..., :1])], axis=-1)
 
 
 @tf.custom_gradient
@@ -191,7 +215,8 @@ def style_loss(
     size of its own.
 
     Args:
-        gram: g, (batch, channels, channels): `gram_matrix(features)`, normalised.
+        gram: g, (batch, channels, channels): `gram_matrix(features)`, normalised; for the Wasserstein forms
+            `gram_matrix(with_ones(features))`.
         target: a, of the same shape.
         form: How the squared differences become one number; a key of `STYLE_FORMS`, which has the formulas.
         positions: M, height × width of the layer; for the forms "udacity" and "keras".
@@ -207,7 +232,9 @@ def style_loss(
     gram, target = float32_at_least(gram), float32_at_least(target)
     if not gram.shape.is_compatible_with(target.shape):
         raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
-    factor = _form(STYLE_FORMS, form, "style loss").factor
+    factor, _, _, distance = _form(STYLE_FORMS, form, "style loss")
+    if distance:
+        return tf.reduce_sum(distance(gram, target, channels or gram.shape[-1] - 1))
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
     if factor is None:
         return summed / tf.maximum(tf.reduce_sum(tf.square(target)), SMALLEST_ENERGY)

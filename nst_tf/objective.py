@@ -14,7 +14,15 @@ import tensorflow as tf
 from nst_tf.controls.regions import Regions, grams_of_style, in_regions, regions_of
 from nst_tf.controls.styles import Style, as_styles, remembered_grams, weighted_styles
 from nst_tf.features import FeatureExtractor
-from nst_tf.losses import content_scale, float32_at_least, gram_matrix, style_loss, total_variation_loss
+from nst_tf.losses import (
+    STYLE_FORMS,
+    content_scale,
+    float32_at_least,
+    gram_matrix,
+    style_loss,
+    total_variation_loss,
+    with_ones,
+)
 from nst_tf.published.sources import UNITS
 from nst_tf.recipes import Recipe
 
@@ -91,7 +99,8 @@ class Objective:
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in style_layers(self.recipe):
-            guided = in_regions(features[layer], masks[layer]) if masks else features[layer]
+            guided = seen_by_style(features[layer], self.recipe)
+            guided = in_regions(guided, masks[layer]) if masks else guided
             grams[layer] = gram_matrix(guided, normalize=False)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
         return Sums(squares, grams, positions)
@@ -161,10 +170,12 @@ def find_targets(
     of_content = extractor(content_image)
     content = {layer: of_content[layer] for layer in content_layers(recipe)}
     sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers(recipe)}
-    grams = [
-        remembered_grams(extractor, style, sizes, lambda one: grams_of_style(extractor(one.image), one, sizes))
-        for style in styles
-    ]
+
+    def grams_of(style: Style) -> dict[str, tf.Tensor]:
+        features = extractor(style.image)
+        return grams_of_style({layer: seen_by_style(features[layer], recipe) for layer in sizes}, style)
+
+    grams = [remembered_grams(extractor, style, recipe, grams_of) for style in styles]
     return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
 
@@ -199,6 +210,11 @@ def targets_of(
         return Targets(content, scales, blend)
     by_region = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
     return Targets(content, scales, by_region, regions_of(styles, sizes))
+
+
+def seen_by_style(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+    """Return the features whose Gram matrix a recipe's style loss takes."""
+    return with_ones(features) if STYLE_FORMS[recipe.loss.style_form].distance else features
 
 
 def content_layers(recipe: Recipe) -> Mapping[str, float]:

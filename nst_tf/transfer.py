@@ -9,19 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from nst_tf import __version__
-from nst_tf.controls.scene import Scene
+from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Descent, Engine, engine_among
 from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import save_image
 from nst_tf.networks.finding import FEATURES, find_features
+from nst_tf.networks.neutral import check_process, keras, neutral_keras
 from nst_tf.objective import Losses
+from nst_tf.pictures.contract import whole_number
 from nst_tf.pictures.settings import settings_text
 from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
@@ -140,6 +141,8 @@ def stylize(
         >>> result = stylize(content_image, style_image, features="slim")
         >>> result.save("stylized.png")
     """
+    check_process()
+    seed = 0 if seed is None else seed
     engine, changes = engine_among(changes, engine or Engine())
     if isinstance(start, str):
         changes, start = {**changes, "start": start}, None
@@ -156,14 +159,14 @@ def stylize(
             for losses in progress:
                 if callback:
                     latest = Losses(*map(float, losses[-1]))
-                    callback(Step(run.step, steps, latest, run.seconds, run.picture, scene.finished))
+                    callback(Step(run.step, steps, latest, run.seconds, run.picture, run.scene.finished))
         except KeyboardInterrupt:
             run.status = "interrupted"
 
     history = dict(zip(Losses._fields, run.history().T, strict=True))
     _check_finite(history["total"], recipe)
     if not isinstance(features, FeatureExtractor):
-        network.forget()  # nobody else will use it
+        network.traced.clear()  # solvers hold pictures; what evaluates them stays, for the next run
     settings = {
         **recipe_settings(recipe),
         "features": features if features in FEATURES else network.name,
@@ -176,7 +179,8 @@ def stylize(
         "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
         **inputs,
     }
-    image = tf.clip_by_value(scene.finished(run.image), 0.0, 1.0)
+    image = scene.finished(resized(run.image, scene.content_image.shape[1:3]))  # as it is, unless interrupted early
+    image = tf.clip_by_value(image, 0.0, 1.0)
     taken = min(run.step, steps)
     return Result(image, history, network.name, run.precision, run.status, recipe, taken, run.seconds, settings)
 
@@ -205,7 +209,8 @@ def descend_plainly(
         Gatys, Ecker, Bethge 2015, equation 7; Kingma, Ba: "Adam", ICLR 2015.
     """
     image = tf.Variable(start)
-    optimizer = keras.optimizers.Adam(learning_rate)
+    with neutral_keras():
+        optimizer = keras.optimizers.Adam(learning_rate)
 
     @tf.function
     def step() -> Losses:
@@ -232,13 +237,10 @@ def check_run(recipe: Recipe, solver: str, steps: int | None, seed: int) -> int:
         raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
     if solver == "published" and recipe.stepping.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; expected a whole number of at least 0.")
+    whole_number(seed, "seed", least=0)
     if steps is None:
         steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; expected at least 1.")
-    return steps
+    return whole_number(steps, "steps", least=1)
 
 
 def _check_finite(totals: np.ndarray, recipe: Recipe) -> None:

@@ -75,7 +75,7 @@ def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, networ
     ("change", "named"),
     [
         ({"seed": 1}, "seed"),
-        ({"steps": 9}, "number of steps"),
+        ({"steps": 2}, "number of steps"),
         ({"style_weight": 2.0}, "recipe"),
         ({"features": "other"}, "network"),
         ({"swapped": True}, "content image"),

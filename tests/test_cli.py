@@ -153,7 +153,7 @@ def test_every_public_name_is_there():
 
 def test_recipes_are_listed_and_explained(capsys):
     assert main(["recipes"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert len(capsys.readouterr().out.splitlines()) == 9
     assert main(["recipes", "coursera"]) == 0
     assert "block5_conv4" in capsys.readouterr().out
     assert main(["recipes", "mystery"]) == 2

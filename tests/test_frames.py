@@ -66,7 +66,7 @@ def test_held_frames_flicker_less_than_those_left_free_and_those_less_than_separ
 
 
 def test_what_moved_is_painted_anew_and_leaves_no_ghost(video):
-    jobs = jobs_of(video)
+    jobs = jobs_of(video, recipe="gram")
     list(stylize_frames(jobs))
     first, last = pixels(jobs[0].output), pixels(jobs[-1].output)
     there, gone = (slice(11, 19), slice(37, 45)), (slice(11, 19), slice(5, 13))

@@ -6,7 +6,7 @@ from nst_tf.features import slim_features
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES, find_recipe
 
-STUDIO = RECIPES["studio"]
+STUDIO, GRAM = RECIPES["studio"], RECIPES["gram"]
 
 
 def relative_gram_distance(features, target):
@@ -25,38 +25,38 @@ def relative_distance(features, target):
 @pytest.fixture(params=["small", "slim"])
 def extractor(request, pair):
     if request.param == "small":
-        return small_network(STUDIO.network.layers)
-    return slim_features(STUDIO.network.layers, border=STUDIO.network.border)
+        return small_network(GRAM.network.layers)
+    return slim_features(GRAM.network.layers, border=GRAM.network.border)
 
 
 @pytest.mark.slim
 def test_studio_losses_equal_their_formulas_in_float64(extractor, pair, generator):
     content_image, style_image = pair
     image = generator.uniform(size=content_image.shape).astype(np.float32)
-    losses = make_objective(STUDIO, extractor, content_image, style_image)(image)
+    losses = make_objective(GRAM, extractor, content_image, style_image)(image)
     of_image, of_content, of_style = extractor(image), extractor(content_image), extractor(style_image)
 
     content = sum(
         weight * relative_distance(of_image[layer], of_content[layer])
-        for layer, weight in STUDIO.network.content_layers.items()
+        for layer, weight in GRAM.network.content_layers.items()
     )
     style = 0.0
-    for layer, weight in STUDIO.network.style_layers.items():
+    for layer, weight in GRAM.network.style_layers.items():
         style += weight * relative_gram_distance(of_image[layer], of_style[layer])
-    assert float(losses.content) == pytest.approx(STUDIO.loss.content_weight * content, rel=1e-4)
-    assert float(losses.style) == pytest.approx(STUDIO.loss.style_weight * style, rel=1e-4)
+    assert float(losses.content) == pytest.approx(GRAM.loss.content_weight * content, rel=1e-4)
+    assert float(losses.style) == pytest.approx(GRAM.loss.style_weight * style, rel=1e-4)
     assert float(losses.total) == pytest.approx(float(losses.content + losses.style + losses.total_variation), rel=1e-5)
 
 
 def test_content_loss_is_zero_at_the_content_image_and_style_loss_at_the_style_image(extractor, pair):
     content_image, style_image = pair
-    assert float(make_objective(STUDIO, extractor, content_image, style_image)(content_image).content) == 0
-    same = make_objective(STUDIO, extractor, style_image, style_image)(style_image)
+    assert float(make_objective(GRAM, extractor, content_image, style_image)(content_image).content) == 0
+    same = make_objective(GRAM, extractor, style_image, style_image)(style_image)
     assert float(same.style) == pytest.approx(0, abs=1e-9)
 
 
 def test_recipe_names_every_layer_once():
-    recipe = STUDIO.changed(content_layers={"block1_conv1": 1.0})
+    recipe = GRAM.changed(content_layers={"block1_conv1": 1.0})
     assert recipe.network.layers == ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
 
 

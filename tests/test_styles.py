@@ -11,7 +11,7 @@ from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
-STUDIO = RECIPES["studio"]
+STUDIO, GRAM = RECIPES["studio"], RECIPES["gram"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_mask_of_ones_is_no_mask(pair, network):
 
 
 def test_guided_gram_matrix_is_the_mean_over_the_region(pair, network, left):
-    recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
+    recipe = GRAM.changed(style_layers={"block1_conv1": 1.0})
     objective = make_objective(recipe, network, pair[0], Style(pair[1], content_mask=left))
     sums = objective.sums(network(pair[0]), objective.targets.content, objective.targets.masks())
     features = network(pair[0])["block1_conv1"].numpy().astype(np.float64)[0, :, :24]
@@ -86,7 +86,7 @@ def test_style_is_taken_from_its_mask_alone(pair, network):
     half = np.zeros(pair[1].shape[1:3], np.float32)
     half[:, 16:] = 1
     changed = tf.concat([pair[1][:, :, :8] * 0, pair[1][:, :, 8:]], axis=2)
-    recipe = STUDIO.changed(style_layers={"block1_conv1": 1.0})
+    recipe = GRAM.changed(style_layers={"block1_conv1": 1.0})
     targets = [
         make_objective(recipe, network, pair[0], Style(image, style_mask=half)).targets.style["block1_conv1"]
         for image in (pair[1], changed)
@@ -116,7 +116,8 @@ def test_regions_have_styles_of_their_own(pair, other, network, left):
     styles = [Style(pair[1], content_mask=left), Style(other, content_mask=rest_of(left))]
     swapped = [Style(other, content_mask=left), Style(pair[1], content_mask=rest_of(left))]
     first, second = (
-        stylize(pair[0], pictures, features=network, steps=30, style_weight=50).image for pictures in (styles, swapped)
+        stylize(pair[0], pictures, recipe=GRAM, features=network, steps=30, style_weight=50).image
+        for pictures in (styles, swapped)
     )
     # The stripes are blue and yellow, the noise is grey: blue and yellow differ where the stripes are wanted.
     spread = [tf.math.reduce_std(image[..., 0] - image[..., 2], axis=1).numpy()[0] for image in (first, second)]
@@ -186,7 +187,7 @@ def test_proposed_regions_find_what_differs_and_sum_to_one(generator):
 def test_masks_are_loaded_from_pictures_and_arrays(tmp_path):
     from PIL import Image
 
-    Image.fromarray(np.repeat([[0, 255]], 20, axis=0).astype(np.uint8)).resize((40, 40), 0).save(tmp_path / "mask.png")
+    Image.fromarray(np.repeat([[0, 255]], 20, axis=0).astype(np.uint8)).resize((60, 40), 0).save(tmp_path / "mask.png")
     mask = load_mask(tmp_path / "mask.png", size=(40, 60))
     assert mask.shape == (40, 60)
     assert mask[:, :25].max() < 0.01

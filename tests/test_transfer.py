@@ -55,7 +55,7 @@ def test_the_best_picture_is_kept_and_not_the_last(pair, network):
     total = result.history["total"]
     assert total.argmin() < len(total) - 1
     objective = make_objective(STUDIO, network, pair[0], pair[0])
-    assert float(objective(result.image).total) == pytest.approx(total.min(), rel=1e-4, abs=1e-9)
+    assert float(objective(result.image).total) == pytest.approx(total.min(), abs=1e-6)  # of moments in float32
     np.testing.assert_array_equal(result.image, pair[0])
 
 

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ DEFAULTS = {"recipe": "studio", "features": "auto", "solver": "fast", "seed": 0,
 MOST_FRAMES = 80
 FRAME_SIDE = 320
 REST = "rest"
+# No recipe's own size is larger, nor that of a style picture four times as large.
+LARGEST_BY_DEFAULT = 2048
 SECONDS_PER_LINE = 0.5
 SECONDS_PER_COUNT = 2.0
 
@@ -45,7 +48,8 @@ def stylize(options: argparse.Namespace) -> int:
     from nst_tf.pictures.settings import settings_of
 
     _check_outputs(options)
-    content, *styles = (read_pixels(path) for path in (options.content, *options.style))
+    at_least = 2 * (options.size or LARGEST_BY_DEFAULT)
+    content, *styles = (read_pixels(path, at_least=at_least) for path in (options.content, *options.style))
     _check_masks(options)
     if options.start and os.path.exists(options.start):
         read_pixels(options.start)
@@ -146,10 +150,10 @@ def regions(options: argparse.Namespace) -> int:
 
     from nst_tf.controls.regions import propose_regions
     from nst_tf.images import load_image
-    from nst_tf.pictures.files import check_writable
 
     folder = Path(options.output)
-    check_writable(folder / "region_1.png")
+    numbered = (folder / f"region_{number}.png" for number in range(1, options.count + 1))
+    _check_apart(options, folder / "overview.png", *numbered)
     image = load_image(pixels, max_side=options.size, name="the content image")
     masks = propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
     # Each region in its own brightness of the picture, beside the masks that --mask takes.
@@ -206,15 +210,13 @@ def sweep(options: argparse.Namespace) -> int:
 
 def many(options: argparse.Namespace) -> int:
     """Make many pictures, or say what that would take."""
-    from nst_tf.pictures.files import check_writable
     from nst_tf.tools.jobs import pairs, read_jobs
     from nst_tf.tools.many import stylize_many
 
     folders = (options.content_dir, options.style_dir, options.output)
     if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
         raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
-    if options.report:
-        check_writable(options.report)
+    _check_apart(options, options.report)
     _start_tensorflow()  # before anything else imports it
     defaults = _given(options)
 
@@ -304,12 +306,11 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 def frames(options: argparse.Namespace) -> int:
     """Repaint the frames of a video."""
-    from nst_tf.pictures.files import check_writable
     from nst_tf.tools.animations import check_animation
 
     if options.animation:
         check_animation(options.animation)
-        check_writable(options.animation)
+    _check_apart(options, options.animation)
     if options.rate <= 0:
         raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
     _start_tensorflow()
@@ -447,7 +448,6 @@ def _stdout_may_close() -> Iterator[None]:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     from nst_tf.images import save_options
-    from nst_tf.pictures.files import check_writable
     from nst_tf.tools.animations import check_animation
 
     save_options(options.output)
@@ -455,9 +455,19 @@ def _check_outputs(options: argparse.Namespace) -> None:
         check_animation(options.timelapse)
     if not options.timelapse and (options.timelapse_curve or options.timelapse_megabytes):
         raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
-    written = (options.output, options.plot, options.timelapse, getattr(options, "checkpoint", None))
-    for path in filter(None, written):
-        check_writable(path)
+    checkpoint = None if options.checkpoint == options.resume else options.checkpoint
+    _check_apart(options, options.output, options.plot, options.timelapse, checkpoint)
+
+
+def _check_apart(options: argparse.Namespace, *outputs: str | Path | None) -> None:
+    """Raise ValueError if an output is one of the files that the command reads, or cannot be written."""
+    from nst_tf.pictures.files import check_apart
+
+    inputs = []
+    for name in ("content", "style", "mask", "style_mask", "like", "start", "resume", "jobs", "frames"):
+        given = getattr(options, name, None)
+        inputs += given if isinstance(given, list) else [given]
+    check_apart(outputs, inputs)
 
 
 def _check_masks(options: argparse.Namespace) -> None:
@@ -543,37 +553,61 @@ def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: 
     # There is a picture now, and a second Ctrl-C should not take it away.
     signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        _save_all(result, watcher, options)
+        saved_as = _saved(result, options.output)
+        problem = _save_others(result, watcher, options)
     finally:
         for number, handler in signals.items():
             signal.signal(number, handler)
     height, width = result.image.shape[1:3]
     _say(
-        f"{options.output}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
+        f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
         f"with {result.features} features in {result.precision}"
         f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
     )
+    if problem or saved_as != options.output:
+        return PROBLEM_FOUND
     return INTERRUPTED if result.status == "interrupted" else DONE
 
 
-def _save_all(result: Result, watcher: _Watcher, options: argparse.Namespace) -> None:
-    result.save(options.output)
-    if options.plot:
-        from nst_tf.display import plot_history
-        from nst_tf.pictures.files import written_whole
+def _saved(result: Result, path: str) -> str:
+    """Save the picture, under another name if it does not go under the one asked for; return the name."""
+    try:
+        return str(result.save(path)) and path
+    except (OSError, ValueError) as error:
+        name = f"stylized-{time.strftime('%Y%m%d-%H%M%S')}.png"
+        for folder in (Path(path).parent, Path.cwd(), Path.home(), Path(tempfile.gettempdir())):
+            with contextlib.suppress(OSError, ValueError):
+                rescued = str(result.save(folder / name))
+                _say(f"{path!r} could not be written ({error}), so the picture is saved under another name.")
+                return rescued
+        raise
 
-        with written_whole(options.plot) as temporary:
-            plot_history(result.history).savefig(temporary, dpi=120, format="png")
-    if options.timelapse:
-        from nst_tf.tools.animations import timelapse
 
-        timelapse(
-            [*watcher.images, result.image],
-            options.timelapse,
-            history=result.history if options.timelapse_curve else None,
-            steps=[*watcher.steps, result.steps],
-            max_megabytes=options.timelapse_megabytes,
-        )
+def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace) -> bool:
+    """Save plot and time-lapse; say what could not be saved, and return whether there was such."""
+    from nst_tf.pictures.files import written_whole
+
+    problem = False
+    try:
+        if options.plot:
+            from nst_tf.display import plot_history
+
+            with written_whole(options.plot) as temporary:
+                plot_history(result.history).savefig(temporary, dpi=120, format="png")
+        if options.timelapse:
+            from nst_tf.tools.animations import timelapse
+
+            timelapse(
+                [*watcher.images, result.image],
+                options.timelapse,
+                history=result.history if options.timelapse_curve else None,
+                steps=[*watcher.steps, result.steps],
+                max_megabytes=options.timelapse_megabytes,
+            )
+    except (OSError, ValueError) as error:
+        _say(f"Problem: {error}")
+        problem = True
+    return problem
 
 
 class _Watcher:

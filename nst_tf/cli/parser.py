@@ -16,11 +16,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 a problem found, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
     show_log()
+    if hasattr(sys.stdout, "reconfigure"):  # a name that is not UTF-8 is no reason to lose the picture
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Ended by the system, a run keeps its best picture as if it were interrupted from the keyboard.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"nst_tf: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,14 +12,16 @@ import tensorflow as tf
 from scipy.cluster.vq import kmeans2
 from scipy.ndimage import gaussian_filter
 
-from nst_tf.images import load_image
 from nst_tf.losses import float32_at_least, gram_matrix
+from nst_tf.pictures.reading import read_pixels
 
 if TYPE_CHECKING:
     from nst_tf.controls.styles import Style
 
 # A region that covers less than this of a layer covers nothing of it.
 SMALLEST_COVER = 1e-6
+# A mask may be stretched by so much to its picture's aspect: sizes are whole pixels.
+LARGEST_STRETCH = 1.03
 # Less than this is no region that a network could see: one position of VGG's fifth block.
 SMALLEST_AREA = 16 * 16
 # What proposed regions are told apart by: colours, and so much of the place, each in [0, 1].
@@ -30,18 +34,29 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> n
     """Load a mask: white where the region is, black elsewhere, grey on soft edges.
 
     Args:
-        source: Anything that `nst_tf.load_image` takes; colours count by their brightness.
-        size: (height, width) of the picture it is for.
+        source: Anything that `nst_tf.load_image` takes; colours count by their brightness, and what is transparent is
+            not in the region.
+        size: (height, width) of the picture it is for, whose aspect it must have.
         softness: How many pixels its edge is blurred by.
 
     Returns:
         float32 (height, width) in [0, 1].
 
     Raises:
-        ValueError: As `load_image`.
+        ValueError: As `load_image`, or if the mask has another aspect than the picture.
     """
-    mask = tf.image.rgb_to_grayscale(load_image(source, size=size, name="the mask"))
-    return soften(mask.numpy()[0, :, :, 0], softness)
+    name = f"mask {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "mask"
+    pixels = read_pixels(source, name=f"the {name}", ground=0.0)
+    height, width = pixels.shape[:2]
+    if not 1 / LARGEST_STRETCH < (width / height) / (size[1] / size[0]) < LARGEST_STRETCH:
+        raise ValueError(
+            f"The {name} is {width} × {height} pixels and its picture {size[1]} × {size[0]}; they must have one "
+            "aspect. Make the mask from the picture itself, and crop both alike."
+        )
+    mask = read_pixels(pixels, size=size) @ np.array([0.299, 0.587, 0.114], np.float32)
+    if mask.min() > 0.99:
+        warnings.warn(f"The {name} is white everywhere, so it leaves nothing out.", stacklevel=2)
+    return soften(mask, softness)
 
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:
@@ -155,8 +170,8 @@ def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) ->
         for layer, size in sizes.items()
     }
     covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
-    weights = [style.weight for style in styles]
-    shares = {layer: weights * covered[layer] / np.prod(sizes[layer]) for layer in sizes}
+    weights = tf.constant([style.weight for style in styles], tf.float32)
+    shares = {layer: weights * covered[layer] / float(np.prod(sizes[layer])) for layer in sizes}
     return Regions(masks, covered, shares)
 
 
@@ -182,13 +197,13 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
     return tf.image.resize(np.asarray(mask, np.float32)[np.newaxis, :, :, np.newaxis], size, "area")
 
 
-def grams_of_style(features: dict[str, tf.Tensor], style: Style, layers: Iterable[str]) -> dict[str, tf.Tensor]:
-    """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
+def grams_of_style(features: dict[str, tf.Tensor], style: Style) -> dict[str, tf.Tensor]:
+    """Return the normalised Gram matrices of a style picture by layer, or of the part of it that is wanted."""
     if style.style_mask is None:
-        return {layer: gram_matrix(features[layer]) for layer in layers}
+        return {layer: gram_matrix(part) for layer, part in features.items()}
     grams = {}
-    for layer in layers:
-        mask = mask_at(style.style_mask, features[layer].shape[1:3])
-        gram = gram_matrix(in_regions(features[layer], mask), normalize=False)
+    for layer, part in features.items():
+        mask = mask_at(style.style_mask, part.shape[1:3])
+        gram = gram_matrix(in_regions(part, mask), normalize=False)
         grams[layer] = gram / tf.maximum(tf.reduce_sum(mask), SMALLEST_COVER)
     return grams

@@ -10,11 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
-from nst_tf.controls.styles import Style, any_mask, as_styles, check_styles, weighted_styles
+from nst_tf.controls.styles import Style, any_mask, as_styles, checked_styles, weighted_styles
 from nst_tf.engine.held import Previous
-from nst_tf.pictures.contract import MIN_SIDE, check_image
+from nst_tf.pictures.contract import MIN_SIDE, as_image
 from nst_tf.pictures.files import fingerprint
 from nst_tf.recipes import Recipe
+
+# Less than one level of an 8-bit picture.
+FLAT = 1 / 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class Scene:
         given_styles: The styles as they were given, their weights known.
         content_image: The content image as the network sees it.
         styles: Those styles that count, as the network sees them.
+        grey: Whether the picture is kept without colours while it is optimised.
         start_image: Where the run starts, if not where the recipe says.
         previous: Where the run starts and what it is held to, if it is a video's frame.
     """
@@ -36,6 +40,7 @@ class Scene:
     given_styles: tuple[Style, ...]
     content_image: tf.Tensor
     styles: tuple[Style, ...]
+    grey: bool = False
     start_image: tf.Tensor | None = None
     previous: Previous | None = None
 
@@ -54,35 +59,72 @@ class Scene:
         Raises:
             ValueError: If a picture breaks the pixel contract, or the controls contradict each other.
         """
-        check_image(content_image, "content image")
-        content_image = tf.convert_to_tensor(content_image)
-        check_styles(style_image)
-        given = as_styles(style_image, content_image)
+        content_image = tf.constant(as_image(content_image, "content image"))
+        given = as_styles(checked_styles(style_image), content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
             raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
         if start is not None:
-            check_image(start, "start")
-            start = resized(tf.convert_to_tensor(start), content_image.shape[1:3])
+            start = resized(tf.constant(as_image(start, "start")), content_image.shape[1:3])
         if previous and previous.image.shape != content_image.shape:
             raise ValueError(
                 f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."
             )
-        if previous and recipe.pictures.color == "luminance":
-            previous = replace(previous, image=_grey(previous.image))
-        repainted = _grey(content_image) if recipe.pictures.color == "luminance" else content_image
         styles = tuple(prepared(style, recipe, content_image) for style in weighted_styles(given))
-        return cls(recipe, content_image, given, repainted, styles, start, previous)
+        # A style without colours takes the content's away, where every pixel is to have the style's.
+        grey = recipe.pictures.color == "luminance"
+        if recipe.pictures.color == "style" and recipe.loss.style_weight:
+            grey = all(_is_grey(style.image) for style in styles)
+        if grey and previous:
+            previous = replace(previous, image=_grey(previous.image))
+        repainted = _grey(content_image) if grey else content_image
+        return cls(recipe, content_image, given, repainted, styles, grey, start, previous)
 
     def images(self) -> list[tf.Tensor]:
         """Return all pictures that go through the network: the content image, and those of the styles."""
         return [self.content_image, *(style.image for style in self.styles)]
+
+    def sizes(self) -> list[Scene]:
+        """Return the scene at each size that the recipe goes through, from the coarsest to its own."""
+        stepping, scenes, scale = self.recipe.stepping, [self], 1.0
+        if stepping.coarsest is None or self.start_image is not None or self.previous:
+            return scenes
+        sides = self.content_image.shape[1:3]
+        while True:
+            scale /= stepping.growth
+            if scale * max(sides) < 0.99 * stepping.coarsest or scale * min(sides) < MIN_SIDE:
+                return scenes
+            scenes.insert(0, self._smaller(scale))
+
+    def _smaller(self, scale: float) -> Scene:
+        """Return the same pictures and masks, made smaller."""
+
+        def smaller(image: tf.Tensor) -> tf.Tensor:
+            return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
+
+        def made_smaller(style: Style) -> Style:
+            image = smaller(style.image)
+            masks = (style.content_mask, content_image.shape[1:3]), (style.style_mask, image.shape[1:3])
+            content_mask, style_mask = (_mask_resized(mask, size) for mask, size in masks)
+            return replace(style, image=image, content_mask=content_mask, style_mask=style_mask)
+
+        content_image = smaller(self.content_image)
+        return replace(
+            self,
+            given_content=smaller(self.given_content),
+            given_styles=tuple(map(made_smaller, self.given_styles)),
+            content_image=content_image,
+            styles=tuple(map(made_smaller, self.styles)),
+        )
 
     def start(self, seed: int) -> tf.Tensor:
         """Return x₀, where the generated image begins."""
         image = self.start_image
         if image is None:
             image = _start(self.recipe.stepping.start, self.content_image, self.styles[0].image, seed)
-        image = _grey(image) if self.recipe.pictures.color == "luminance" else image
+        if self.start_image is None and np.ptp(self.content_image) < FLAT and self.recipe.loss.style_weight:
+            # Where nothing differs from anything, no gradient says where strokes should go.
+            image = _start("content_with_noise", image, image, seed)
+        image = _grey(image) if self.grey else image
         return self.previous.over(image) if self.previous else image
 
     def finished(self, image: tf.Tensor) -> tf.Tensor:
@@ -176,6 +218,10 @@ def resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     if tuple(image.shape[1:3]) == tuple(size):
         return image
     return tf.clip_by_value(tf.image.resize(image, size, "bicubic", antialias=True), 0.0, 1.0)
+
+
+def _is_grey(image: tf.Tensor) -> bool:
+    return float(np.ptp(image, axis=-1).max()) < FLAT
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:

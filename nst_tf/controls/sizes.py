@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import tensorflow as tf
 
 from nst_tf.images import load_image
+from nst_tf.pictures.reading import read_pixels
 from nst_tf.recipes import Recipe, find_recipe
 
 
@@ -30,14 +32,20 @@ def load_images(
     """
     recipe = find_recipe(recipe)
     pictures = recipe.pictures
-    content_image = load_image(content)
-    height, width = content_image.shape[1:3]
+    pixels = read_pixels(content, name="the content image", at_least=2 * (size or pictures.size))
+    height, width = pixels.shape[:2]
     wanted = (size or pictures.size,) * 2
     if pictures.sizing != "square":
         scale = wanted[0] / size_of(recipe, height, width)
+        if size and scale > 1 and not pictures.upscale:
+            warnings.warn(
+                f"The content image has {size_of(recipe, height, width)} pixels where {size} are asked for, and stays "
+                "as it is; upscale=True (--set upscale=true) enlarges it.",
+                stacklevel=2,
+            )
         scale = scale if pictures.upscale else min(scale, 1.0)
         wanted = round(height * scale), round(width * scale)
-    content_image = load_image(content_image, size=wanted, name="the content image")
+    content_image = load_image(pixels, size=wanted, name="the content image")
     if isinstance(style, (list, tuple)):
         return content_image, [_load_style(one, recipe, wanted) for one in style]
     return content_image, _load_style(style, recipe, wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from nst_tf.controls.regions import check_mask
 from nst_tf.features import FeatureExtractor
-from nst_tf.pictures.contract import check_image
+from nst_tf.losses import STYLE_FORMS
+from nst_tf.pictures.contract import as_image
 from nst_tf.pictures.files import fingerprint
+from nst_tf.recipes import Recipe
 
 # Whose Gram matrices an extractor remembers; those of VGG19's five layers take two megabytes a style.
 MOST_STYLES = 16
@@ -44,14 +46,15 @@ class Style:
 def remembered_grams(
     extractor: FeatureExtractor,
     style: Style,
-    layers: Iterable[str],
+    recipe: Recipe,
     grams_of: Callable[[Style], dict[str, tf.Tensor]],
 ) -> dict[str, tf.Tensor]:
     """Return the Gram matrices of a style by layer, those computed earlier where many runs share the extractor."""
     if extractor.style_grams is None:
         return grams_of(style)
     mask = () if style.style_mask is None else (style.style_mask,)
-    key = (fingerprint(style.image.numpy(), *mask), tuple(layers))
+    form = STYLE_FORMS[recipe.loss.style_form]
+    key = (fingerprint(style.image.numpy(), *mask), tuple(recipe.network.style_layers), form.distance is None)
     grams = extractor.style_grams.pop(key, None) or grams_of(style)
     while len(extractor.style_grams) >= MOST_STYLES:
         extractor.style_grams.pop(next(iter(extractor.style_grams)))
@@ -98,12 +101,16 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
     return tuple(checked)
 
 
-def check_styles(style_image: Any) -> None:
-    """Raise ValueError if one of the pictures that `stylize` was given for a style breaks the pixel contract."""
+def checked_styles(style_image: Any) -> list[Style]:
+    """Return what `stylize` was given for a style as styles whose pictures are as the pixel contract has them.
+
+    Raises:
+        ValueError: If one of them cannot be.
+    """
     styles = _listed_styles(style_image)
     name = "style image" if len(styles) == 1 else "style image {}"
-    for number, style in enumerate(styles, 1):
-        check_image(style.image, name.format(number))
+    images = [as_image(style.image, name.format(number)) for number, style in enumerate(styles, 1)]
+    return [replace(style, image=tf.constant(image)) for style, image in zip(styles, images, strict=True)]
 
 
 def _listed_styles(style_image: Any) -> list[Style]:

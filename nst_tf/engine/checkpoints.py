@@ -18,7 +18,7 @@ import numpy as np
 
 from nst_tf.pictures.files import check_writable, written_whole
 
-VERSION = 7
+VERSION = 8
 # Of the time since the last checkpoint, what writing one may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
@@ -44,7 +44,7 @@ class Checkpoint:
 
     Args:
         settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
-        state: Where it was: "precision", "seconds".
+        state: Where it was: "precision", "seconds", "size" (the number of the size at work, from the coarsest).
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
     """
@@ -93,7 +93,7 @@ def _read(path: str | os.PathLike) -> Checkpoint:
         variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
         variables["best_image"]  # without which there is nothing to go on from
         state = {"precision": str(facts["state"]["precision"])}
-        state["seconds"] = float(facts["state"]["seconds"])
+        state["seconds"], state["size"] = float(facts["state"]["seconds"]), int(facts["state"]["size"])
         return Checkpoint(dict(facts["settings"]), state, file["history"], variables)
 
 
@@ -108,6 +108,9 @@ def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[
             f"The checkpoint {os.fspath(path)!r} was written by another version of nst_tf; start without resume."
         )
     differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
+    fewer = not found.get("steps", "").isdecimal() or int(wanted["steps"]) < int(found["steps"])
+    if NAMES["steps"] in differing and not fewer:
+        differing.remove(NAMES["steps"])
     if differing:
         raise ValueError(
             f"The checkpoint {os.fspath(path)!r} is of another run: {', '.join(differing)} "

@@ -8,12 +8,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import Grey
+from nst_tf.controls.scene import Scene, resized
 from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings, read_checkpoint
 from nst_tf.engine.determinism import deterministic_operations
 from nst_tf.engine.gradient import WholePicture
@@ -28,16 +29,14 @@ from nst_tf.engine.precision import (
     this_device,
 )
 from nst_tf.engine.published import KerasSolver, keras_optimizer
-from nst_tf.engine.solver import Evaluation, MultiresolutionAdam, Solver
+from nst_tf.engine.solver import NO_LOSS, Evaluation, MultiresolutionAdam, Solver
 from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.objective import Losses, Objective
+from nst_tf.pictures.contract import whole_number
 from nst_tf.pictures.files import fingerprint
 from nst_tf.published.sources import UNITS
 from nst_tf.recipes import Recipe
-
-if TYPE_CHECKING:
-    from nst_tf.controls.scene import Scene
 
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
@@ -63,7 +62,7 @@ class Engine:
         resume: Such a file of an earlier run, given the same pictures and settings: the run goes on from there, in the
             precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same picture
             as a run that was never interrupted, bit for bit on one CPU if oneDNN is on in both or off in both (the
-            command line turns it on).
+            command line turns it on).  With more steps than the earlier run had, it takes those that are missing.
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer; on a CPU two runs of
             one seed are always equal.
 
@@ -80,8 +79,8 @@ class Engine:
     def __post_init__(self):
         """Reject unknown precisions and tiles that are too small."""
         check_precision(self.precision)
-        if self.tile is not None and self.tile < SMALLEST_TILE:
-            raise ValueError(f"tile is {self.tile}; expected at least {SMALLEST_TILE} pixels, or None.")
+        if self.tile is not None:
+            object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 
     def given(self) -> dict[str, Any]:
         """Return the fields that are not as by default."""
@@ -127,8 +126,9 @@ class Descent:
         self.losses: list[np.ndarray] = []
         self.image: tf.Tensor | None = None  # the best so far
         self.picture: tf.Variable | None = None  # as it is now
-        self._left, self._failures, self._begun = steps, 0, time.perf_counter()
-        self._warmed_up = False  # whether a step was taken, so that all is traced
+        self._failures, self._begun = 0, time.perf_counter()
+        self._sizes = _with_steps(scene.sizes(), steps)
+        self._size = 0  # of these, that which is at work
         self._earlier = read_checkpoint(engine.resume) if engine.resume else None
         path = engine.checkpoint or engine.resume
         self._saver = Saver(path) if path else None
@@ -155,21 +155,29 @@ class Descent:
         """Take all steps; yield the losses before each, float32 (count, parts), a quarter of a second's at a time."""
         self.image = start if self.image is None else self.image
         with self._determinism():
-            while True:
-                try:
-                    yield from self._attempt()
-                except tf.errors.ResourceExhaustedError as error:
-                    self._use_smaller_tiles(error)
-                    continue
-                if not self._failures or self.precision == "float32":
-                    break
-                warnings.warn(f"In {self.precision} the loss was not a number; going on in float32.", stacklevel=3)
-                self.precision, self._left = "float32", max(self._left, self._failures)
-        if self._failures:
-            warnings.warn(self._divergence(), stacklevel=3)
-            self.status = "diverged"
-        else:
-            self.losses.append(self._final[np.newaxis])
+            for size in range(self._size, len(self._sizes)):
+                self._size, (self.scene, self._left) = size, self._sizes[size]
+                self.image = resized(self.image, self.scene.content_image.shape[1:3])
+                yield from self._at_this_size()
+                if self._failures:
+                    warnings.warn(self._divergence(), stacklevel=3)
+                    self.status = "diverged"
+                    return
+        self.losses.append(self._final[np.newaxis])
+
+    def _at_this_size(self) -> Iterator[np.ndarray]:
+        """Take the steps of one size, in smaller tiles or in float32 where it does not go otherwise."""
+        self._warmed_up = False  # whether a step was taken, so that all is traced
+        while True:
+            try:
+                yield from self._attempt()
+            except tf.errors.ResourceExhaustedError as error:
+                self._use_smaller_tiles(error)
+                continue
+            if not self._failures or self.precision == "float32":
+                return
+            warnings.warn(f"In {self.precision} the loss was not a number; going on in float32.", stacklevel=4)
+            self.precision, self._left = "float32", max(self._left, self._failures)
 
     def _attempt(self) -> Iterator[np.ndarray]:
         """Take the steps that are left, in one precision and one size of tiles."""
@@ -182,6 +190,7 @@ class Descent:
             tuple(content_image.shape),
             regions=len(scene.styles) if scene.styles and scene.styles[0].content_mask is not None else 0,
             held=bool(scene.previous and scene.previous.weight),
+            grey=scene.grey,
         )
         with _borrowed(kind, self.network, content_image) as (evaluation, solver):
             targets = _targets(evaluation, kind.tile, scene)
@@ -204,8 +213,10 @@ class Descent:
                     self._save(solver, if_due=True)
                     count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
                 self._final = solver.finish(targets)
-                hopeless = solver.stuck or not np.isfinite(solver.best_loss.numpy())
+                hopeless = solver.stuck or float(solver.best_loss) >= NO_LOSS
                 self._failures = int(solver.failures) if hopeless else 0
+                if not hopeless and self._size == len(self._sizes) - 1:
+                    self._save(solver)  # from which a run with more steps can go on
             except (KeyboardInterrupt, GeneratorExit):
                 if int(solver.steps) - int(solver.step) == self._left:  # else a call was cut off from its report
                     self._save(solver)
@@ -217,7 +228,9 @@ class Descent:
         image = earlier.variables["best_image"]
         plausible = earlier.state["precision"] in PRECISIONS
         plausible &= earlier.history.shape[1:] == (len(Losses._fields),) and image.dtype == np.float32
-        if not plausible or image.shape != tuple(self.scene.content_image.shape):
+        self._size = earlier.state["size"]
+        plausible &= 0 <= self._size < len(self._sizes)
+        if not plausible or image.shape != tuple(self._sizes[self._size][0].content_image.shape):
             raise ValueError("The checkpoint is damaged: its state is not one that a run can be in.")
         self.precision = earlier.state["precision"]
         self._begun -= earlier.state["seconds"]
@@ -226,22 +239,26 @@ class Descent:
 
     def _restore(self, solver: Solver) -> None:
         """Give a solver the variables of the checkpoint."""
-        saved, self._earlier = self._earlier.variables, None
+        saved, asked_for = self._earlier.variables, int(self._earlier.settings["steps"])
+        self._earlier = None
         for name, variable in solver.variables().items():
             if name not in saved or saved[name].shape != tuple(variable.shape):
                 raise ValueError(f"The checkpoint is damaged: its {name} is missing or of another shape.")
             variable.assign(saved[name])
-        self._left = int(solver.steps) - int(solver.step)
+        if asked_for != self.steps:  # more than then
+            before = _with_steps([scene for scene, _ in self._sizes], asked_for)[self._size - len(self._sizes)][1]
+            solver.steps.assign_add(self._sizes[self._size][1] - before)
+        self._left = max(0, int(solver.steps) - int(solver.step))
 
     def _save(self, solver: Solver, *, if_due: bool = False) -> None:
         if self._saver and (self._saver.due() or not if_due):
-            state = {"precision": self.precision, "seconds": self.seconds}
+            state = {"precision": self.precision, "seconds": self.seconds, "size": self._size}
             # Unlike `variable.numpy()`, this copies L-BFGS's pairs once and not twice, and the rest not at all.
             variables = {name: np.asarray(variable.value()) for name, variable in solver.variables().items()}
             self._saver.save(Checkpoint(self._settings, state, self.history(), variables))
 
     def _use_smaller_tiles(self, error: Exception) -> None:
-        self.network.traced.clear()  # what is kept of earlier runs takes memory too
+        self.network.forget()  # what is kept of earlier runs takes memory too
         side = max(self.scene.content_image.shape[1:3])
         smaller = [tile for tile in TILES if tile < min(self.tile or side, side)]
         if not smaller or not self.network.geometry:
@@ -281,12 +298,12 @@ class Descent:
         if not self.engine.deterministic:
             yield
             return
-        self.network.traced.clear()  # which operations were chosen is part of what was traced
+        self.network.forget()  # which operations were chosen is part of what was traced
         try:
             with deterministic_operations():
                 yield
         finally:
-            self.network.traced.clear()
+            self.network.forget()
 
     def _divergence(self) -> str:
         easier = " or solver='fast'" if self.solver == "published" else ""
@@ -294,6 +311,14 @@ class Descent:
             f"The loss was no longer a number after step {self.step} of {self.steps}, in float32 too, so the run "
             f"stopped there; the best picture until then is kept. Try a smaller style_weight or content_weight{easier}."
         )
+
+
+def _with_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
+    """Return how many steps each size takes, the first twice as many as each other; too few leave small ones out."""
+    scenes = scenes[-max(1, steps // 2) :]
+    shares = np.cumsum([2.0 if number == 0 else 1.0 for number in range(len(scenes))])
+    ends = np.round(steps * shares / shares[-1]).astype(int)
+    return list(zip(scenes, np.diff(ends, prepend=0).tolist(), strict=True))
 
 
 def _targets(evaluation: WholePicture | Tiles, tile: int | None, scene: Scene) -> Any:
@@ -330,10 +355,16 @@ class _Kind(NamedTuple):
     shape: tuple[int, ...]
     regions: int
     held: bool
+    grey: bool = False
 
     def key(self) -> str:
         loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
         return repr(self._replace(recipe=loss))
+
+    def key_of_evaluation(self) -> str:
+        """Return what decides how a picture is evaluated, whatever its size and whoever moves it."""
+        in_tiles = self.tile if self.tile and max(self.shape[1:3]) > self.tile else None
+        return self._replace(solver="", shape=(), tile=in_tiles).key()
 
 
 @contextlib.contextmanager
@@ -354,18 +385,25 @@ def _borrowed(
 
 
 def _make(kind: _Kind, network: FeatureExtractor, image: tf.Tensor) -> tuple[WholePicture | Tiles, Solver]:
-    objective = Objective(kind.recipe, extractor_in_precision(network, kind.precision, image))
-    scaled = kind.precision == "float16"
-    if kind.tile is None or max(kind.shape[1:3]) <= kind.tile:
-        evaluation = WholePicture(objective, scaled=scaled)
-    else:
-        evaluation = Tiles(objective, kind.tile, scaled=scaled)
-    minimised = Grey(evaluation) if kind.recipe.pictures.color == "luminance" else evaluation
-    minimised = Held(minimised) if kind.held else minimised
-    return evaluation, make_solver(kind.solver, kind.recipe, minimised, kind.shape)
+    key = kind.key_of_evaluation()
+    if key not in network.evaluations:
+        while len(network.evaluations) >= KEPT_SOLVERS:
+            network.evaluations.pop(next(iter(network.evaluations)), None)
+        objective = Objective(kind.recipe, extractor_in_precision(network, kind.precision, image))
+        scaled = kind.precision == "float16"
+        if kind.tile is None or max(kind.shape[1:3]) <= kind.tile:
+            evaluation = WholePicture(objective, scaled=scaled)
+        else:
+            evaluation = Tiles(objective, kind.tile, scaled=scaled)
+        minimised = Grey(evaluation) if kind.grey else evaluation
+        network.evaluations[key] = evaluation, Held(minimised) if kind.held else minimised
+    evaluation, minimised = network.evaluations[key]
+    return evaluation, make_solver(kind.solver, kind.recipe, minimised, kind.shape, grey=kind.grey)
 
 
-def make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...]) -> Solver:
+def make_solver(
+    solver: str, recipe: Recipe, evaluation: Evaluation, shape: tuple[int, ...], *, grey: bool = False
+) -> Solver:
     """Return what moves the picture: ours, or the optimiser that the recipe was published with."""
     clip = recipe.stepping.clip
     if solver == "fast":
@@ -374,6 +412,7 @@ def make_solver(solver: str, recipe: Recipe, evaluation: Evaluation, shape: tupl
     if published.name == "lbfgs":
         return LBFGS(evaluation, shape, clip=clip, pairs=PUBLISHED_PAIRS)
     units = UNITS[published.units]
-    if recipe.pictures.color == "luminance":  # one unit for all channels keeps grey grey
+    if grey:  # one unit for all channels keeps grey grey
         units = (sum(units) / len(units),) * len(units)
-    return KerasSolver(evaluation, shape, clip=clip, optimizer=keras_optimizer(published), scale=units)
+    optimizer, averaging = keras_optimizer(published), published.averaging
+    return KerasSolver(evaluation, shape, clip=clip, optimizer=optimizer, scale=units, averaging=averaging)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.solver import Evaluation
-from nst_tf.pictures.contract import check_image
+from nst_tf.pictures.contract import as_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Previous:
 
     def __post_init__(self):
         """Reject invalid pictures, masks and weights."""
-        check_image(self.image, "previous image")
+        object.__setattr__(self, "image", tf.constant(as_image(self.image, "previous image")))
         if not 0 <= self.weight < float("inf"):
             raise ValueError(f"The weight of the previous picture is {self.weight}; expected a number of at least 0.")
         size, unchanged = tuple(self.image.shape[1:3]), self.unchanged

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.solver import SMALLEST_GRADIENT, Evaluation, Solver
+from nst_tf.engine.solver import NO_LOSS, SMALLEST_GRADIENT, Evaluation, Solver
 
 # How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
 MOST_PAIRS, FEWEST_PAIRS = 40, 5
@@ -46,7 +46,7 @@ class LBFGS(Solver):
         super().__init__(evaluation, shape, clip=clip)
         self._origin = tf.Variable(tf.zeros(shape), trainable=False)
         self._origin_gradient = tf.Variable(tf.zeros(shape), trainable=False)
-        self._origin_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
+        self._origin_loss = tf.Variable(NO_LOSS, trainable=False, dtype=tf.float32)
         self._direction = tf.Variable(tf.zeros(shape), trainable=False)
         self._length = tf.Variable(1.0, trainable=False)
         self._scale = tf.Variable(0.0, trainable=False)
@@ -62,7 +62,7 @@ class LBFGS(Solver):
         super().start(image, steps)
         self._origin.assign(image)
         self._origin_gradient.assign(tf.zeros_like(self._origin))
-        self._origin_loss.assign(np.inf)
+        self._origin_loss.assign(NO_LOSS)
         self._direction.assign(tf.zeros_like(self._direction))
         self._length.assign(1.0)
         self._scale.assign(0.0)

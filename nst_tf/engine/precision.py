@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor, preprocess
+from nst_tf.networks.neutral import in_neutral_keras
 from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -118,6 +119,7 @@ def check_precision(wanted: str) -> None:
         raise ValueError(f"Unknown precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}.")
 
 
+@in_neutral_keras
 def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:
     """Copy an extractor so that it computes in a precision; for float16, rescaled if its network can be.
 

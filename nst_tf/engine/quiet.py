@@ -1,11 +1,14 @@
 """TensorFlow without the lines its C++ half writes while it starts."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 # TensorFlow reads it once, when it is imported.
 ONEDNN_VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
@@ -44,6 +47,29 @@ def show_log() -> None:
         logger.setLevel(logging.INFO)
 
 
+def check_backend() -> None:
+    """Raise ImportError if Keras computes, or would compute, with anything but TensorFlow."""
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].config.backend()
+    else:
+        backend = os.environ.get("KERAS_BACKEND") or keras_settings().get("backend", "tensorflow")
+    if backend != "tensorflow":
+        raise ImportError(
+            f"nst_tf needs Keras with TensorFlow, and here it is set to {backend!r}. Start Python again with "
+            "KERAS_BACKEND=tensorflow in its environment."
+        )
+
+
+def keras_settings() -> dict[str, Any]:
+    """Return what the user's keras.json says, nothing if there is none that can be read."""
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        settings = json.loads((folder / "keras.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
 def start_tensorflow() -> None:
     """Import TensorFlow and look for its devices, quietly, with oneDNN's operations on.
 
@@ -53,6 +79,8 @@ def start_tensorflow() -> None:
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(ONEDNN_VARIABLE, "1")
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     with quiet_start():
         import tensorflow as tf
 

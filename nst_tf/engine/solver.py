@@ -14,6 +14,8 @@ BETA_2 = 0.99
 # Beside gradients whose largest entry is 1; squares of anything smaller would leave float32's range.
 EPSILON = 1e-15
 SMALLEST_GRADIENT = 1e-30
+# A loss before there is one; not infinity, which TensorFlow's check_numerics would stop at.
+NO_LOSS = float(np.finfo(np.float32).max)
 LEARNING_RATE = 0.018
 FINAL_FRACTION = 0.05
 RESOLUTIONS = 4
@@ -50,18 +52,17 @@ class Solver:
         self._clip = clip
         self.image = tf.Variable(tf.zeros(shape), trainable=False)
         self.best_image = tf.Variable(tf.zeros(shape), trainable=False)
-        self.best_loss = tf.Variable(np.inf, trainable=False, dtype=tf.float32)
+        self.best_loss = tf.Variable(NO_LOSS, trainable=False, dtype=tf.float32)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(1, trainable=False, dtype=tf.int32)
         self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
-        evaluate = evaluation.losses_and_gradient
-        self.evaluate = traced(evaluate) if evaluation.traceable else evaluate
+        self.evaluate = _traced_evaluation(evaluation)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
         self.image.assign(image)
         self.best_image.assign(image)
-        self.best_loss.assign(np.inf)
+        self.best_loss.assign(NO_LOSS)
         self.step.assign(0)
         self.steps.assign(steps)
         self.failures.assign(0)
@@ -80,13 +81,14 @@ class Solver:
         """Take up to `count` steps, fewer if the solver gets stuck; return the losses before each, (steps, parts)."""
         history = []
         while len(history) < count and not self.stuck:
-            losses, gradient = self.evaluate(self.image, targets)
+            # The value: a traced function would take another variable, of another size, for another function.
+            losses, gradient = self.evaluate(self.image.read_value(), targets)
             history.append(np.array(losses, np.float32))
             self._take_step(losses[0], gradient)
         return np.stack(history)
 
     def _take_step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
-        finite = bool(tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(gradient)))
+        finite = bool(np.isfinite(loss) and tf.reduce_all(tf.math.is_finite(gradient)))
         self.failures.assign_add(int(not finite))
         self.keep_best(loss, self.image)
         self.step.assign_add(1)
@@ -100,9 +102,12 @@ class Solver:
 
     def keep_best(self, loss: tf.Tensor, image: tf.Tensor) -> None:
         """Remember a picture if its loss is the lowest so far; NaN never is."""
-        if loss < self.best_loss:
-            self.best_image.assign(image)
+        if float(loss) < float(self.best_loss):
             self.best_loss.assign(loss)
+            self._keep(image)
+
+    def _keep(self, image: tf.Tensor) -> None:
+        self.best_image.assign(image)
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         raise NotImplementedError
@@ -113,6 +118,15 @@ def traced(function: Callable) -> Callable:
     # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
     # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
+
+
+def _traced_evaluation(evaluation: Evaluation) -> Callable:
+    """Return what evaluates pictures of all sizes, traced once for all solvers that use it."""
+    if not evaluation.traceable:
+        return evaluation.losses_and_gradient
+    if not hasattr(evaluation, "traced"):
+        evaluation.traced = traced(evaluation.losses_and_gradient)
+    return evaluation.traced
 
 
 class MultiresolutionAdam(Solver):
@@ -136,7 +150,6 @@ class MultiresolutionAdam(Solver):
         self._second_moments = [tf.Variable(level, trainable=False) for level in levels]
         self._moves = tf.Variable(0, trainable=False, dtype=tf.int32)
         self._caution = tf.Variable(1.0, trainable=False)
-        self._descend = traced(self._step_down)
 
     def start(self, image: tf.Tensor, steps: int) -> None:
         """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
@@ -156,32 +169,44 @@ class MultiresolutionAdam(Solver):
             moment.assign(tf.zeros_like(moment))
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
-        if finite and loss <= CLIMB * self.best_loss:
+        if finite and float(loss) <= CLIMB * float(self.best_loss):
             progress = (int(self.step) - 1) / int(self.steps)
             falling = FINAL_FRACTION + (1 - FINAL_FRACTION) * (1 + np.cos(np.pi * progress)) / 2
             self._moves.assign_add(1)
-            self._descend(gradient, LEARNING_RATE * falling * self._caution)
+            rate = LEARNING_RATE * float(falling) * float(self._caution)
+            moments = [[moment.read_value() for moment in each] for each in (self._first_moments, self._second_moments)]
+            direction, *new = _traced_adam()(gradient, tf.cast(self._moves, tf.float32), *moments)
+            for variables, values in zip((self._first_moments, self._second_moments), new, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            moved = self.image - rate * direction
+            self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
         else:
             self.image.assign(self.best_image)
             self._caution.assign(self._caution / 2)
             self._forget_moments()
 
-    def _step_down(self, gradient: tf.Tensor, rate: tf.Tensor) -> None:
-        """Move the picture by the sum over all resolutions of Adam's step."""
-        # The published losses differ by ten orders of magnitude in scale, and so do their gradients.
-        gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT)
-        time = tf.cast(self._moves, tf.float32)
-        direction = tf.zeros_like(gradient)
-        levels = zip(_at_resolutions(gradient), self._first_moments, self._second_moments, strict=True)
-        for level, first, second in levels:
-            first.assign(BETA_1 * first + (1 - BETA_1) * level)
-            second.assign(BETA_2 * second + (1 - BETA_2) * tf.square(level))
-            first_unbiased = first / (1 - BETA_1**time)
-            second_unbiased = second / (1 - BETA_2**time)
-            step = first_unbiased / (tf.sqrt(second_unbiased) + EPSILON)
-            direction += tf.image.resize(step, gradient.shape[1:3], "bilinear")
-        moved = self.image - rate * direction
-        self.image.assign(tf.clip_by_value(moved, 0.0, 1.0) if self._clip else moved)
+
+@functools.cache
+def _traced_adam() -> Callable:
+    return traced(_adam_at_resolutions)
+
+
+def _adam_at_resolutions(
+    gradient: tf.Tensor, time: tf.Tensor, firsts: list[tf.Tensor], seconds: list[tf.Tensor]
+) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+    """Return the sum over all resolutions of Adam's step at a time, from 1, and the moments by resolution after it."""
+    # The published losses differ by ten orders of magnitude in scale, and so do their gradients.
+    gradient /= tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT)
+    direction, new_firsts, new_seconds = tf.zeros_like(gradient), [], []
+    for level, first, second in zip(_at_resolutions(gradient), firsts, seconds, strict=True):
+        new_firsts.append(BETA_1 * first + (1 - BETA_1) * level)
+        new_seconds.append(BETA_2 * second + (1 - BETA_2) * tf.square(level))
+        first_unbiased = new_firsts[-1] / (1 - BETA_1**time)
+        second_unbiased = new_seconds[-1] / (1 - BETA_2**time)
+        step = first_unbiased / (tf.sqrt(second_unbiased) + EPSILON)
+        direction += tf.image.resize(step, tf.shape(gradient)[1:3], "bilinear")
+    return direction, new_firsts, new_seconds
 
 
 def _at_resolutions(image: tf.Tensor) -> list[tf.Tensor]:

@@ -20,7 +20,8 @@ from nst_tf.engine.gradient import value_and_gradient
 from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor
 from nst_tf.losses import gram_matrix
-from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, style_layers, targets_of
+from nst_tf.networks.vgg import Geometry
+from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, seen_by_style, style_layers, targets_of
 
 
 class Tiles:
@@ -59,16 +60,15 @@ class Tiles:
         wholes: dict[str, np.ndarray] = {}
         for tile, crop in self._tiles(content_image):
             for layer, part in self._content(crop, tile.window()).items():
-                stride = extractor.geometry[layer].stride
+                geometry = extractor.geometry[layer]
                 if layer not in wholes:
-                    height, width = (side // stride for side in content_image.shape[1:3])
+                    height, width = map(geometry.positions, content_image.shape[1:3])
                     wholes[layer] = np.empty((1, height, width, part.shape[-1]), part.dtype.as_numpy_dtype)
-                rows, columns = tile.own(stride)
+                rows, columns = tile.own(geometry)
                 wholes[layer][:, rows, columns] = part.numpy()
         content = {layer: tf.constant(wholes.pop(layer)) for layer in list(wholes)}
         sizes = self._sizes(content_image)
-        layers = style_layers(recipe)
-        grams = [remembered_grams(extractor, style, layers, self._style_grams) for style in styles]
+        grams = [remembered_grams(extractor, style, recipe, self._style_grams) for style in styles]
         return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
     def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
@@ -84,8 +84,8 @@ class Tiles:
     def _sizes(self, image: tf.Tensor) -> dict[str, tuple[int, int]]:
         """Return (height, width) of a picture's features, by style layer."""
         extractor = self._objective.extractor
-        strides = {layer: extractor.geometry[layer].stride for layer in style_layers(self._objective.recipe)}
-        return {layer: tuple(side // stride for side in image.shape[1:3]) for layer, stride in strides.items()}
+        layers = style_layers(self._objective.recipe)
+        return {layer: tuple(map(extractor.geometry[layer].positions, image.shape[1:3])) for layer in layers}
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
@@ -129,7 +129,8 @@ class Tiles:
     def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         features = self._own(self._objective.extractor(crop), window)
         own_masks = self._own(masks, _in_picture(window))
-        guided = {layer: in_regions(features[layer], mask) for layer, mask in own_masks.items()}
+        recipe = self._objective.recipe
+        guided = {layer: in_regions(seen_by_style(features[layer], recipe), mask) for layer, mask in own_masks.items()}
         return {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
 
     def _trace_sums(
@@ -168,8 +169,8 @@ class Tiles:
         """Return the features at the positions of a window given in pixels: top, bottom, left, right."""
         own = {}
         for layer, tensor in features.items():
-            stride = self._objective.extractor.geometry[layer].stride
-            top, bottom, left, right = tf.unstack(window[:4] // stride)
+            positions = self._objective.extractor.geometry[layer].positions
+            top, bottom, left, right = tf.unstack(positions(window[:4]))
             own[layer] = tensor[:, top:bottom, left:right]
         return own
 
@@ -205,11 +206,11 @@ class Tile(NamedTuple):
         """Return rows and columns of the pixels that it has to see."""
         return slice(self.rows.seen_from, self.rows.seen_to), slice(self.columns.seen_from, self.columns.seen_to)
 
-    def own(self, stride: int) -> tuple[slice, slice]:
+    def own(self, geometry: Geometry) -> tuple[slice, slice]:
         """Return rows and columns of its own positions in a layer of the whole picture."""
         return (
-            slice(self.rows.start // stride, self.rows.stop // stride),
-            slice(self.columns.start // stride, self.columns.stop // stride),
+            slice(*map(geometry.positions, (self.rows.start, self.rows.stop))),
+            slice(*map(geometry.positions, (self.columns.start, self.columns.stop))),
         )
 
     def window(self) -> tf.Tensor:

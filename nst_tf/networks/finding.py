@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 
 import tensorflow as tf
@@ -12,6 +13,10 @@ from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", "slim", "vgg19", "vgg16")
+# The networks of this process, made once for all runs that ask for the same.
+MOST_NETWORKS = 3
+_networks: dict[str, FeatureExtractor] = {}
+_lock = threading.Lock()
 
 
 def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe) -> FeatureExtractor:
@@ -20,7 +25,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
     Raises:
         ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
     """
-    layers, options = recipe.network.layers, recipe.network.options
+    layers = recipe.network.layers
     if isinstance(features, FeatureExtractor):
         missing = [layer for layer in layers if layer not in features.layers]
         if missing:
@@ -31,16 +36,31 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     check_features(features)
-    if features == "auto" and tf.config.get_visible_devices("GPU"):
-        try:
-            return vgg19_features(layers, **options)
-        except WeightsUnavailableError as error:
-            warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
-    if features in ("auto", "slim"):
-        return slim_features(layers, **options)
-    if features == "vgg16":
-        return vgg16_features(layers, **options)
-    return vgg19_features(layers, weights="imagenet" if features == "vgg19" else features, **options)
+    if features == "auto":
+        features = "slim"
+        if tf.config.get_visible_devices("GPU"):
+            try:
+                return _kept("vgg19", recipe)
+            except WeightsUnavailableError as error:
+                warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
+    return _kept(features, recipe)
+
+
+def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
+    """Return the network of a word or a file, made if this process has not made it yet."""
+    layers, options = recipe.network.layers, recipe.network.options
+    state = os.stat(features) if os.path.isfile(features) else None  # a file may be replaced
+    key = repr((features, state and (state.st_mtime_ns, state.st_size), recipe.network))
+    with _lock:
+        if key not in _networks:
+            while len(_networks) >= MOST_NETWORKS:
+                _networks.pop(next(iter(_networks))).forget()
+            if features in ("slim", "vgg16"):
+                _networks[key] = (slim_features if features == "slim" else vgg16_features)(layers, **options)
+            else:
+                weights = "imagenet" if features == "vgg19" else features
+                _networks[key] = vgg19_features(layers, weights=weights, **options)
+        return _networks[key]
 
 
 def check_features(features: str) -> None:

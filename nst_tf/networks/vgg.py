@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.networks.neutral import in_neutral_keras, keras
 from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
 # By block, how many convolutions and channels.
@@ -23,7 +23,7 @@ BLOCKS = {
 }
 Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
-BORDERS = ("zeros", "replicate")
+BORDERS = ("zeros", "replicate", "replicate_first")
 
 
 class Geometry(NamedTuple):
@@ -32,10 +32,16 @@ class Geometry(NamedTuple):
     Args:
         stride: How many pixels from one position to the next.
         reach: How many pixels a position sees beyond its own stride × stride pixels, on every side.
+        partial: Whether there are positions for the last pixels of a side too, where these do not fill a stride.
     """
 
     stride: int
     reach: int
+    partial: bool = False
+
+    def positions(self, pixels: Any) -> Any:
+        """Return how many positions so many pixels have along one side; an int or a tensor."""
+        return -(-pixels // self.stride) if self.partial else pixels // self.stride
 
 
 class ReplicateBorder(keras.layers.Layer):
@@ -85,6 +91,7 @@ def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> Non
             raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
 
 
+@in_neutral_keras
 def build_network(
     convolutions: Mapping[str, Convolution],
     layers: Iterable[str],
@@ -99,7 +106,8 @@ def build_network(
         convolutions: By Keras's name, in order: kernel (3, 3, channels in, channels) and bias (channels,), float32.
         layers: Which of them, and of the pooling layers, are the model's outputs.
         pooling: "max" or "average".
-        border: What the convolutions see beyond the edge: "zeros", or "replicate", the outermost values again.
+        border: What the convolutions see beyond the edge: "zeros"; "replicate", the outermost values again; or
+            "replicate_first", these at the first convolution and zeros at the others.
         taps: By layer, a linear map (channels, outputs) that its features go through on their way out.
 
     Returns:
@@ -113,19 +121,21 @@ def build_network(
         if name in convolutions:
             kernel, bias = convolutions[name]
             reach += stride
-            if border == "replicate":
+            replicated = border == "replicate" or (border == "replicate_first" and name == names[0])
+            if replicated:
                 tensor = ReplicateBorder(name=f"{name}_border")(tensor)
-            padding = "valid" if border == "replicate" else "same"
+            padding = "valid" if replicated else "same"
             layer = keras.layers.Conv2D(kernel.shape[-1], 3, padding=padding, activation="relu", name=name)
             tensor = layer(tensor)
             layer.set_weights([kernel, bias])
         else:
             stride *= 2
             pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
-            tensor = pool(2, name=name)(tensor)
+            # Without zeros around it a picture has no outermost pixels that count for less, nor any left out.
+            tensor = pool(2, padding="same" if border == "replicate" else "valid", name=name)(tensor)
         if name in layers:
             outputs[name] = _tapped(tensor, name, taps[name]) if taps else tensor
-            geometry[name] = Geometry(stride, reach)
+            geometry[name] = Geometry(stride, reach, border == "replicate")
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
     model.trainable = False
     return model, geometry
@@ -138,6 +148,7 @@ def _tapped(features: keras.KerasTensor, name: str, tap: np.ndarray) -> keras.Ke
     return output
 
 
+@in_neutral_keras
 def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str, Convolution], str]:
     """Return the convolutions of "vgg19" or "vgg16" by name, in order, and a word for where they are from.
 

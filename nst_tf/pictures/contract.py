@@ -11,22 +11,30 @@ MIN_SIDE = 32
 OVERSHOOT = 1e-3
 
 
-def check_image(image: Any, name: str) -> None:
-    """Reject a picture that breaks the pixel contract.
+def as_image(image: Any, name: str) -> np.ndarray:
+    """Return a picture as the pixel contract has it.
 
     Args:
-        image: Should be float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32.
+        image: float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32; or what can only mean such a
+            picture: without the leading 1, with another floating-point type, or with bytes of 0 to 255.
         name: What to call it in the message, such as "content image".
 
     Raises:
-        ValueError: If it is not; the message says what came and how to make it right.
+        ValueError: If it is anything else; the message says what came and how to make it right.
     """
+    if isinstance(image, (str, bytes)) or not hasattr(image, "shape"):
+        raise ValueError(f"The {name} is a {type(image).__name__}, not a picture. Load it with nst_tf.load_image.")
+    pixels = np.asarray(image)
+    pixels = pixels[np.newaxis] if pixels.ndim == 3 else pixels
+    if pixels.dtype == np.uint8:
+        pixels = pixels.astype(np.float32) / 255
+    elif np.issubdtype(pixels.dtype, np.floating):
+        pixels = pixels.astype(np.float32, copy=False)
     remedy = "Load it with nst_tf.load_image, which makes it so."
     expected = "float32 of shape (1, height, width, 3), RGB in [0, 1]"
-    shape = tuple(getattr(image, "shape", ()))
+    shape = pixels.shape
     if len(shape) != 4 or shape[0] != 1 or shape[-1] != 3:
-        raise ValueError(f"Expected the {name} as {expected}; got shape {shape}. {remedy}")
-    pixels = np.asarray(image)
+        raise ValueError(f"Expected the {name} as {expected}; got shape {np.shape(image)}. {remedy}")
     if pixels.dtype != np.float32:
         raise ValueError(f"Expected the {name} as {expected}; got {pixels.dtype}. {remedy}")
     if min(shape[1:3]) < MIN_SIDE:
@@ -39,15 +47,40 @@ def check_image(image: Any, name: str) -> None:
     if pixels.min() < -OVERSHOOT or pixels.max() > 1 + OVERSHOOT:
         raise ValueError(
             f"Expected the {name} as {expected}; got values from {pixels.min():.3g} to {pixels.max():.3g}. "
-            "Divide by 255 if they are bytes."
+            + ("Add 1 and divide by 2." if -1.01 < pixels.min() < 0 and pixels.max() < 1.01 else "Divide by 255.")
         )
+    return pixels
+
+
+def whole_number(value: Any, name: str, *, least: int) -> int:
+    """Return a whole number, be it an int, NumPy's, or a float such as 12.0.
+
+    Raises:
+        ValueError: If it is none, or less than `least`.
+    """
+    plain = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain // 1 or not plain >= least:
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}.")
+    return int(plain)
+
+
+def number(value: Any, name: str, *, least: float = 0.0) -> float:
+    """Return a finite number of at least `least`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    plain = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not least <= plain < float("inf"):
+        raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}.")
+    return float(plain)
 
 
 def to_uint8(image: Any) -> np.ndarray:
     """Turn a picture into bytes, rounding to the nearest level.
 
     Args:
-        image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1]; values outside are clipped.
+        image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1], values outside are clipped; or bytes.
 
     Returns:
         uint8 array of shape (height, width, 3).
@@ -55,11 +88,14 @@ def to_uint8(image: Any) -> np.ndarray:
     Raises:
         ValueError: If the shape is another, or a value is not finite.
     """
-    pixels = np.asarray(image, np.float32)
+    pixels = np.asarray(image)
+    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or pixels.shape[-1] != 3:
         raise ValueError(f"Expected a picture of shape (1, height, width, 3), got {np.shape(image)}.")
+    if pixels.dtype == np.uint8:
+        return pixels
     if not np.isfinite(pixels).all():
         raise ValueError("The picture holds NaN or infinite values; nothing was saved.")
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)

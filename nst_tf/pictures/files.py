@@ -8,7 +8,7 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,32 @@ def check_writable(path: str | os.PathLike) -> None:
             raise PermissionError(0, "it is somebody else's file")
     except OSError as error:
         raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
+
+
+def check_apart(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
+    """Find out, before anything is made, whether all outputs can be written and none would replace an input.
+
+    Args:
+        outputs: Paths of files to be written; None is passed over.
+        inputs: Paths and addresses of files that are read; the same.
+
+    Raises:
+        ValueError: If an output is an input too, by a link as well, or two outputs are one file, or one cannot be
+            written.
+    """
+    taken = {os.path.realpath(source): "is read" for source in filter(None, inputs)}
+    for path in filter(None, outputs):
+        real = os.path.realpath(path)
+        same = real in taken or any(_is_one_file(real, other) for other in taken)
+        if same:
+            why = taken.get(real, "is read")
+            raise ValueError(f"{os.fspath(path)!r} {why} by this command too, and would be lost; choose another name.")
+        taken[real] = "is written"
+        check_writable(path)
+
+
+def _is_one_file(path: str, other: str) -> bool:
+    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 @contextlib.contextmanager
@@ -75,7 +101,7 @@ def remove_leftovers(path: str | os.PathLike) -> None:
 
 def _prefix(path: Path) -> str:
     # A file system counts bytes, of which it takes 255.
-    shortened = path.name.encode()[:64].decode(errors="ignore")
+    shortened = os.fsencode(path.name)[:64].decode(errors="ignore")
     return f".{shortened}.{platform.node()[:32]}-"
 
 

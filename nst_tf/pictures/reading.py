@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -12,7 +13,11 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from nst_tf.pictures.addresses import fetch
-from nst_tf.pictures.contract import MIN_SIDE, OVERSHOOT
+from nst_tf.pictures.contract import MIN_SIDE, OVERSHOOT, whole_number
+
+logger = logging.getLogger("nst_tf")
+# The largest values of 8, 12, 16 and 31 bits.
+WHITE = (255, 4095, 65535, 2**31 - 1)
 
 
 def read_pixels(
@@ -22,8 +27,20 @@ def read_pixels(
     size: tuple[int, int] | None = None,
     upscale: bool = False,
     name: str | None = None,
+    ground: float = 1.0,
+    at_least: int | None = None,
 ) -> np.ndarray:
     """Do the work of `load_image` without TensorFlow.
+
+    Args:
+        source: As for `load_image`.
+        max_side: As for `load_image`.
+        size: As for `load_image`.
+        upscale: As for `load_image`.
+        name: As for `load_image`.
+        ground: What lies under transparency, from 0 for black to 1 for white.
+        at_least: The longest side that is needed, if no size is given: a larger JPEG is read at a half, a quarter or an
+            eighth, which takes a fraction of the time and memory.
 
     Returns:
         float32 array of shape (height, width, 3), RGB in [0, 1].
@@ -33,19 +50,26 @@ def read_pixels(
     """
     if max_side is not None and size is not None:
         raise ValueError("Give max_side or size, not both.")
+    max_side = max_side if max_side is None else whole_number(max_side, "max_side", least=1)
+    if size is not None:
+        if np.shape(size) != (2,):
+            raise ValueError(f"size is {size!r}; expected (height, width). max_side={size!r} keeps the aspect.")
+        size = tuple(whole_number(side, "size", least=1) for side in size)
+    at_least = max_side or (max(size) if size else at_least)
+    at_least = at_least and max(at_least, 8 * MIN_SIDE)  # so that a thin picture is not read too thin
     if isinstance(source, (bytes, bytearray)):
         name = name or "the picture given as bytes"
-        pixels = _decode(bytes(source), name)
+        pixels = _decode(bytes(source), name, ground, at_least)
     elif isinstance(source, Image.Image):
         name = name or "the PIL image given"
-        pixels = _picture_to_pixels(source, name)
+        pixels = _picture_to_pixels(source, name, ground)
     elif isinstance(source, (str, os.PathLike)):
         name = _shown(source)
         data = fetch(str(source)) if _is_url(source) else _read_file(Path(source))
-        pixels = _decode(data, name)
+        pixels = _decode(data, name, ground, at_least)
     elif hasattr(source, "shape"):
         name = name or "the array given"
-        pixels = _array_to_pixels(np.asarray(source))
+        pixels = _array_to_pixels(np.asarray(source), ground)
     else:
         raise ValueError(
             f"Cannot load a picture from a {type(source).__name__}; give a path, a URL, bytes, a PIL image or an array."
@@ -55,7 +79,7 @@ def read_pixels(
     if min(wanted) < MIN_SIDE:
         raise ValueError(
             f"At the size asked for, {name} would be {wanted[1]} × {wanted[0]} pixels; each side must have at least "
-            f"{MIN_SIDE}. Ask for a larger size."
+            f"{MIN_SIDE}. Ask for a larger size; for a style image, by style_scale (--style-scale)."
         )
     return _resize(pixels, wanted)
 
@@ -81,43 +105,49 @@ def _read_file(path: Path) -> bytes:
         ) from error
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.ndarray:
     if not data:
         raise ValueError(f"{name} is empty. Copy or download it again.")
     with warnings.catch_warnings():
-        # Pillow only warns between its limit and twice its limit; such a picture would exhaust the memory.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(data)) as picture:
+                if at_least:
+                    picture.draft(picture.mode, (at_least, at_least))
+                # Pillow only warns between its limit and twice its limit; such a picture would exhaust the memory.
+                if Image.MAX_IMAGE_PIXELS and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+                    raise Image.DecompressionBombError
+                if (count := getattr(picture, "n_frames", 1)) > 1:
+                    logger.info("%s holds %d pictures; the first is taken.", name, count)
                 picture.load()
         except UnidentifiedImageError:
             raise ValueError(f"{name} is not a picture that Pillow can read. Give a JPEG, PNG, WebP or TIFF.") from None
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        except Image.DecompressionBombError:
             raise ValueError(
                 f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit. Make it smaller first."
             ) from None
         except Exception as error:  # Pillow's decoders raise many kinds on damaged files
             raise _damaged(name, error) from error
-    return _picture_to_pixels(picture, name)
+    return _picture_to_pixels(picture, name, ground)
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
     return ValueError(f"{name} is damaged or cut off ({error}). Copy or download it again.")
 
 
-def _picture_to_pixels(picture: Image.Image, name: str) -> np.ndarray:
+def _picture_to_pixels(picture: Image.Image, name: str, ground: float) -> np.ndarray:
     try:
         picture = ImageOps.exif_transpose(picture)
     except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
         raise _damaged(name, error) from error
     if picture.mode.startswith("I") or picture.mode == "F":
-        return _array_to_pixels(_deep_grey(picture, name))
+        return _array_to_pixels(_deep_grey(picture, name), ground)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         transparent = picture.convert("RGBA")
         colours = transparent.convert("RGB")
         colours.info = dict(picture.info)
-        return _array_to_pixels(np.dstack([_to_srgb(colours), transparent.getchannel("A")]))
-    return _array_to_pixels(np.asarray(_to_srgb(picture.convert("RGB") if picture.mode == "P" else picture)))
+        return _array_to_pixels(np.dstack([_to_srgb(colours), transparent.getchannel("A")]), ground)
+    return _array_to_pixels(np.asarray(_to_srgb(picture.convert("RGB") if picture.mode == "P" else picture)), ground)
 
 
 def _deep_grey(picture: Image.Image, name: str) -> np.ndarray:
@@ -127,8 +157,8 @@ def _deep_grey(picture: Image.Image, name: str) -> np.ndarray:
         if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 1:
             raise ValueError(f"{name} holds floating-point values outside [0, 1]. Rescale it to [0, 1] first.")
         return grey
-    # Pillow reads 16-bit files into 32-bit integers in some formats.
-    whole = 65535 if grey.max() <= 65535 else 2**31 - 1
+    # Files say how many bits a value has room for, and not how many of them a camera or a scanner used.
+    whole = next((most for most in WHITE if grey.max() <= most), WHITE[-1])
     return np.clip(grey.astype(np.float64) / whole, 0, 1)
 
 
@@ -143,7 +173,7 @@ def _to_srgb(picture: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _array_to_pixels(array: np.ndarray) -> np.ndarray:
+def _array_to_pixels(array: np.ndarray, ground: float) -> np.ndarray:
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 2:
@@ -161,7 +191,7 @@ def _array_to_pixels(array: np.ndarray) -> np.ndarray:
     pixels = np.clip(pixels, 0.0, 1.0)
     if pixels.shape[-1] == 4:
         colour, alpha = pixels[..., :3], pixels[..., 3:]
-        return colour * alpha + (1 - alpha)
+        return colour * alpha + ground * (1 - alpha)
     return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
 
 

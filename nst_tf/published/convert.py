@@ -30,15 +30,17 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
         up the rest.
 
     Raises:
-        ValueError: If a form is relative, for which no fixed weight exists; if a layer is not one of VGG's, whose
-            channels and positions are known; or if the recipe has a total variation of another form than `to`.
+        ValueError: If a form is relative or Wasserstein's, for which no fixed weight exists; if a layer is not one of
+            VGG's, whose channels and positions are known; or if the recipe has a total variation of another form than
+            `to`.
     """
     for what in (recipe, to):
-        if "relative" in (what.loss.content_form, what.loss.style_form):
-            raise ValueError(
-                f"{what.name!r} divides each loss by the energy of its target, which differs from picture to picture; "
-                "no fixed weights say the same."
-            )
+        for forms, form in ((CONTENT_FORMS, what.loss.content_form), (STYLE_FORMS, what.loss.style_form)):
+            if forms[form].factor is None:
+                raise ValueError(
+                    f"{what.name!r} has a loss of the form {form!r}, which is no fixed multiple of a sum of squares; "
+                    "no weights of another form say the same."
+                )
     if not to.loss.content_weight or not to.loss.style_weight:
         raise ValueError(f"{to.name!r} has a weight of 0, in which no other can be expressed.")
     forms = [one.loss.total_variation_form for one in (recipe, to)]

@@ -134,10 +134,15 @@ def _settings(recipe: Recipe) -> list[tuple[str, str]]:
         ("network", f"VGG19, {recipe.network.pooling} pooling, preprocessing {recipe.network.preprocessing}"),
         ("seen beyond the edge", BEYOND_EDGE[recipe.network.border]),
         ("sizes", _sizes(recipe)),
+        ("from coarse to fine", _coarse_to_fine(recipe)),
     ]
 
 
-BEYOND_EDGE = {"zeros": "zeros", "replicate": "the outermost values again"}
+BEYOND_EDGE = {
+    "zeros": "zeros",
+    "replicate": "the outermost values again",
+    "replicate_first": "the outermost values again at the first layer, then zeros",
+}
 FAST = {"adam": "Adam at four resolutions", "lbfgs": "L-BFGS"}
 
 
@@ -150,7 +155,9 @@ def _optimizer(recipe: Recipe) -> str:
     words = f"learning rate {optimizer.learning_rate:g} {UNIT_WORDS[optimizer.units]}"
     if optimizer.name == "sgd":
         return f"SGD, {words}, times {optimizer.decay_rate:g} every {optimizer.decay_steps} steps"
-    return f"Adam, {words}, beta_1 {optimizer.beta_1:g}, beta_2 {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}"
+    averaged = f", pictures averaged by {optimizer.averaging:g}" if optimizer.averaging else ""
+    betas = f"beta_1 {optimizer.beta_1:g}, beta_2 {optimizer.beta_2:g}, epsilon {optimizer.epsilon:g}"
+    return f"Adam, {words}, {betas}{averaged}"
 
 
 def _sizes(recipe: Recipe) -> str:
@@ -166,6 +173,13 @@ def _sizes(recipe: Recipe) -> str:
         else "the style image is squashed to the same"
     )
     return measured if recipe.pictures.sizing == "square" else f"{measured}; {style}"
+
+
+def _coarse_to_fine(recipe: Recipe) -> str:
+    stepping = recipe.stepping
+    if stepping.coarsest is None:
+        return "no"
+    return f"from {stepping.coarsest} pixels on, each size {stepping.growth:.3g} times the one before"
 
 
 def _number(value: float, plain: bool, *, dollars: bool = False) -> str:

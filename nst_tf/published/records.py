@@ -8,6 +8,7 @@ from typing import Any
 
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.networks.vgg import BORDERS, POOLING
+from nst_tf.pictures.contract import number, whole_number
 from nst_tf.published.sources import Optimizer
 
 STARTS = ("content", "noise", "style", "content_with_noise")
@@ -19,12 +20,12 @@ class Network:
     """Which features are compared.
 
     Args:
-        content_layers: Weight of each content layer.
-        style_layers: Weight of each style layer.
+        content_layers: Weight of each content layer; of a list of names each has an equal share.
+        style_layers: Weight of each style layer; the same.
         pooling: "max" or "average".
         preprocessing: "caffe", "torch" or "none".
-        border: What VGG's convolutions see beyond the picture's edge: "zeros", as published, or "replicate", the
-            outermost values again, which leaves no frame.
+        border: What VGG's convolutions see beyond the picture's edge: "zeros", as published; "replicate", the
+            outermost values again, which leaves no frame; or "replicate_first", these at the first convolution alone.
     """
 
     content_layers: Mapping[str, float]
@@ -37,8 +38,12 @@ class Network:
         """Reject unknown words, and weights that are negative or not finite."""
         _check_words(self, pooling=POOLING, preprocessing=("caffe", "torch", "none"), border=BORDERS)
         for kind in ("content_layers", "style_layers"):
+            given = getattr(self, kind)
+            if not isinstance(given, Mapping):  # a name, or a list of names as the tutorials have it
+                names = [given] if isinstance(given, str) else list(given)
+                object.__setattr__(self, kind, dict.fromkeys(names, 1 / max(1, len(names))))
             for layer, weight in getattr(self, kind).items():
-                _check_weight(f"{kind}[{layer!r}]", weight)
+                number(weight, f"{kind}[{layer!r}]")
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -81,7 +86,7 @@ class Loss:
         _check_words(self, total_variation_form=TOTAL_VARIATION_FORMS, total_variation_units=("unit", "caffe"))
         names = ("content_weight", "style_weight", "total_variation_weight")
         for name in names:
-            _check_weight(name, getattr(self, name))
+            number(getattr(self, name), name)
         if not any(getattr(self, name) for name in names):
             raise ValueError(f"{', '.join(names)} are all 0, so nothing is left to optimise; set one of them.")
 
@@ -98,6 +103,10 @@ class Stepping:
         optimizer: What `solver="published"` uses; None where nothing was published.
         published_steps: How many steps it takes.
         clip: Whether the picture is kept in [0, 1] after each step.
+        coarsest: Begin with pictures made so small that the longest side has at least so many pixels, and take what
+            comes of each size, enlarged, as the start of the next; the first takes twice as many of the steps as each
+            of the others.  None stays at one size.
+        growth: By how much one size is larger than the one before.
     """
 
     start: str = "content"
@@ -106,11 +115,17 @@ class Stepping:
     optimizer: Optimizer | None = None
     published_steps: int | None = None
     clip: bool = True
+    coarsest: int | None = None
+    growth: float = 2.0
 
     def __post_init__(self):
-        """Reject unknown words, and fewer steps than 1."""
+        """Reject unknown words, and numbers out of range."""
         _check_words(self, start=STARTS, method=("adam", "lbfgs"))
-        _check_count("steps", self.steps)
+        _make_whole(self, "steps")
+        if self.coarsest is not None:
+            _make_whole(self, "coarsest")
+        if not 1.1 <= self.growth <= 8:
+            raise ValueError(f"growth is {self.growth}; expected 1.1 to 8.")
 
 
 @dataclass(frozen=True)
@@ -141,8 +156,8 @@ class Pictures:
         """Reject unknown words, sizes out of range, and a scale where there is nothing to scale."""
         _check_words(self, sizing=("longest side", "rows", "square", "shorter side"), style_size=("own", "content"))
         _check_words(self, color=("style", "matching", "luminance"))
-        _check_count("size", self.size)
-        if self.style_scale is not None and not 0 < self.style_scale <= LARGEST_STYLE_SCALE:
+        _make_whole(self, "size")
+        if self.style_scale is not None and not 0 < number(self.style_scale, "style_scale") <= LARGEST_STYLE_SCALE:
             raise ValueError(
                 f"style_scale is {self.style_scale}; expected more than 0 and at most {LARGEST_STYLE_SCALE}, or None."
             )
@@ -159,11 +174,6 @@ def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
             raise ValueError(f"Unknown {name} {getattr(record, name)!r}; expected one of {', '.join(words)}.")
 
 
-def _check_weight(name: str, weight: float) -> None:
-    if not 0 <= weight < float("inf"):
-        raise ValueError(f"{name} is {weight}; a weight must be a finite number of at least 0.")
-
-
-def _check_count(name: str, count: int) -> None:
-    if count < 1:
-        raise ValueError(f"{name} is {count}; expected at least 1.")
+def _make_whole(record: Any, name: str) -> None:
+    """Make a field of a frozen record a whole number of at least 1."""
+    object.__setattr__(record, name, whole_number(getattr(record, name), name, least=1))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
+from nst_tf.engine.quiet import ONEDNN_VARIABLE, keras_settings
 from nst_tf.networks.weights import IMAGENET, cache_folder, state_of_cache
 from nst_tf.pictures.files import check_writable
 from nst_tf.tools.notebook import in_colab
@@ -70,6 +70,7 @@ def examine(output_folder: str = ".") -> Iterator[Finding]:
     """
     yield _python()
     yield from _packages()
+    yield from _keras_settings()
     yield from _tensorflow()
     yield from (_weights(network) for network in IMAGENET)
     yield from (_folder(Path(output_folder), "results"), _folder(Path(tempfile.gettempdir()), "temporary files"))
@@ -104,6 +105,20 @@ def _packages() -> Iterator[Finding]:
         else:
             found.append(f"{name} {version}")
     yield Finding(OK, ", ".join(found))
+
+
+def _keras_settings() -> Iterator[Finding]:
+    """Look at what keras.json and the environment say of Keras."""
+    said = {**keras_settings(), **({"backend": os.environ["KERAS_BACKEND"]} if "KERAS_BACKEND" in os.environ else {})}
+    found = False
+    for name, usual in (("backend", "tensorflow"), ("floatx", "float32"), ("image_data_format", "channels_last")):
+        if said.get(name, usual) != usual:
+            found = True
+            remedy = "Commands and notebooks go on as usual; your own programs need KERAS_BACKEND=tensorflow."
+            remedy = remedy if name == "backend" else "Nothing: nst_tf builds its networks regardless of it."
+            yield Finding(NOTE, f"Keras is set to {name} {said[name]} (by keras.json or the environment)", remedy)
+    if not found:
+        yield Finding(OK, "Keras is set as it comes: TensorFlow, float32, channels last")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

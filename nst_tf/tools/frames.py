@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageSequence
 from scipy.ndimage import uniform_filter
 
 from nst_tf.engine.held import Previous
-from nst_tf.images import load_image
+from nst_tf.images import load_image, save_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.tools.jobs import Job, lasting, pictures_of
 from nst_tf.tools.many import DIVERGED, Outcome, in_words
@@ -35,7 +36,8 @@ def frame_jobs(
     """Return a job for each frame of a folder, in the order of their numbers.
 
     Args:
-        frames: A folder of pictures, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.
+        frames: A folder of pictures, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or an
+            animation, whose pictures are put into a folder "frames" below that of the results.
         styles: Paths or URLs of the style images.
         folder: Where the results go, under the frames' own names, as PNGs.
         **defaults: Of the fields of `Job`.
@@ -43,7 +45,7 @@ def frame_jobs(
     Raises:
         ValueError: If there is no picture.
     """
-    paths = sorted(pictures_of(frames), key=_in_order)
+    paths = sorted(pictures_of(_taken_apart(frames, folder)), key=_in_order)
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"Two frames of {os.fspath(frames)!r} have one name but for the suffix.")
@@ -52,6 +54,23 @@ def frame_jobs(
     if folder == os.path.realpath(paths[0].parent):
         raise ValueError("The results would be written over the frames; choose another folder.")
     return [Job(str(path.resolve()), styles, os.path.join(folder, f"{path.stem}.png"), **defaults) for path in paths]
+
+
+def _taken_apart(frames: str | os.PathLike, folder: str | os.PathLike) -> str | os.PathLike:
+    """Return a folder with the pictures of an animation; anything else as it is."""
+    if not os.path.isfile(frames):
+        return frames
+    apart = Path(folder) / "frames"
+    try:
+        with Image.open(frames) as animation:
+            for number, picture in enumerate(ImageSequence.Iterator(animation), 1):
+                save_image(
+                    read_pixels(picture.copy(), name=f"picture {number} of {os.fspath(frames)!r}"),
+                    apart / f"{number:05}.png",
+                )
+    except OSError as error:
+        raise ValueError(f"{os.fspath(frames)!r} cannot be read as an animation ({error}).") from error
+    return apart
 
 
 def _in_order(path: Path) -> list[tuple[int, str]]:

@@ -49,6 +49,11 @@ class Job:
     size: int | None = None
     engine: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self):
+        """Take one style for a list of one."""
+        if isinstance(self.styles, (str, os.PathLike)):
+            object.__setattr__(self, "styles", [os.fspath(self.styles)])
+
 
 def is_address(source: str) -> bool:
     """Whether this is a URL."""

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from nst_tf.engine.descent import Engine
-from nst_tf.pictures.files import check_writable, written_whole
+from nst_tf.pictures.files import check_apart, written_whole
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
@@ -117,7 +117,10 @@ def sweep(
     if cells > MOST_CELLS:
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
-    check_writable(folder / SHEET)
+    cells_of = [
+        f"{row}_{column}.png" for row in range(1, len(rows.values) + 1) for column in range(1, len(columns.values) + 1)
+    ]
+    check_apart([folder / name for name in (SHEET, JOBS, *cells_of)], [content, *styles])
     common = Job(
         content=lasting(content),
         styles=[lasting(style) for style in styles],
