@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-CONTENT ?= images/content/mountain_lake.jpg
-STYLE ?= images/style/swirling_night.jpg
+CONTENT ?= images/content/astronaut.jpg
+STYLE ?= images/style/the_scream.jpg
 SIZE ?= 400
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links images strip gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links colab-zip strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,8 @@ $(VENV)/.lint: $(VENV)/.core
 demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
 	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
+	@echo "The picture is outputs/stylized.png; beside it lie how it came to be, timelapse.gif, and loss_curve.png."
+	@echo "Next, with your own pictures: make demo CONTENT=photo.jpg STYLE=painting.jpg SIZE=512"
 
 WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights: the tests that need them are skipped."
 
@@ -126,8 +128,8 @@ links:  ## point badges and set-up cells at REPO=owner/name
 	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }
 	@$(PYTHON) notebooks/set_links.py "$(REPO)"
 
-images: $(VENV)/.core  ## make the bundled pictures again (minutes)
-	@$(BIN)/python images/make_images.py
+colab-zip:  ## write outputs/nst_tf_colab.zip, to be uploaded to Colab where the repository is not public
+	@mkdir -p outputs && $(PYTHON) -m zipfile -c outputs/nst_tf_colab.zip nst_tf images && echo outputs/nst_tf_colab.zip
 
 slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PICTURES=folder
 	@test -n "$(PICTURES)" || { echo "Say where they are: make slim PICTURES=folder"; exit 2; }

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-
 import nst_tf
 
 FOLDER = Path(__file__).resolve().parent
-CONTENT, STYLE, OTHER_STYLE = "content/mountain_lake.jpg", "style/swirling_night.jpg", "style/fauvist_harbour.jpg"
+CONTENT, STYLE, OTHER_STYLE = "content/chelsea.jpg", "style/starry_night.jpg", "style/composition_vii.jpg"
 SIDE = 360
 
 
@@ -16,17 +14,14 @@ def main() -> None:
     content_image, style_image, other_image = (
         nst_tf.load_image(FOLDER / name, max_side=SIDE) for name in (CONTENT, STYLE, OTHER_STYLE)
     )
-    sky, *_ = nst_tf.propose_regions(content_image, 3, softness=3.0)
-    height, width = style_image.shape[1:3]
-    painted_sky = np.zeros((height, width), np.float32)
-    painted_sky[: height * 5 // 9, : width * 3 // 4] = 1  # beside the cypress
+    top, *_ = nst_tf.propose_regions(content_image, 3, softness=3.0)
     fine, coarse = (nst_tf.load_image(FOLDER / STYLE, max_side=round(s * SIDE), upscale=True) for s in (0.4, 3))
     runs = {
         "no control": (style_image, {}),
         'color="luminance"': (style_image, {"color": "luminance"}),
         'color="matching"': (style_image, {"color": "matching"}),
         "two styles, half and half": ([style_image, other_image], {}),
-        "masks: the sky like the sky": (nst_tf.Style(style_image, content_mask=sky, style_mask=painted_sky), {}),
+        "a mask: one region alone": (nst_tf.Style(style_image, content_mask=top), {}),
         "style_scale=0.4": (fine, {"style_scale": 0.4}),
         "style_scale=3": (coarse, {"style_scale": 3.0}),
         "total_variation_weight=3": (style_image, {"total_variation_weight": 3.0}),

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "images": ("load_image", "save_image"),
-    "losses": ("gram_matrix", "content_loss", "style_loss", "total_variation_loss"),
+    "losses": ("gram_matrix", "with_ones", "content_loss", "style_loss", "total_variation_loss"),
     "features": (
         "FeatureExtractor",
         "slim_features",

@@ -136,10 +136,6 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
     Reference:
         Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, equation 3,
         which does not normalise.
-
-    Example:
-        >>> gram_matrix(tf.ones((1, 4, 4, 8))).shape
-        TensorShape([1, 8, 8])
     """
     features = float32_at_least(features)
     if features.shape.rank != 4:

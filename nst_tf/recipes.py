@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nst_tf.published.records import Loss, Network, Pictures, Stepping
-from nst_tf.published.sources import FIRST_CONVOLUTIONS, SOURCES
+from nst_tf.published.sources import SOURCES
 
 
 @dataclass(frozen=True)
@@ -103,36 +103,4 @@ def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
     return own, records
 
 
-STUDIO = make_recipe(
-    name="studio",
-    title="This project's own: relative losses, one setting for every network and size",
-    content_layers={"block4_conv2": 1.0},
-    style_layers=dict(zip(FIRST_CONVOLUTIONS, (0.3, 0.25, 0.2, 0.15, 0.1), strict=True)),
-    content_weight=1.0,
-    style_weight=12.0,
-    style_form="relative_wasserstein",
-    steps=40,
-    coarsest=256,
-    border="replicate",
-    source="this project",
-    quirks=(
-        "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
-        "one pair of weights suits every network, layer and size.",
-        "Style is compared by means and covariances, as in the recipe wasserstein; from 512 pixels on the picture is "
-        "painted small first, so that strokes do not shrink to grain.",
-    ),
-)
-
-
-GRAM = STUDIO.changed(
-    name="gram",
-    title="The same by Gram matrices, as Gatys et al. compare style: what notebooks 03 to 07 take apart",
-    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
-    style_weight=8.0,
-    style_form="relative",
-    steps=60,
-    coarsest=None,
-    quirks=STUDIO.quirks[:1],
-)
-
-RECIPES = {recipe.name: recipe for recipe in (STUDIO, GRAM, *(make_recipe(**source) for source in SOURCES))}
+RECIPES = {source["name"]: make_recipe(**source) for source in SOURCES}

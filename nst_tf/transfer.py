@@ -179,8 +179,7 @@ def stylize(
         "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
         **inputs,
     }
-    image = scene.finished(resized(run.image, scene.content_image.shape[1:3]))  # as it is, unless interrupted early
-    image = tf.clip_by_value(image, 0.0, 1.0)
+    image = tf.clip_by_value(scene.finished(resized(run.image, scene.content_image.shape[1:3])), 0.0, 1.0)
     taken = min(run.step, steps)
     return Result(image, history, network.name, run.precision, run.status, recipe, taken, run.seconds, settings)
 

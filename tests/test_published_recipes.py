@@ -13,8 +13,10 @@ from nst_tf.features import FeatureExtractor, vgg19_features
 from nst_tf.objective import make_objective
 from nst_tf.published.convert import convert_weights
 from nst_tf.published.explain import explain
-from nst_tf.recipes import RECIPES, STUDIO
+from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
+
+STUDIO = RECIPES["studio"]
 
 PUBLISHED = ("gatys", "keras_io", "keras_200", "tf_tutorial", "coursera", "udacity")
 FIRST_ORDER = PUBLISHED[1:]

@@ -1,4 +1,4 @@
-"""The constants of the sources, as they were published; `nst_tf.RECIPES` makes recipes of them."""
+"""The constants of the recipes: this project's own, and those of others as they were published."""
 
 from __future__ import annotations
 
@@ -54,6 +54,38 @@ class Optimizer:
         if self.name != "lbfgs" and self.learning_rate is None:
             raise ValueError(f"The optimiser {self.name!r} needs a learning_rate.")
 
+
+STUDIO = dict(
+    name="studio",
+    title="This project's own: relative losses, one setting for every network and size",
+    content_layers={"block4_conv2": 1.0},
+    style_layers=dict(zip(FIRST_CONVOLUTIONS, (0.3, 0.25, 0.2, 0.15, 0.1), strict=True)),
+    content_weight=1.0,
+    style_weight=12.0,
+    style_form="relative_wasserstein",
+    steps=40,
+    coarsest=256,
+    border="replicate",
+    source="this project",
+    quirks=(
+        "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
+        "one pair of weights suits every network, layer and size.",
+        "Style is compared by means and covariances, as in the recipe wasserstein; from 512 pixels on the picture is "
+        "painted small first, so that strokes do not shrink to grain.",
+    ),
+)
+
+
+GRAM = STUDIO | dict(
+    name="gram",
+    title="The same by Gram matrices, as Gatys et al. compare style: what notebooks 03 to 07 take apart",
+    style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
+    style_weight=8.0,
+    style_form="relative",
+    steps=60,
+    coarsest=None,
+    quirks=STUDIO["quirks"][:1],
+)
 
 GATYS = dict(
     name="gatys",
@@ -232,4 +264,4 @@ WASSERSTEIN = dict(
     ),
 )
 
-SOURCES = (GATYS, KERAS_IO, KERAS_200, TF_TUTORIAL, COURSERA, UDACITY, WASSERSTEIN)
+SOURCES = (STUDIO, GRAM, GATYS, KERAS_IO, KERAS_200, TF_TUTORIAL, COURSERA, UDACITY, WASSERSTEIN)

@@ -11,8 +11,10 @@ from nst_tf.networks.distil import Effort, distil
 from nst_tf.networks.slim import read_slim, write_slim
 from nst_tf.networks.weights import state_of_cache
 from nst_tf.objective import make_objective
-from nst_tf.recipes import RECIPES, STUDIO
+from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
+
+STUDIO = RECIPES["studio"]
 
 pytestmark = pytest.mark.slim
 
