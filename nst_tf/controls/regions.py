@@ -144,13 +144,16 @@ class Regions(NamedTuple):
     Args:
         masks: m, how much of each position lies in each region, (1, height, width, regions), in [0, 1].
         covered: Σm, how many positions each region covers, (regions,).
-        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions,
-            so that style and content keep their balance at every pixel, however large the regions are; (regions,).
+        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions that
+            are in any, so that large regions and small ones keep their balance; (regions,).
+        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the picture.  There the gradient is
+            taken for 0: what moves outside of all regions is thrown away at the end, and until then only costs content.
     """
 
     masks: dict[str, tf.Tensor]
     covered: dict[str, tf.Tensor]
     weights: dict[str, tf.Tensor]
+    pixels: tf.Tensor
 
     def parts(self, layer: str) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Return how many positions each region covers in a layer, and what its loss is multiplied by."""
@@ -171,8 +174,9 @@ def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) ->
     }
     covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
     weights = tf.constant([style.weight for style in styles], tf.float32)
-    shares = {layer: weights * covered[layer] / float(np.prod(sizes[layer])) for layer in sizes}
-    return Regions(masks, covered, shares)
+    shares = {layer: weights * of / tf.maximum(tf.reduce_sum(of), SMALLEST_COVER) for layer, of in covered.items()}
+    wanted = np.sum([style.content_mask for style in styles], axis=0) > 0
+    return Regions(masks, covered, shares, tf.constant(wanted[np.newaxis, :, :, np.newaxis], tf.float32))
 
 
 def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:

@@ -125,6 +125,9 @@ class Scene:
             # Where nothing differs from anything, no gradient says where strokes should go.
             image = _start("content_with_noise", image, image, seed)
         image = _grey(image) if self.grey else image
+        if self.styles and self.styles[0].content_mask is not None:  # no step changes what no style is wanted for
+            wanted = (np.sum([style.content_mask for style in self.styles], axis=0) > 0)[np.newaxis, :, :, np.newaxis]
+            image = tf.where(wanted, image, self.content_image)
         return self.previous.over(image) if self.previous else image
 
     def finished(self, image: tf.Tensor) -> tf.Tensor:

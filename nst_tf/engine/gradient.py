@@ -46,7 +46,8 @@ class WholePicture:
         def of_features(features: dict[str, tf.Tensor]) -> Losses:
             return objective.weigh(objective.sums(features, targets.content, targets.masks()), image, targets)
 
-        return value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
+        losses, gradient = value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
+        return losses, gradient * targets.regions.pixels if targets.regions else gradient
 
 
 def value_and_gradient(

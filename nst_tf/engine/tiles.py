@@ -103,7 +103,8 @@ class Tiles:
             rows, columns = tile.seen()
             seen = gradient[:, rows, columns, :]
             seen.assign(seen + part)
-        return losses, gradient.read_value()
+        gradient = gradient.read_value()
+        return losses, gradient * targets.regions.pixels if targets.regions else gradient
 
     def _tiles(self, image: tf.Tensor) -> Iterator[tuple[Tile, tf.Tensor]]:
         extractor = self._objective.extractor
