@@ -146,8 +146,8 @@ class Regions(NamedTuple):
         covered: Σm, how many positions each region covers, (regions,).
         weights: What the loss of each region is multiplied by: its style's weight times its share of the positions that
             are in any, so that large regions and small ones keep their balance; (regions,).
-        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the picture.  There the gradient is
-            taken for 0: what moves outside of all regions is thrown away at the end, and until then only costs content.
+        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the picture.  Elsewhere the
+            gradient is taken for 0: what moves there is thrown away at the end, and until then only costs content.
     """
 
     masks: dict[str, tf.Tensor]
