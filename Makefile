@@ -140,7 +140,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py
 
-gallery: $(VENV)/.core  ## make the README's gallery of controls again (minutes)
+gallery: $(VENV)/.core  ## make the gallery of controls in docs/ again (minutes)
 	@$(BIN)/python images/make_gallery.py
 
 clean:  ## remove .venv and outputs

@@ -1,4 +1,4 @@
-"""Make the README's gallery of controls on one pair of pictures, with the code as it is: make gallery."""
+"""Make the gallery of controls in docs/controls.md on one pair of pictures, with the code as it is: make gallery."""
 
 from pathlib import Path
 

@@ -154,7 +154,7 @@ def stylize(
 
     # Only the pixels are variable.  Each step: their features, the losses against P and A, the gradient, a step down.
     run = Descent(scene, network, solver, steps, engine, {**inputs, "seed": seed})
-    with contextlib.closing(run.descend(scene.start(seed))) as progress:
+    with contextlib.closing(run.descend(run.scene.start(seed))) as progress:
         try:
             for losses in progress:
                 if callback:

@@ -63,7 +63,7 @@ def test_title_badge_and_promises_come_first(path, notebook):
 def test_set_up_cell_is_the_same_everywhere_short_and_names_the_repository(notebook):
     set_up = code_cells(notebook)[0].source
     assert set_up == code_cells(nbformat.read(NOTEBOOKS[0], as_version=4))[0].source
-    assert len(set_up.splitlines()) < 16
+    assert len(set_up.splitlines()) < 19  # three of them for whoever uploads the zip to Colab
     assert f'REPOSITORY = "{repository()}"' in set_up
     assert not re.search(r"pip|install", set_up)
 
@@ -72,7 +72,8 @@ def test_parameters_come_second_in_colabs_form(notebook):
     parameters = code_cells(notebook)[1]
     assert parameters.metadata.get("tags") == ["parameters"]
     assert all(re.match(r"[A-Z_]+ = .*# @param", line) for line in parameters.source.splitlines())
-    assert 'FEATURES = "auto"' in parameters.source
+    # A lesson that is about VGG19 itself names it.
+    assert re.search('FEATURES = "(auto|vgg19)"', parameters.source)
 
 
 def test_cells_and_code_are_short(notebook):

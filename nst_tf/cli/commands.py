@@ -49,9 +49,11 @@ def stylize(options: argparse.Namespace) -> int:
 
     _check_outputs(options)
     at_least = 2 * (options.size or LARGEST_BY_DEFAULT)
-    content, *styles = (read_pixels(path, at_least=at_least) for path in (options.content, *options.style))
+    content = read_pixels(options.content, at_least=at_least)
+    at_least = round(at_least * max(1.0, options.style_scale or 1.0))
+    styles = [read_pixels(path, at_least=at_least) for path in options.style]
     _check_masks(options)
-    if options.start and os.path.exists(options.start):
+    if options.start and os.path.isfile(options.start):
         read_pixels(options.start)
     like = settings_of(options.like) if options.like else {}
 
@@ -71,9 +73,9 @@ def stylize(options: argparse.Namespace) -> int:
     recipe = recipe.changed(**_changes(options))
     if like and options.size is None:
         options.size = size_of(recipe, *like["size"])
-    check_features(options.features)
     if like and options.features == like["features"] not in FEATURES:
         raise ValueError(f"{options.like!r} was made with {options.features}; say with --features where these are now.")
+    check_features(options.features)
     if like.get("masks") and not options.mask and not options.style_mask:
         raise ValueError(f"{options.like!r} was made with masks, which it does not hold; give them again with --mask.")
     same_kind = bool(like.get("masks")) == bool(options.mask or options.style_mask)
@@ -381,8 +383,12 @@ def promote(options: argparse.Namespace) -> int:
     begun = time.monotonic()
     _check_outputs(options)
     _start_tensorflow()
+    from nst_tf.tools.sweep import job_of
     from nst_tf.tools.sweep import promote as promoted
 
+    job = job_of(options.folder, options.row, options.column)
+    options.content, options.style = job.content, job.styles
+    _check_outputs(options)
     watcher = _Watcher(keeps_images=bool(options.timelapse))
     run = {"size": options.size, "engine": _engine(options)}
     result = promoted(options.folder, options.row, options.column, callback=watcher, **run)
@@ -455,7 +461,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
         check_animation(options.timelapse)
     if not options.timelapse and (options.timelapse_curve or options.timelapse_megabytes):
         raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
-    checkpoint = None if options.checkpoint == options.resume else options.checkpoint
+    paths = [path and os.path.realpath(path) for path in (options.checkpoint, options.resume)]
+    checkpoint = None if paths[0] == paths[1] else options.checkpoint
     _check_apart(options, options.output, options.plot, options.timelapse, checkpoint)
 
 

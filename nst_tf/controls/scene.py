@@ -121,14 +121,19 @@ class Scene:
         image = self.start_image
         if image is None:
             image = _start(self.recipe.stepping.start, self.content_image, self.styles[0].image, seed)
-        if self.start_image is None and np.ptp(self.content_image) < FLAT and self.recipe.loss.style_weight:
+        if self.start_image is None and np.ptp(image) < FLAT and self.recipe.loss.style_weight:
             # Where nothing differs from anything, no gradient says where strokes should go.
             image = _start("content_with_noise", image, image, seed)
         image = _grey(image) if self.grey else image
-        if self.styles and self.styles[0].content_mask is not None:  # no step changes what no style is wanted for
-            wanted = (np.sum([style.content_mask for style in self.styles], axis=0) > 0)[np.newaxis, :, :, np.newaxis]
-            image = tf.where(wanted, image, self.content_image)
+        image = self.kept(image)
         return self.previous.over(image) if self.previous else image
+
+    def kept(self, image: tf.Tensor) -> tf.Tensor:
+        """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
+        if not self.styles or self.styles[0].content_mask is None:
+            return image
+        wanted = (np.sum([style.content_mask for style in self.styles], axis=0) > 0)[np.newaxis, :, :, np.newaxis]
+        return tf.where(wanted, image, self.content_image)
 
     def finished(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colours put back, and the content where no style is wanted."""

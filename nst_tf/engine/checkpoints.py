@@ -44,7 +44,7 @@ class Checkpoint:
 
     Args:
         settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
-        state: Where it was: "precision", "seconds", "size" (the number of the size at work, from the coarsest).
+        state: Where it was: "precision", "seconds", "size" (that at work, −1 for the whole and −2 for the one before).
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
     """

@@ -136,6 +136,7 @@ class Descent:
         if self._earlier:
             check_settings(engine.resume, self._earlier.settings, self._settings)
             self._take_up(self._earlier)
+        self.scene = self._sizes[self._size][0]
 
     @property
     def step(self) -> int:
@@ -157,7 +158,7 @@ class Descent:
         with self._determinism():
             for size in range(self._size, len(self._sizes)):
                 self._size, (self.scene, self._left) = size, self._sizes[size]
-                self.image = resized(self.image, self.scene.content_image.shape[1:3])
+                self.image = self.scene.kept(resized(self.image, self.scene.content_image.shape[1:3]))
                 yield from self._at_this_size()
                 if self._failures:
                     warnings.warn(self._divergence(), stacklevel=3)
@@ -228,7 +229,7 @@ class Descent:
         image = earlier.variables["best_image"]
         plausible = earlier.state["precision"] in PRECISIONS
         plausible &= earlier.history.shape[1:] == (len(Losses._fields),) and image.dtype == np.float32
-        self._size = earlier.state["size"]
+        self._size = len(self._sizes) + earlier.state["size"]
         plausible &= 0 <= self._size < len(self._sizes)
         if not plausible or image.shape != tuple(self._sizes[self._size][0].content_image.shape):
             raise ValueError("The checkpoint is damaged: its state is not one that a run can be in.")
@@ -245,14 +246,14 @@ class Descent:
             if name not in saved or saved[name].shape != tuple(variable.shape):
                 raise ValueError(f"The checkpoint is damaged: its {name} is missing or of another shape.")
             variable.assign(saved[name])
-        if asked_for != self.steps:  # more than then
-            before = _with_steps([scene for scene, _ in self._sizes], asked_for)[self._size - len(self._sizes)][1]
-            solver.steps.assign_add(self._sizes[self._size][1] - before)
+        if asked_for != self.steps:  # more than then: all that are missing, but for those of the sizes to come
+            to_come = sum(count for _, count in self._sizes[self._size + 1 :])
+            solver.steps.assign(solver.step + max(0, self.steps - self.step - to_come))
         self._left = max(0, int(solver.steps) - int(solver.step))
 
     def _save(self, solver: Solver, *, if_due: bool = False) -> None:
         if self._saver and (self._saver.due() or not if_due):
-            state = {"precision": self.precision, "seconds": self.seconds, "size": self._size}
+            state = {"precision": self.precision, "seconds": self.seconds, "size": self._size - len(self._sizes)}
             # Unlike `variable.numpy()`, this copies L-BFGS's pairs once and not twice, and the rest not at all.
             variables = {name: np.asarray(variable.value()) for name, variable in solver.variables().items()}
             self._saver.save(Checkpoint(self._settings, state, self.history(), variables))

@@ -47,9 +47,15 @@ def as_image(image: Any, name: str) -> np.ndarray:
     if pixels.min() < -OVERSHOOT or pixels.max() > 1 + OVERSHOOT:
         raise ValueError(
             f"Expected the {name} as {expected}; got values from {pixels.min():.3g} to {pixels.max():.3g}. "
-            + ("Add 1 and divide by 2." if -1.01 < pixels.min() < 0 and pixels.max() < 1.01 else "Divide by 255.")
+            + _advice(float(pixels.min()), float(pixels.max()))
         )
     return pixels
+
+
+def _advice(least: float, most: float) -> str:
+    if least > -0.5 and most < 1.5:
+        return "Clip it: tf.clip_by_value(image, 0, 1)."
+    return "Add 1 and divide by 2." if least > -1.01 and most < 1.01 else "Divide by 255."
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:

@@ -37,7 +37,7 @@ def frame_jobs(
 
     Args:
         frames: A folder of pictures, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or an
-            animation, whose pictures are put into a folder "frames" below that of the results.
+            animation, whose pictures are put into a folder of its name below that of the results.
         styles: Paths or URLs of the style images.
         folder: Where the results go, under the frames' own names, as PNGs.
         **defaults: Of the fields of `Job`.
@@ -60,7 +60,9 @@ def _taken_apart(frames: str | os.PathLike, folder: str | os.PathLike) -> str | 
     """Return a folder with the pictures of an animation; anything else as it is."""
     if not os.path.isfile(frames):
         return frames
-    apart = Path(folder) / "frames"
+    apart = Path(folder) / f"frames of {Path(frames).name}"
+    for earlier in apart.glob("[0-9]" * 5 + ".png"):  # of a longer animation of that name
+        earlier.unlink()
     try:
         with Image.open(frames) as animation:
             for number, picture in enumerate(ImageSequence.Iterator(animation), 1):

@@ -117,10 +117,6 @@ def sweep(
     if cells > MOST_CELLS:
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
-    cells_of = [
-        f"{row}_{column}.png" for row in range(1, len(rows.values) + 1) for column in range(1, len(columns.values) + 1)
-    ]
-    check_apart([folder / name for name in (SHEET, JOBS, *cells_of)], [content, *styles])
     common = Job(
         content=lasting(content),
         styles=[lasting(style) for style in styles],
@@ -139,7 +135,11 @@ def sweep(
     ]
     for job in (job for line in jobs for job in line):
         check_job(job)  # an invalid cell is found before the first picture
-    _forget_earlier(folder)
+    inputs = {source for line in jobs for job in line for source in (job.content, *job.styles)}
+    earlier = _earlier_pictures(folder)
+    check_apart(sorted({folder / SHEET, folder / JOBS, *_pictures(folder, jobs), *earlier}), inputs)
+    for path in earlier:  # which would be taken for this sweep's
+        path.unlink(missing_ok=True)
     with written_whole(folder / JOBS) as temporary:
         temporary.write_text(
             json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
@@ -185,12 +185,21 @@ def promote(
     Raises:
         ValueError: If there is no such sweep or cell, or as `stylize`.
     """
+    job = job_of(folder, row, column)
+    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
+    return run(job, Cache(), callback)
+
+
+def job_of(folder: str | os.PathLike, row: int, column: int) -> Job:
+    """Return what one picture of a sweep was made from; arguments as for `promote`.
+
+    Raises:
+        ValueError: If there is no such sweep or cell.
+    """
     jobs = _read_jobs(Path(folder))
     if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
         raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
-    job = jobs[row - 1][column - 1]
-    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
-    return run(job, Cache(), callback)
+    return jobs[row - 1][column - 1]
 
 
 def _read_jobs(folder: Path) -> list[list[Job]]:
@@ -206,16 +215,16 @@ def _read_jobs(folder: Path) -> list[list[Job]]:
         raise ValueError(f"{str(path)!r} is damaged; make the sweep again.") from error
 
 
-def _forget_earlier(folder: Path) -> None:
-    """Remove the pictures of a sweep that stood in the folder, which would be taken for this one's."""
+def _pictures(folder: Path, jobs: list[list[Job]]) -> list[Path]:
+    return [folder / f"{row}_{column}.png" for row, line in enumerate(jobs, 1) for column, _ in enumerate(line, 1)]
+
+
+def _earlier_pictures(folder: Path) -> list[Path]:
+    """Return the pictures and the sheet of a sweep that stood in the folder before, if there was one."""
     try:
-        earlier = _read_jobs(folder)
+        return [*_pictures(folder, _read_jobs(folder)), folder / SHEET]
     except ValueError:
-        return
-    for row, line in enumerate(earlier, 1):
-        for column, _ in enumerate(line, 1):
-            (folder / f"{row}_{column}.png").unlink(missing_ok=True)
-    (folder / SHEET).unlink(missing_ok=True)
+        return []
 
 
 def _with(job: Job, name: str, value: Any) -> Job:
