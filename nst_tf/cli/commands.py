@@ -579,7 +579,8 @@ def _end(result: Result, watcher: _Watcher, options: argparse.Namespace, begun: 
 def _saved(result: Result, path: str) -> str:
     """Save the picture, under another name if it does not go under the one asked for; return the name."""
     try:
-        return str(result.save(path)) and path
+        result.save(path)
+        return path
     except (OSError, ValueError) as error:
         name = f"stylized-{time.strftime('%Y%m%d-%H%M%S')}.png"
         for folder in (Path(path).parent, Path.cwd(), Path.home(), Path(tempfile.gettempdir())):

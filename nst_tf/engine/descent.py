@@ -362,10 +362,13 @@ class _Kind(NamedTuple):
         loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
         return repr(self._replace(recipe=loss))
 
+    def in_tiles(self) -> int | None:
+        """Return the side of the tiles if the picture is larger than one."""
+        return self.tile if self.tile and max(self.shape[1:3]) > self.tile else None
+
     def key_of_evaluation(self) -> str:
         """Return what decides how a picture is evaluated, whatever its size and whoever moves it."""
-        in_tiles = self.tile if self.tile and max(self.shape[1:3]) > self.tile else None
-        return self._replace(solver="", shape=(), tile=in_tiles).key()
+        return self._replace(solver="", shape=(), tile=self.in_tiles()).key()
 
 
 @contextlib.contextmanager
@@ -392,10 +395,8 @@ def _make(kind: _Kind, network: FeatureExtractor, image: tf.Tensor) -> tuple[Who
             network.evaluations.pop(next(iter(network.evaluations)), None)
         objective = Objective(kind.recipe, extractor_in_precision(network, kind.precision, image))
         scaled = kind.precision == "float16"
-        if kind.tile is None or max(kind.shape[1:3]) <= kind.tile:
-            evaluation = WholePicture(objective, scaled=scaled)
-        else:
-            evaluation = Tiles(objective, kind.tile, scaled=scaled)
+        tile = kind.in_tiles()
+        evaluation = Tiles(objective, tile, scaled=scaled) if tile else WholePicture(objective, scaled=scaled)
         minimised = Grey(evaluation) if kind.grey else evaluation
         network.evaluations[key] = evaluation, Held(minimised) if kind.held else minimised
     evaluation, minimised = network.evaluations[key]

@@ -175,7 +175,7 @@ class MultiresolutionAdam(Solver):
             self._moves.assign_add(1)
             rate = LEARNING_RATE * float(falling) * float(self._caution)
             moments = [[moment.read_value() for moment in each] for each in (self._first_moments, self._second_moments)]
-            direction, *new = _traced_adam()(gradient, tf.cast(self._moves, tf.float32), *moments)
+            direction, *new = _adam_at_resolutions(gradient, tf.cast(self._moves, tf.float32), *moments)
             for variables, values in zip((self._first_moments, self._second_moments), new, strict=True):
                 for variable, value in zip(variables, values, strict=True):
                     variable.assign(value)
@@ -187,11 +187,7 @@ class MultiresolutionAdam(Solver):
             self._forget_moments()
 
 
-@functools.cache
-def _traced_adam() -> Callable:
-    return traced(_adam_at_resolutions)
-
-
+@traced
 def _adam_at_resolutions(
     gradient: tf.Tensor, time: tf.Tensor, firsts: list[tf.Tensor], seconds: list[tf.Tensor]
 ) -> tuple[tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
 from nst_tf.networks.weights import WeightsUnavailableError
+from nst_tf.pictures.files import version_of
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", "slim", "vgg19", "vgg16")
@@ -49,8 +50,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
 def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     """Return the network of a word or a file, made if this process has not made it yet."""
     layers, options = recipe.network.layers, recipe.network.options
-    state = os.stat(features) if os.path.isfile(features) else None  # a file may be replaced
-    key = repr((features, state and (state.st_mtime_ns, state.st_size), recipe.network))
+    key = repr((version_of(features), recipe.network))
     with _lock:
         if key not in _networks:
             while len(_networks) >= MOST_NETWORKS:

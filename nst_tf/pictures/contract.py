@@ -58,13 +58,18 @@ def _advice(least: float, most: float) -> str:
     return "Add 1 and divide by 2." if least > -1.01 and most < 1.01 else "Divide by 255."
 
 
+def _plain(value: Any) -> Any:
+    """Return a scalar of NumPy or TensorFlow as Python's."""
+    return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+
+
 def whole_number(value: Any, name: str, *, least: int) -> int:
     """Return a whole number, be it an int, NumPy's, or a float such as 12.0.
 
     Raises:
         ValueError: If it is none, or less than `least`.
     """
-    plain = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float)) or plain != plain // 1 or not plain >= least:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}.")
     return int(plain)
@@ -76,7 +81,7 @@ def number(value: Any, name: str, *, least: float = 0.0) -> float:
     Raises:
         ValueError: If it is none.
     """
-    plain = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not least <= plain < float("inf"):
         raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}.")
     return float(plain)

@@ -125,6 +125,14 @@ def _is_guarded(path: Path) -> bool:
     return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, path.stat().st_uid, folder.st_uid)
 
 
+def version_of(path: str) -> str:
+    """Return what tells a file from itself after it was replaced; what is no file, such as an address, as it is."""
+    if not os.path.isfile(path):
+        return path
+    state = os.stat(path)
+    return repr((path, state.st_mtime_ns, state.st_size))
+
+
 def fingerprint(*arrays: np.ndarray) -> str:
     """Return a hash of arrays, their shapes included."""
     digest = hashlib.sha256()

@@ -19,6 +19,7 @@ from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
 from nst_tf.networks.finding import check_features, find_features
 from nst_tf.pictures.contract import MIN_SIDE
+from nst_tf.pictures.files import version_of
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
@@ -141,14 +142,6 @@ def is_made(job: Job, cache: Cache, previous: Previous | None = None) -> bool:
     scene = Scene.of(recipe, content_image, given, previous=previous)
     inputs = json.loads(json.dumps(scene.fingerprints(), default=plain))
     return all(found.get(name) == value for name, value in inputs.items())
-
-
-def version_of(path: str) -> str:
-    """Return what tells a file from itself after it was replaced; an address as it is."""
-    if is_address(path) or not os.path.exists(path):
-        return path
-    state = os.stat(path)
-    return repr((path, state.st_mtime_ns, state.st_size))
 
 
 def network_of(job: Job, recipe: Recipe) -> str:
