@@ -11,7 +11,7 @@ SIZE ?= 400
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published-losses links colab-zip strip gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,7 +44,7 @@ demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZ
 	@echo "The picture is outputs/stylized.png; beside it lie how it came to be, timelapse.gif, and loss_curve.png."
 	@echo "Next, with your own pictures: make demo CONTENT=photo.jpg STYLE=painting.jpg SIZE=512"
 
-WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights: the tests that need them are skipped."
+WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights, the tests that need them are skipped."
 
 test: $(VENV)/.test  ## run the tests (minutes)
 	@$(WEIGHTS_FIRST)
@@ -114,15 +114,16 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (abo
 			--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=600 "$$notebook" || exit 1; \
 	done
 
-bench: $(VENV)/.core  ## measure speed and memory (half an hour); WEIGHTS=vgg19.h5 for real weights; PARTS="step floor"
-	@$(BIN)/python tests/benchmarks/bench.py $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(PARTS),--parts $(PARTS))
+bench: $(VENV)/.core  ## measure speed and memory (half an hour); PARTS="floor step" for some of it
+	@$(WEIGHTS_FIRST)
+	@$(BIN)/python tests/benchmarks/bench.py $(if $(PARTS),--parts $(PARTS))
 
 bench-scale: $(VENV)/.cluster  ## measure many pictures on one and two workers, and estimate a million (half an hour)
 	@$(BIN)/python tests/benchmarks/scale.py
 
-published-losses: $(VENV)/.core  ## run the published optimisers to their last step, for `make bench` (hours); WEIGHTS=vgg19.h5
-	@test -n "$(WEIGHTS)" || { echo "Say which weights: make published-losses WEIGHTS=vgg19.h5"; exit 2; }
-	@$(BIN)/python tests/benchmarks/bench.py --weights "$(WEIGHTS)" --published-losses
+published: $(VENV)/.core  ## run the published optimisers to their last step, for notebook 09 and `make bench` (hours)
+	@$(WEIGHTS_FIRST)
+	@$(BIN)/python tests/benchmarks/bench.py --published
 
 links:  ## point badges and set-up cells at REPO=owner/name
 	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nst_tf.networks.gaussians import squared_wasserstein
+from nst_tf.networks.gaussians import Gaussian, gaussian_of, squared_wasserstein
 
 
 class Size(NamedTuple):
@@ -33,14 +33,14 @@ class Form(NamedTuple):
             picture without any features.
         formula: In plain text.
         latex: The same for notebooks.
-        distance: What is taken in place of the sum of squares, from the Gram matrices of features beside which stands
-            a channel of ones (`with_ones`), and C.
+        distance: What is taken in place of the sum of squares, from the Gram matrix of features beside which stands a
+            channel of ones (`with_ones`), the target's `Gaussian`, and C.
     """
 
     factor: Callable[[Size], Any] | None
     formula: str
     latex: str
-    distance: Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor] | None = None
+    distance: Callable[[tf.Tensor, Gaussian, int], tf.Tensor] | None = None
 
 
 # Factors of Σ(F − P)².
@@ -86,7 +86,7 @@ STYLE_FORMS = {
         None,
         "(|m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½)) / (|m'|² + tr S')",
         r"\frac{|m - m'|^2 + \mathrm{tr}(S + S' - 2 (S'^{1/2} S S'^{1/2})^{1/2})}{|m'|^2 + \mathrm{tr}\, S'}",
-        lambda gram, target, channels: squared_wasserstein(gram, target) / (tf.linalg.trace(target) - 1),
+        lambda gram, target, channels: squared_wasserstein(gram, target) / target.energy(),
     ),
 }
 # Here `factor` makes the whole sum, from the differences down, across, and along both diagonals.
@@ -197,7 +197,7 @@ def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None
 
 def style_loss(
     gram: tf.Tensor,
-    target: tf.Tensor,
+    target: tf.Tensor | Gaussian,
     *,
     form: str = "mean",
     positions: tf.Tensor | int | None = None,
@@ -213,7 +213,7 @@ def style_loss(
     Args:
         gram: g, (batch, channels, channels): `gram_matrix(features)`, normalised; for the Wasserstein forms
             `gram_matrix(with_ones(features))`.
-        target: a, of the same shape.
+        target: a, of the same shape; for the Wasserstein forms also `gaussian_of(a)`, which takes half as long.
         form: How the squared differences become one number; a key of `STYLE_FORMS`, which has the formulas.
         positions: M, height × width of the layer; for the forms "udacity" and "keras".
         image_pixels: Height × width of the picture; for the form "keras".
@@ -225,12 +225,15 @@ def style_loss(
     Raises:
         ValueError: If the shapes differ, the form is unknown, or what the form needs is missing.
     """
-    gram, target = float32_at_least(gram), float32_at_least(target)
-    if not gram.shape.is_compatible_with(target.shape):
-        raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
     factor, _, _, distance = _form(STYLE_FORMS, form, "style loss")
+    gram = float32_at_least(gram)
+    if not isinstance(target, Gaussian):
+        target = float32_at_least(target)
+        if not gram.shape.is_compatible_with(target.shape):
+            raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
     if distance:
-        return tf.reduce_sum(distance(gram, target, channels or gram.shape[-1] - 1))
+        gaussian = target if isinstance(target, Gaussian) else gaussian_of(target)
+        return tf.cast(tf.reduce_sum(distance(gram, gaussian, channels or gram.shape[-1] - 1)), gram.dtype)
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
     if factor is None:
         return summed / tf.maximum(tf.reduce_sum(tf.square(target)), SMALLEST_ENERGY)

@@ -6,6 +6,7 @@ add up to those of the whole, which is what lets a picture be computed in tiles.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from nst_tf.losses import (
     total_variation_loss,
     with_ones,
 )
+from nst_tf.networks.gaussians import Gaussian, gaussian_of
 from nst_tf.published.sources import UNITS
 from nst_tf.recipes import Recipe
 
@@ -42,13 +44,14 @@ class Targets(NamedTuple):
     Args:
         content: P by content layer, (1, height, width, channels).
         content_scales: By content layer, what Σ(F − P)² is multiplied by in the recipe's form of the content loss.
-        style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region.
+        style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region; in the
+            Wasserstein forms the `Gaussian` made of it.
         regions: Where each style is wanted; None if everywhere.
     """
 
     content: dict[str, tf.Tensor]
     content_scales: dict[str, tf.Tensor]
-    style: dict[str, tf.Tensor]
+    style: dict[str, tf.Tensor | Gaussian]
     regions: Regions | None = None
 
     def masks(self) -> dict[str, tf.Tensor]:
@@ -121,7 +124,7 @@ class Objective:
                     * share
                     * style_loss(
                         sums.grams[layer][region] / covered,
-                        targets.style[layer][region],
+                        tf.nest.map_structure(operator.itemgetter(region), targets.style[layer]),
                         form=loss.style_form,
                         positions=positions,
                         image_pixels=pixels,
@@ -207,14 +210,21 @@ def targets_of(
     if styles[0].content_mask is None:
         shares = [style.weight for style in styles]
         blend = {layer: tf.add_n([w * of[layer] for w, of in zip(shares, grams, strict=True)]) for layer in sizes}
-        return Targets(content, scales, blend)
+        return Targets(content, scales, compared_by_style(blend, recipe))
     by_region = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
-    return Targets(content, scales, by_region, regions_of(styles, sizes))
+    return Targets(content, scales, compared_by_style(by_region, recipe), regions_of(styles, sizes))
 
 
 def seen_by_style(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     """Return the features whose Gram matrix a recipe's style loss takes."""
     return with_ones(features) if STYLE_FORMS[recipe.loss.style_form].distance else features
+
+
+def compared_by_style(grams: dict[str, tf.Tensor], recipe: Recipe) -> dict[str, tf.Tensor | Gaussian]:
+    """Return what a recipe's style loss compares a picture's Gram matrices with."""
+    if STYLE_FORMS[recipe.loss.style_form].distance:
+        return {layer: gaussian_of(gram) for layer, gram in grams.items()}
+    return grams
 
 
 def content_layers(recipe: Recipe) -> Mapping[str, float]:

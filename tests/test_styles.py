@@ -39,8 +39,8 @@ def test_a_blend_with_weight_one_is_the_single_style_bit_for_bit(pair, other):
 
 def test_a_blend_holds_the_weighted_sum_of_raw_gram_matrices(pair, other, network):
     blend = [Style(pair[1], weight=0.3), Style(other, weight=0.7)]
-    blended = make_objective(STUDIO, network, pair[0], blend).targets.style
-    alone = [make_objective(STUDIO, network, pair[0], style).targets.style for style in (pair[1], other)]
+    blended = make_objective(GRAM, network, pair[0], blend).targets.style
+    alone = [make_objective(GRAM, network, pair[0], style).targets.style for style in (pair[1], other)]
     for layer, gram in blended.items():
         np.testing.assert_allclose(gram, 0.3 * alone[0][layer] + 0.7 * alone[1][layer], rtol=1e-6, atol=1e-7)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -10,32 +11,59 @@ import tensorflow as tf
 SMALLEST_VARIANCE = 1e-4
 
 
-def squared_wasserstein(gram: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+class Gaussian(NamedTuple):
+    """What the distance needs of its target, in float64.
+
+    Args:
+        mean: m', (…, channels).
+        root: S'^½, (…, channels, channels).
+    """
+
+    mean: tf.Tensor
+    root: tf.Tensor
+
+    def energy(self) -> tf.Tensor:
+        """Return |m'|² + tr S', (…), the squared distance of features that are all 0."""
+        return tf.reduce_sum(tf.square(self.mean), axis=-1) + self.variance()
+
+    def variance(self) -> tf.Tensor:
+        """Return tr S', (…)."""
+        return tf.reduce_sum(tf.square(self.root), axis=(-2, -1))
+
+
+def gaussian_of(gram: tf.Tensor) -> Gaussian:
+    """Return the Gaussian of a target's raw moments, (…, channels + 1, channels + 1), as `squared_wasserstein` has it.
+
+    Its root costs as much as a distance does, and serves for a whole run.
+    """
+    mean, covariance = _mean_and_covariance(gram)
+    values, vectors = _eigenpairs(covariance)
+    return Gaussian(mean, tf.matmul(vectors * tf.sqrt(values)[..., tf.newaxis, :], vectors, transpose_b=True))
+
+
+def squared_wasserstein(gram: tf.Tensor, target: Gaussian) -> tf.Tensor:
     """Return the squared 2-Wasserstein distance of two Gaussians, |m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½).
 
     Args:
         gram: (…, channels + 1, channels + 1), a normalised Gram matrix of features and a channel of ones: the raw
             second moments, with the means in its last row and column.
-        target: The same of the other features.
+        target: Of the other features, what `gaussian_of` returns.
 
     Returns:
-        (…), of the matrices' type; computed in float64, since it is a small difference of large sums.
+        (…), in float64, since it is a small difference of large sums.
 
     Reference:
         Olkin, Pukelsheim: "The distance between two random vectors with given dispersion matrices", Linear Algebra and
         its Applications, 1982; as a style loss: Crowson, style-transfer-pytorch, 2020.
     """
-    (mean, covariance), (other_mean, other) = map(_gaussian, (gram, target))
-    values, vectors = _eigenpairs(other)
-    root = tf.matmul(vectors * tf.sqrt(values)[..., tf.newaxis, :], vectors, transpose_b=True)
-    root = _trace_of_root(tf.matmul(tf.matmul(root, covariance), root))
-    distance = tf.reduce_sum(tf.math.squared_difference(mean, other_mean), axis=-1)
-    distance += tf.linalg.trace(covariance) + tf.linalg.trace(other) - 2 * root
-    return tf.cast(distance, gram.dtype)
+    mean, covariance = _mean_and_covariance(gram)
+    root = _trace_of_root(tf.matmul(tf.matmul(target.root, covariance), target.root))
+    distance = tf.reduce_sum(tf.math.squared_difference(mean, target.mean), axis=-1)
+    return distance + tf.linalg.trace(covariance) + target.variance() - 2 * root
 
 
-def _gaussian(gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return mean and covariance, (batch, channels) and (batch, channels, channels), from raw moments."""
+def _mean_and_covariance(gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and covariance, (…, channels) and (…, channels, channels), from raw moments."""
     gram = tf.cast(gram, tf.float64)
     mean = gram[..., -1, :-1]
     covariance = gram[..., :-1, :-1] - mean[..., :, tf.newaxis] * mean[..., tf.newaxis, :]

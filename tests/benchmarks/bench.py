@@ -1,10 +1,10 @@
 """How fast, how large, how far from the floor: `make bench`.
 
-Prints tables of ratios, and writes them as JSON and one figure under outputs/.  Whatever is compared runs in one
+Prints one table of figures, and writes them as JSON and one figure under outputs/.  Whatever is compared runs in one
 process, by turns, and the best of several rounds counts, since the times of a shared machine are noisy.
 
-    python tests/benchmarks/bench.py [--weights FILE] [--parts step floor slim solver memory] [--quick]
-    python tests/benchmarks/bench.py --weights FILE --published-losses
+    python tests/benchmarks/bench.py [--weights FILE] [--parts start demo floor step solver memory] [--quick]
+    python tests/benchmarks/bench.py --published [--weights FILE]
 """
 
 from __future__ import annotations
@@ -44,10 +44,29 @@ from nst_tf.transfer import stylize
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CONTENT, STYLE = ROOT / "images" / "content" / "street.jpg", ROOT / "images" / "style" / "woodblock_waves.jpg"
-PUBLISHED_LOSSES = Path(__file__).with_name("published_losses.json")
-PARTS = ("step", "floor", "slim", "solver", "memory")
+CONTENT, STYLE = ROOT / "images" / "content" / "chelsea.jpg", ROOT / "images" / "style" / "starry_night.jpg"
+PUBLISHED = ROOT / "notebooks" / "published"  # what `make published` writes, and notebook 09 shows
+PUBLISHED_LOSSES = PUBLISHED / "losses.json"
+# The short runs first.  In smaller pictures keras.io's learning rate of 100 makes the loss grow without end.
+SIDES = {"keras_200": 200, "gatys": 160, "tf_tutorial": 160, "udacity": 160, "coursera": 160, "keras_io": 200}
+PARTS = ("start", "demo", "floor", "step", "solver", "memory")
 ROUNDS = 5
+START = """
+import time
+begun = time.perf_counter()
+from nst_tf.engine.quiet import start_tensorflow
+start_tensorflow()
+import keras, tensorflow as tf
+tf.ones((2, 2)) @ tf.ones((2, 2))
+started = time.perf_counter()
+import nst_tf
+picture = tf.random.stateless_uniform((1, 64, 64, 3), seed=(0, 0))
+call = lambda: nst_tf.stylize(picture, picture[:, ::-1], features="slim", steps=1)
+call()
+first = time.perf_counter()
+call()
+print(started - begun, first - started, time.perf_counter() - first)
+"""
 PEAK = """
 import json, re, resource, sys
 from pathlib import Path
@@ -74,10 +93,12 @@ print(json.dumps({"peak": peak, "seconds": (ended - begun) / (last - first)}))
 def main() -> None:
     """Run the parts asked for, print their tables, and write outputs/bench.json and outputs/bench.png."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--weights", help="VGG19 without its top (default: random weights, for all but the solver)")
+    parser.add_argument(
+        "--weights", default="imagenet", help="VGG19 without its top (default: `nst_tf weights` finds it)"
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="small pictures only")
-    parser.add_argument("--published-losses", action="store_true", help="write published_losses.json (hours)")
+    parser.add_argument("--published", action="store_true", help="run the published optimisers to their end (hours)")
     parser.add_argument("--tutorial-step", type=int, metavar="SIDE", help="print the seconds of the tutorial's step")
     options = parser.parse_args()
     if options.tutorial_step:
@@ -85,8 +106,8 @@ def main() -> None:
         steps = {"tutorial": _tensorflow_tutorial_step(extractor, recipe, content, style)}
         print(by_turns(steps, rounds=ROUNDS)["tutorial"])
         return
-    if options.published_losses:
-        published_losses(options.weights)
+    if options.published:
+        run_published(options.weights)
         return
     device = this_device()
     precision = choose_precision(device)
@@ -97,7 +118,7 @@ def main() -> None:
         "why": precision.reason,
         "tensorflow": tf.__version__,
         "python": platform.python_version(),
-        "weights": Path(options.weights).name if options.weights else "random",
+        "weights": Path(options.weights).name,
     }
     print(f"{device.name}, {report['cores']} cores, {precision.name} ({precision.reason}), TensorFlow {tf.__version__}")
     for part in options.parts:
@@ -106,11 +127,12 @@ def main() -> None:
         output.mkdir(exist_ok=True)
         (output / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(report, output / "bench.png")
+    print("\n".join(["", f"| {report['device']}, {precision.name} | |", "| --- | --- |", *table(report)]))
     print(f"Written: {output / 'bench.json'} and {output / 'bench.png'}")
 
 
-def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(a) One step, against the TensorFlow tutorial's and keras.io's written out, and PyTorch's if installed."""
+def bench_step(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """One step, against the TensorFlow tutorial's and keras.io's written out, and PyTorch's if installed."""
     rows = []
     for side in (256,) if quick else (256, 400, 512, 1024):
         recipe, content, style, extractor = _setting("tf_tutorial", weights, side)
@@ -132,64 +154,72 @@ def bench_step(weights: str | None, precision: str, *, quick: bool) -> list[dict
     return rows
 
 
-def _seconds_without_onednn(weights: str | None, side: int) -> float:
+def _seconds_without_onednn(weights: str, side: int) -> float:
     """Return the seconds of the tutorial's step without oneDNN, as TensorFlow starts on many processors."""
-    command = [sys.executable, __file__, "--tutorial-step", str(side), *(["--weights", weights] if weights else [])]
+    command = [sys.executable, __file__, "--tutorial-step", str(side), "--weights", weights]
     environment = {**os.environ, ONEDNN_VARIABLE: "0"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(run.stdout.splitlines()[-1])
+    return float(_output_of(command, env=environment).splitlines()[-1])
 
 
-def bench_floor(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(d) One step, against a bare chain of the same convolutions at the same precision, forward and back."""
+def _output_of(command: list[str], **options) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, **options).stdout
+
+
+def bench_start(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """Seconds until TensorFlow is there, and what the first call of stylize takes more than the second."""
+    runs = [_output_of([sys.executable, "-c", START]).split()[-3:] for _ in range(1 if quick else 3)]
+    tensorflow, first, second = min((tuple(map(float, run)) for run in runs), key=sum)
+    row = {"tensorflow_seconds": tensorflow, "first_call_more_seconds": first - second}
+    print_row("start", row)
+    return [row]
+
+
+def bench_demo(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """Seconds of `make demo`, from the command to the picture."""
+    begun = time.perf_counter()
+    _output_of(["make", "-C", str(ROOT), "demo"])
+    row = {"seconds": time.perf_counter() - begun}
+    print_row("demo", row)
+    return [row]
+
+
+def bench_floor(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """One step of both networks, against a bare chain of their convolutions, forward and back, and one another."""
     rows = []
     for side in (256,) if quick else (256, 400, 1024):
-        recipe, content, style, extractor = _setting("tf_tutorial", weights, side)
+        recipe = RECIPES["studio"]
+        content, style = (nst_tf.load_image(path, max_side=side, upscale=True) for path in (CONTENT, STYLE))
+        slim = find_features("slim", recipe)
+        vgg19 = vgg19_features(recipe.network.layers, weights=weights, border=recipe.network.border)
         steps = {
-            "ours": _our_step(recipe, extractor, precision, content, style),
-            "bare": _bare_chain(extractor, precision, content),
+            "slim": _our_step(recipe, slim, precision, content, style),
+            "gram": _our_step(RECIPES["gram"], slim, precision, content, style),
+            "bare": _bare_chain(slim, precision, content),
+            "vgg19": _our_step(RECIPES["gram"], vgg19, precision, content, style),
+            "vgg19_bare": _bare_chain(vgg19, precision, content),
         }
         seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
-        row = {"side": side, "ours_seconds": seconds["ours"], "bare_seconds": seconds["bare"]}
-        row["ours_over_bare"] = seconds["ours"] / seconds["bare"]
+        row = {"side": side, **{f"{name}_seconds": s for name, s in seconds.items()}}
+        row["slim_over_bare"] = seconds["slim"] / seconds["bare"]
+        row["gram_over_bare"] = seconds["gram"] / seconds["bare"]
+        row["vgg19_over_bare"] = seconds["vgg19"] / seconds["vgg19_bare"]
+        row["vgg19_over_slim"] = seconds["vgg19"] / seconds["gram"]
         rows.append(row)
         print_row("floor", row)
     return rows
 
 
-def bench_slim(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(e) One step with the slim network, against its bare chain and against VGG19's step."""
-    rows = []
-    for side in (256,) if quick else (256, 400, 1024):
-        recipe = RECIPES["studio"]
-        content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
-        slim = find_features("slim", recipe)
-        vgg19 = vgg19_features(recipe.network.layers, weights=weights, border=recipe.network.border)
-        steps = {
-            "slim": _our_step(recipe, slim, precision, content, style),
-            "bare": _bare_chain(slim, precision, content),
-            "vgg19": _our_step(recipe, vgg19, precision, content, style),
-        }
-        seconds = by_turns(steps, rounds=3 if side > 512 else ROUNDS)
-        row = {"side": side, **{f"{name}_seconds": s for name, s in seconds.items()}}
-        row["slim_over_bare"] = seconds["slim"] / seconds["bare"]
-        row["vgg19_over_slim"] = seconds["vgg19"] / seconds["slim"]
-        rows.append(row)
-        print_row("slim", row)
-    return rows
+def bench_solver(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """Time to the loss that a recipe's published optimiser reaches at its published last step.
 
-
-def bench_solver(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(b) Time to the loss that a recipe's published optimiser reaches at its published last step.
-
-    That loss is read from published_losses.json, which `make published-losses` writes; the published optimiser's time
-    is its number of steps times its time per step in plain float32, taken here by turns with ours.
+    That loss is read from notebooks/published/losses.json, which `make published` writes; the published optimiser's
+    time is its number of steps times its time per step in plain float32, taken here by turns with ours.
     """
     known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
     rows = []
-    for name, published in known.items() if weights else ():
+    for name, published in known.items():
         side = published["side"]
-        recipe, content, style, extractor = _setting(name, weights, side, squared=True)
+        recipe, content, style, extractor = _setting(name, weights, side)
         seconds = by_turns(
             {
                 "published": _seconds_of_steps(recipe, extractor, content, style, "published", "float32"),
@@ -207,7 +237,7 @@ def bench_solver(weights: str | None, precision: str, *, quick: bool) -> list[di
         rows.append(row)
         print_row("solver", row)
     if not rows:
-        print("solver: needs --weights and the losses that `make published-losses` writes")
+        print("solver: needs the losses that `make published` writes")
     elif all(row["our_steps"] for row in rows):
         for what in ("steps", "times"):
             mean = float(np.exp(np.mean([np.log(row[f"ratio_of_{what}"]) for row in rows])))
@@ -215,20 +245,19 @@ def bench_solver(weights: str | None, precision: str, *, quick: bool) -> list[di
     return rows
 
 
-def bench_memory(weights: str | None, precision: str, *, quick: bool) -> list[dict]:
-    """(c) Peak memory and seconds per megapixel, tiled and not, each in a process of its own."""
+def bench_memory(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """Peak memory and seconds per megapixel, tiled and not, each in a process of its own."""
     rows = []
     settings = [
         ("slim", side, tile) for side in (256, 512, 1024, 2048) for tile in (None, 512) if not tile or side > 512
     ]
     vgg = [(256, None), (512, None), (1024, None), (1024, 512), (2048, 512)]
-    settings += [(weights, side, tile) for side, tile in vgg] if weights else []
+    settings += [("vgg19" if weights == "imagenet" else weights, side, tile) for side, tile in vgg]
     for features, side, tile in settings:
         if quick and side > 512:
             continue
         arguments = json.dumps([side, features, tile, precision, str(CONTENT), str(STYLE)])
-        run = subprocess.run([sys.executable, "-c", PEAK, arguments], capture_output=True, text=True, check=True)
-        measured = json.loads(run.stdout.splitlines()[-1])
+        measured = json.loads(_output_of([sys.executable, "-c", PEAK, arguments]).splitlines()[-1])
         network = "slim" if features == "slim" else "vgg19"
         recipe = RECIPES["studio" if network == "slim" else "tf_tutorial"].changed(method="adam")
         estimate = estimate_memory(side, side, recipe, precision, features=network, tile=tile)
@@ -265,9 +294,10 @@ def print_row(part: str, row: dict) -> None:
     print(f"{part}: {', '.join(shown)}", flush=True)
 
 
-def _setting(name: str, weights: str | None, side: int, *, squared: bool = True) -> tuple:
+def _setting(name: str, weights: str, side: int) -> tuple:
+    """Return a recipe, the pair at that longer side, and VGG19 with the recipe's options."""
     recipe = RECIPES[name]
-    content, style = (nst_tf.load_image(path, size=(side, side)) for path in (CONTENT, STYLE))
+    content, style = (nst_tf.load_image(path, max_side=side, upscale=True) for path in (CONTENT, STYLE))
     extractor = vgg19_features(recipe.network.layers, weights=weights, **recipe.network.options)
     return recipe, content, style, extractor
 
@@ -316,7 +346,7 @@ def _tensorflow_tutorial_step(extractor: FeatureExtractor, recipe: Recipe, conte
     return lambda: train_step().numpy()
 
 
-def _keras_io_step(weights: str | None, content: tf.Tensor, style: tf.Tensor):
+def _keras_io_step(weights: str, content: tf.Tensor, style: tf.Tensor):
     """Return one training step as the keras.io example takes it: all three pictures go through the network."""
     recipe = RECIPES["keras_io"]
     model = vgg19_features(recipe.network.layers, weights=weights).model
@@ -445,17 +475,55 @@ def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *,
     return None
 
 
-def published_losses(weights: str, side: int = 160) -> None:
-    """Run every published optimiser to its published last step, and write the losses it comes to (hours)."""
+def run_published(weights: str) -> None:
+    """Run every published optimiser to its published last step; keep its picture and its loss (hours)."""
+    PUBLISHED.mkdir(exist_ok=True)
     known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
-    for name, recipe in RECIPES.items():
-        if recipe.stepping.optimizer is None or name in known:
+    for name, side in SIDES.items():
+        if name in known:
             continue
         recipe, content, style, extractor = _setting(name, weights, side)
-        result = stylize(content, style, recipe=recipe, features=extractor, solver="published", precision="float32")
+        options = {"recipe": recipe, "features": extractor, "solver": "published", "precision": "float32"}
+        result = stylize(content, style, callback=_report, **options)
+        result.save(PUBLISHED / f"{name}.png")
         known[name] = {"side": side, "steps": result.steps, "loss": float(result.history["total"].min())}
         PUBLISHED_LOSSES.write_text(json.dumps(known, indent=2) + "\n")
-        print(name, known[name], flush=True)
+        print(f"\n{name}: {known[name]}", flush=True)
+
+
+def _report(step: nst_tf.Step) -> None:
+    print(f"\r{step.step}/{step.steps}  {step.losses.total:.4g}  {step.seconds:.0f} s", end="", flush=True)
+
+
+def table(report: dict) -> list[str]:
+    """Return the lines of one table of all that was measured."""
+    lines = []
+    for row in report.get("start", []):
+        lines.append(f"TensorFlow starts | {row['tensorflow_seconds']:.1f} s")
+        lines.append(f"what the first call takes more than the second | {row['first_call_more_seconds']:.1f} s")
+    for row in report.get("demo", []):
+        lines.append(f"`make demo`, installed | {row['seconds']:.0f} s")
+    for row in report.get("floor", []):
+        size = f"at {row['side']} px"
+        lines.append(f"slim step {size}, studio, gram | {row['slim_seconds']:.3g} s, {row['gram_seconds']:.3g} s")
+        lines.append(
+            f"over its bare chain of convolutions {size} | {row['slim_over_bare']:.2f}, {row['gram_over_bare']:.2f}"
+        )
+        lines.append(f"a step of VGG19 over the slim network's, gram, {size} | {row['vgg19_over_slim']:.1f}")
+        lines.append(f"a step of VGG19 over its bare chain {size} | {row['vgg19_over_bare']:.2f}")
+    for row in report.get("step", []):
+        ratios = {name.removesuffix("_over_ours"): value for name, value in row.items() if name.endswith("_over_ours")}
+        lines += [f"a step of {name} over ours at {row['side']} px | {ratio:.2f}" for name, ratio in ratios.items()]
+    for row in report.get("solver", []):
+        reached = f"{row['our_steps']}, {row['ratio_of_times']:.1f}" if row["our_steps"] else "not reached"
+        lines.append(
+            f"{row['recipe']}: {row['published_steps']} published steps, our steps, ratio of times | {reached}"
+        )
+    for row in report.get("memory", []):
+        how = f"{row['network']} at {row['side']} px" + (f" in tiles of {row['tile']}" if row["tile"] else "")
+        peak = f"{row['peak_gib']:.2f} GiB, {row['estimated_gib']:.2f}, {row['seconds_per_megapixel']:.1f} s"
+        lines.append(f"{how}: peak, predicted, seconds per megapixel and step | {peak}")
+    return [f"| {line} |" for line in lines]
 
 
 def draw(report: dict, path: Path) -> None:
