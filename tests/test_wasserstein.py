@@ -91,6 +91,24 @@ def test_it_is_symmetric(generator):
     )
 
 
+def test_with_fewer_positions_than_channels_the_gradient_is_that_of_float64(generator):
+    # Of 64 channels 44 directions are empty, and float32 fills them with rounding.
+    features = np.abs(1000 * generator.normal(size=(1, 4, 5, 64)))
+    target = moments(np.abs(1000 * generator.normal(size=(1, 30, 30, 64))))
+    variable = tf.Variable(features, dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        loss = style_loss(moments(variable), target, form="wasserstein")
+    gradient = tape.gradient(loss, variable).numpy()
+    for _ in range(3):
+        way = generator.normal(size=features.shape)
+        ahead, behind = (distance_of(features + step * way, target) for step in (1e-2, -1e-2))
+        assert np.sum(gradient * way) == pytest.approx((ahead - behind) / 2e-2, rel=0.02)
+
+
+def distance_of(features, target):
+    return float(style_loss(moments(features), target, form="wasserstein"))
+
+
 def test_features_without_any_variance_give_a_number_and_a_gradient():
     features = tf.Variable(tf.zeros((1, 4, 4, 3)))
     with tf.GradientTape() as tape:

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 # Added to every variance, so that there is a root where channels never fire or always fire together.
 SMALLEST_VARIANCE = 1e-4
+# Of an eigenvalue beside the largest, where the moments were summed in float32.
+ROUNDING = 1e-6
 
 
 class Gaussian(NamedTuple):
@@ -74,13 +76,14 @@ def _mean_and_covariance(gram: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _trace_of_root(matrix: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Return tr M^½ of symmetric matrices; its gradient is ½ M^−½, even where eigenvalues are equal."""
     values, vectors = _eigenpairs(matrix)
-    roots = tf.sqrt(tf.maximum(values, SMALLEST_VARIANCE**2))
+    # Below this an eigenvalue is rounding of the float32 moments, and its own root would blow the gradient up.
+    known = tf.maximum(values, tf.maximum(ROUNDING * values[..., -1:], SMALLEST_VARIANCE**2))
 
     def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        inverse = tf.matmul(vectors / (2 * roots[..., tf.newaxis, :]), vectors, transpose_b=True)
+        inverse = tf.matmul(vectors / (2 * tf.sqrt(known)[..., tf.newaxis, :]), vectors, transpose_b=True)
         return upstream[..., tf.newaxis, tf.newaxis] * inverse
 
-    return tf.reduce_sum(roots, axis=-1), gradient
+    return tf.reduce_sum(tf.sqrt(values), axis=-1), gradient
 
 
 def _eigenpairs(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
