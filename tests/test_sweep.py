@@ -88,6 +88,16 @@ def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, t
         promote(tmp_path / "x", 1, 1)
 
 
+@pytest.mark.parametrize("name", ["1_1.png", "contact_sheet.png"])
+def test_a_sweep_does_not_write_over_the_pictures_it_is_made_from(pair, files, tmp_path, name):
+    content = save_image(pair[0], tmp_path / name)
+    before = content.read_bytes()
+    axes = {"rows": Axis("style_weight", (1.0,)), "columns": Axis("seed", (1,))}
+    with pytest.raises(ValueError, match=name):
+        sweep(content, files[1:], tmp_path, **axes, **OPTIONS)
+    assert content.read_bytes() == before
+
+
 def test_an_interrupted_sweep_stops_and_keeps_what_was_finished(files, tmp_path):
     axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("seed", (0, 1))}
 
