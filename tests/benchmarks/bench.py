@@ -45,7 +45,7 @@ matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONTENT, STYLE = ROOT / "images" / "content" / "chelsea.jpg", ROOT / "images" / "style" / "starry_night.jpg"
-PUBLISHED = ROOT / "notebooks" / "published"  # what `make published` writes, and notebook 09 shows
+PUBLISHED = ROOT / "images" / "published"  # what `make published` writes, and notebook 09 shows
 PUBLISHED_LOSSES = PUBLISHED / "losses.json"
 # The short runs first.  In smaller pictures keras.io's learning rate of 100 makes the loss grow without end.
 SIDES = {"keras_200": 200, "gatys": 160, "tf_tutorial": 160, "udacity": 160, "coursera": 160, "keras_io": 200}
@@ -212,7 +212,7 @@ def bench_floor(weights: str, precision: str, *, quick: bool) -> list[dict]:
 def bench_solver(weights: str, precision: str, *, quick: bool) -> list[dict]:
     """Time to the loss that a recipe's published optimiser reaches at its published last step.
 
-    That loss is read from notebooks/published/losses.json, which `make published` writes; the published optimiser's
+    That loss is read from images/published/losses.json, which `make published` writes; the published optimiser's
     time is its number of steps times its time per step in plain float32, taken here by turns with ours.
     """
     known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
