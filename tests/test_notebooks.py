@@ -14,7 +14,7 @@ import nst_tf
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-SMALL = {"SIZE": "96", "STEPS": "4", "FEATURES": '"slim"'}
+SMALL = {"SIZE": "96", "STEPS": "4", "LONG": "6", "FEATURES": '"slim"'}
 FORBIDDEN_WORDS = r"\b(just|simply|easily|obviously|of course)\b"
 
 
@@ -147,8 +147,8 @@ def test_links_are_pointed_at_another_repository_everywhere(tmp_path):
         assert "-owner-" not in re.sub(r'-owner-\\?" in REPOSITORY', "", path.read_text()), path.name
 
 
-def run_with_small_parameters(path, folder):
-    """Run a copy of a notebook in a folder from top to bottom, and fail if a cell does."""
+def run_with_small_parameters(path, folder, times=1):
+    """Run a copy of a notebook in a folder from top to bottom, each cell so many times, and fail if one does."""
     for name in ("nst_tf", "images"):
         (folder / name).symlink_to(REPOSITORY / name)
     (folder / "notebooks").mkdir()
@@ -159,6 +159,8 @@ def run_with_small_parameters(path, folder):
         parameters.source = re.sub(
             rf"^{parameter} = \S+", f"{parameter} = {value}", parameters.source, flags=re.MULTILINE
         )
+    repeated = [(cell, time) for cell in notebook.cells for time in range(times)]
+    notebook.cells = [nbformat.from_dict({**cell, "id": f"{cell.id}-{time}"}) for cell, time in repeated]
     nbformat.write(notebook, copy)
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "-q", "-p", "no:cacheprovider", str(copy)],

@@ -23,7 +23,7 @@ ASSIGNMENT = NOTEBOOK = "style_transfer"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST_RESTARTS = 4
 # Students may have chosen pictures of their own, which are not here.
-SMALL = {"SIZE": "96", "STEPS": "30", "CONTENT": '"still_life"', "STYLE": '"swirling_night"'}
+SMALL = {"SIZE": "96", "STEPS": "30", "CONTENT": '"chelsea"', "STYLE": '"starry_night"'}
 SETTINGS: dict = {}
 
 
