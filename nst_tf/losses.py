@@ -231,9 +231,9 @@ def style_loss(
         target = float32_at_least(target)
         if not gram.shape.is_compatible_with(target.shape):
             raise ValueError(f"A Gram matrix of shape {gram.shape} cannot be compared with a target of {target.shape}.")
+        target = gaussian_of(target) if distance else target
     if distance:
-        gaussian = target if isinstance(target, Gaussian) else gaussian_of(target)
-        return tf.cast(tf.reduce_sum(distance(gram, gaussian, channels or gram.shape[-1] - 1)), gram.dtype)
+        return tf.cast(tf.reduce_sum(distance(gram, target, channels or gram.shape[-1] - 1)), gram.dtype)
     summed = tf.reduce_sum(tf.math.squared_difference(gram, target))  # Σ(g − a)²
     if factor is None:
         return summed / tf.maximum(tf.reduce_sum(tf.square(target)), SMALLEST_ENERGY)

@@ -58,6 +58,10 @@ class Targets(NamedTuple):
         """Return the masks by style layer, none if the style is wanted everywhere."""
         return self.regions.masks if self.regions else {}
 
+    def where_wanted(self, gradient: tf.Tensor) -> tf.Tensor:
+        """Return a gradient by the picture with 0 where no style is wanted."""
+        return gradient * self.regions.pixels if self.regions else gradient
+
 
 class Sums(NamedTuple):
     """Of a picture or a part of one, what its losses are made of.
@@ -119,18 +123,15 @@ class Objective:
             positions = sums.positions[layer]
             parts = [(positions, 1.0)] if targets.regions is None else targets.regions.parts(layer)
             for region, (covered, share) in enumerate(parts):
-                style += (
-                    weight
-                    * share
-                    * style_loss(
-                        sums.grams[layer][region] / covered,
-                        tf.nest.map_structure(operator.itemgetter(region), targets.style[layer]),
-                        form=loss.style_form,
-                        positions=positions,
-                        image_pixels=pixels,
-                        channels=self.extractor.channels.get(layer),
-                    )
+                distance = style_loss(
+                    sums.grams[layer][region] / covered,
+                    tf.nest.map_structure(operator.itemgetter(region), targets.style[layer]),
+                    form=loss.style_form,
+                    positions=positions,
+                    image_pixels=pixels,
+                    channels=self.extractor.channels.get(layer),
                 )
+                style += weight * share * distance
         if loss.total_variation_weight:
             in_units = image * UNITS[loss.total_variation_units][0]
             total_variation = total_variation_loss(in_units, form=loss.total_variation_form)
@@ -196,7 +197,7 @@ def targets_of(
     holds the mean, where a blend of covariances would forget that the two means differ.
 
     Args:
-        recipe: Which form of the content loss.
+        recipe: Which forms of the losses.
         content: Features of the content image by content layer.
         styles: With their weights known.
         grams: Of each style by style layer, normalised, (1, channels, channels).
@@ -207,24 +208,21 @@ def targets_of(
         layer: content_scale(target, form=recipe.loss.content_form, channels=channels.get(layer))
         for layer, target in content.items()
     }
+    regions = None
     if styles[0].content_mask is None:
         shares = [style.weight for style in styles]
-        blend = {layer: tf.add_n([w * of[layer] for w, of in zip(shares, grams, strict=True)]) for layer in sizes}
-        return Targets(content, scales, compared_by_style(blend, recipe))
-    by_region = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
-    return Targets(content, scales, compared_by_style(by_region, recipe), regions_of(styles, sizes))
+        target = {layer: tf.add_n([w * of[layer] for w, of in zip(shares, grams, strict=True)]) for layer in sizes}
+    else:
+        target = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
+        regions = regions_of(styles, sizes)
+    if STYLE_FORMS[recipe.loss.style_form].distance:
+        target = {layer: gaussian_of(gram) for layer, gram in target.items()}
+    return Targets(content, scales, target, regions)
 
 
 def seen_by_style(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     """Return the features whose Gram matrix a recipe's style loss takes."""
     return with_ones(features) if STYLE_FORMS[recipe.loss.style_form].distance else features
-
-
-def compared_by_style(grams: dict[str, tf.Tensor], recipe: Recipe) -> dict[str, tf.Tensor | Gaussian]:
-    """Return what a recipe's style loss compares a picture's Gram matrices with."""
-    if STYLE_FORMS[recipe.loss.style_form].distance:
-        return {layer: gaussian_of(gram) for layer, gram in grams.items()}
-    return grams
 
 
 def content_layers(recipe: Recipe) -> Mapping[str, float]:

@@ -175,8 +175,12 @@ def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) ->
     covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
     weights = tf.constant([style.weight for style in styles], tf.float32)
     shares = {layer: weights * of / tf.maximum(tf.reduce_sum(of), SMALLEST_COVER) for layer, of in covered.items()}
-    wanted = np.sum([style.content_mask for style in styles], axis=0) > 0
-    return Regions(masks, covered, shares, tf.constant(wanted[np.newaxis, :, :, np.newaxis], tf.float32))
+    return Regions(masks, covered, shares, tf.constant(wanted_anywhere(styles), tf.float32))
+
+
+def wanted_anywhere(styles: Sequence[Style]) -> np.ndarray:
+    """Return which pixels any of the styles, which have masks, is wanted at; bool (1, height, width, 1)."""
+    return (np.sum([style.content_mask for style in styles], axis=0) > 0)[np.newaxis, :, :, np.newaxis]
 
 
 def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:

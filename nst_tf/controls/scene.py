@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.regions import wanted_anywhere
 from nst_tf.controls.styles import Style, any_mask, as_styles, checked_styles, weighted_styles
 from nst_tf.engine.held import Previous
 from nst_tf.pictures.contract import MIN_SIDE, as_image
@@ -132,8 +133,7 @@ class Scene:
         """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
         if not self.styles or self.styles[0].content_mask is None:
             return image
-        wanted = (np.sum([style.content_mask for style in self.styles], axis=0) > 0)[np.newaxis, :, :, np.newaxis]
-        return tf.where(wanted, image, self.content_image)
+        return tf.where(wanted_anywhere(self.styles), image, self.content_image)
 
     def finished(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colours put back, and the content where no style is wanted."""

@@ -47,7 +47,7 @@ class WholePicture:
             return objective.weigh(objective.sums(features, targets.content, targets.masks()), image, targets)
 
         losses, gradient = value_and_gradient(of_features, objective.extractor, image, scaled=self._scaled)
-        return losses, gradient * targets.regions.pixels if targets.regions else gradient
+        return losses, targets.where_wanted(gradient)
 
 
 def value_and_gradient(

@@ -103,8 +103,7 @@ class Tiles:
             rows, columns = tile.seen()
             seen = gradient[:, rows, columns, :]
             seen.assign(seen + part)
-        gradient = gradient.read_value()
-        return losses, gradient * targets.regions.pixels if targets.regions else gradient
+        return losses, targets.where_wanted(gradient.read_value())
 
     def _tiles(self, image: tf.Tensor) -> Iterator[tuple[Tile, tf.Tensor]]:
         extractor = self._objective.extractor

@@ -55,8 +55,8 @@ def read_pixels(
         if np.shape(size) != (2,):
             raise ValueError(f"size is {size!r}; expected (height, width). max_side={size!r} keeps the aspect.")
         size = tuple(whole_number(side, "size", least=1) for side in size)
-    wanted = max_side or (max(size) if size else None)
-    at_least = 2 * wanted if wanted else at_least  # Lanczos makes the last halving, more finely than JPEG does
+    if max_side or size:
+        at_least = 2 * (max_side or max(size))  # Lanczos makes the last halving, more finely than JPEG does
     at_least = at_least and max(at_least, 8 * MIN_SIDE)  # so that a thin picture is not read too thin
     if isinstance(source, (bytes, bytearray)):
         name = name or "the picture given as bytes"

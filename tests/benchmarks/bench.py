@@ -188,7 +188,7 @@ def bench_floor(weights: str, precision: str, *, quick: bool) -> list[dict]:
     rows = []
     for side in (256,) if quick else (256, 400, 1024):
         recipe = RECIPES["studio"]
-        content, style = (nst_tf.load_image(path, max_side=side, upscale=True) for path in (CONTENT, STYLE))
+        content, style = _pair(side)
         slim = find_features("slim", recipe)
         vgg19 = vgg19_features(recipe.network.layers, weights=weights, border=recipe.network.border)
         steps = {
@@ -294,20 +294,29 @@ def print_row(part: str, row: dict) -> None:
     print(f"{part}: {', '.join(shown)}", flush=True)
 
 
+def _pair(side: int) -> list[tf.Tensor]:
+    return [nst_tf.load_image(path, max_side=side, upscale=True) for path in (CONTENT, STYLE)]
+
+
 def _setting(name: str, weights: str, side: int) -> tuple:
     """Return a recipe, the pair at that longer side, and VGG19 with the recipe's options."""
     recipe = RECIPES[name]
-    content, style = (nst_tf.load_image(path, max_side=side, upscale=True) for path in (CONTENT, STYLE))
+    content, style = _pair(side)
     extractor = vgg19_features(recipe.network.layers, weights=weights, **recipe.network.options)
     return recipe, content, style, extractor
 
 
-def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
+def _our_solver(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
+    """Return the fast solver of a recipe, and what pictures are compared with."""
     from nst_tf.engine.descent import _Kind, _make
 
     kind = _Kind("fast", recipe, precision, None, tuple(content.shape), regions=0, held=False)
     evaluation, solver = _make(kind, extractor, content)
-    targets = evaluation.targets(content, as_styles(style, content))
+    return solver, evaluation.targets(content, as_styles(style, content))
+
+
+def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
+    solver, targets = _our_solver(recipe, extractor, precision, content, style)
     solver.start(content, 1000)
     return lambda: solver.advance(targets, 1)
 
@@ -460,13 +469,9 @@ def _seconds_of_steps(recipe, extractor, content, style, solver: str, precision:
 
 def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *, most: int) -> int | None:
     """Return how many of our steps it takes until the float32 network sees a loss as low, None if more than `most`."""
-    from nst_tf.engine.descent import _Kind, _make
-
-    kind = _Kind("fast", recipe, precision, None, tuple(content.shape), regions=0, held=False)
-    evaluation, solver = _make(kind, extractor, content)
+    solver, targets = _our_solver(recipe, extractor, precision, content, style)
     judge = WholePicture(Objective(recipe, extractor))
-    styles = as_styles(style, content)
-    targets, judged_targets = evaluation.targets(content, styles), judge.targets(content, styles)
+    judged_targets = judge.targets(content, as_styles(style, content))
     solver.start(Scene.of(recipe, content, style).start(0), most)
     for step in range(1, most + 1):
         latest = float(solver.advance(targets, 1)[0, 0])
