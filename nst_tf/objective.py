@@ -100,12 +100,15 @@ class Objective:
         return self.weigh(self.sums(self.extractor(image), targets.content, targets.masks()), image, targets)
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
-        """Return the sums of a picture or a part of one, from its features, and content features and masks there."""
+        """Return the sums of a picture or a part of one, from its features, and content features and masks there.
+
+        They are those of the layers whose features are given.
+        """
         squares, grams, positions = {}, {}, {}
-        for layer in content_layers(self.recipe):
+        for layer in filter(features.__contains__, content_layers(self.recipe)):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
-        for layer in style_layers(self.recipe):
+        for layer in filter(features.__contains__, style_layers(self.recipe)):
             guided = seen_by_style(features[layer], self.recipe)
             guided = in_regions(guided, masks[layer]) if masks else guided
             grams[layer] = gram_matrix(guided, normalize=False)

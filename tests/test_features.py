@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import features_written_out
 
 from nst_tf.features import keras_features, preprocess, vgg16_features, vgg19_features
+from nst_tf.networks.vgg import FrozenConvolution
 
 LAYERS = ["block1_conv1", "block2_pool", "block3_conv2"]
 
@@ -116,3 +118,23 @@ def test_a_file_without_the_weights_is_refused_by_name(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
     with pytest.raises(ValueError, match=r"other\.weights\.h5.*VGG19"):
         vgg19_features(["block1_conv1"], weights=path)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_frozen_convolution_is_keras_own_and_so_is_its_gradient(monkeypatch, generator, padding, mirrored):
+    monkeypatch.setattr("nst_tf.networks.vgg._gradients_are_faster", lambda: mirrored)
+    features = tf.constant(generator.normal(size=(2, 9, 12, 5)).astype(np.float32))
+    weights = [generator.normal(size=shape).astype(np.float32) for shape in ((3, 3, 5, 7), (7,))]
+    results = []
+    for kind in (keras.layers.Conv2D, FrozenConvolution):
+        layer = kind(7, 3, padding=padding, activation="relu")
+        layer.build(features.shape)
+        layer.set_weights(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            output = layer(features)
+            total = tf.reduce_sum(tf.sin(output))
+        results.append((output, tape.gradient(total, features)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)

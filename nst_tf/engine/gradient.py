@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from nst_tf.controls.styles import Style
 from nst_tf.engine.solver import SMALLEST_GRADIENT
-from nst_tf.features import FeatureExtractor
 from nst_tf.losses import float32_at_least
 from nst_tf.objective import Losses, Objective, Targets, find_targets
 
@@ -51,7 +50,11 @@ class WholePicture:
 
 
 def value_and_gradient(
-    of_features: Callable[[dict[str, tf.Tensor]], tuple], extractor: FeatureExtractor, image: tf.Tensor, *, scaled: bool
+    of_features: Callable[[dict[str, tf.Tensor]], tuple],
+    extractor: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    image: tf.Tensor,
+    *,
+    scaled: bool,
 ) -> tuple[tuple, tf.Tensor]:
     """Return a function of a picture and its features, and the gradient of its first value by the picture.
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import psutil
 
 from nst_tf.engine.lbfgs import MOST_PAIRS, PUBLISHED_PAIRS, pairs_for
-from nst_tf.engine.precision import onednn_is_on, this_device
+from nst_tf.engine.precision import this_device
+from nst_tf.engine.quiet import onednn_is_on
 from nst_tf.networks.slim import read_slim
-from nst_tf.networks.vgg import channels_of, layer_names
+from nst_tf.networks.vgg import channels_of, layer_names, stages, tile_of_stage
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
@@ -72,13 +73,12 @@ def estimate_memory(
     if not can_estimate(features, recipe):
         raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.network.layers)}.")
     outputs = _outputs(features, recipe.network.layers)
-    seen = height * width
-    if tile and tile < max(height, width):
-        halo = 2 * _halo(outputs)
-        seen = min(tile + halo, height) * min(tile + halo, width)
     with_onednn = onednn_is_on() and this_device().kind == "CPU"
     copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
-    activations = copies * seen * _bytes_per_pixel(outputs, precision)
+    if tile and tile < max(height, width):
+        activations = _bytes_in_tiles(outputs, height, width, tile, copies, precision)
+    else:
+        activations = copies * height * width * _bytes_per_pixel(outputs, precision)
     pixels = height * width
     remembered = 12 * pixels * _remembered_pictures(recipe, solver, height, width)
     copied = LBFGS_COPIES * remembered
@@ -166,14 +166,27 @@ def _bytes_of(output: _Output, precision: str) -> float:
 
 
 def _bytes_per_pixel(outputs: dict[str, _Output], precision: str) -> float:
-    """Return what all layers' outputs take, per pixel of the picture."""
-    first = next(iter(outputs.values()))  # in float32 whatever the precision
-    return sum(_bytes_of(output, precision) for output in outputs.values()) + (
-        _bytes_of(first, "float32") - _bytes_of(first, precision)
+    """Return what layers' outputs take, per pixel of the picture."""
+    # The first layer works on the picture's own channels, and so in float32 whatever the precision.
+    return sum(
+        _bytes_of(output, "float32" if name == "block1_conv1" else precision) for name, output in outputs.items()
     )
 
 
-def _halo(outputs: dict[str, _Output]) -> int:
-    grid = max(output.stride for output in outputs.values())
-    reach = sum(output.stride for name, output in outputs.items() if not name.endswith("_pool"))
-    return math.ceil(reach / grid) * grid
+def _bytes_in_tiles(
+    outputs: dict[str, _Output], height: int, width: int, tile: int, copies: float, precision: str
+) -> float:
+    """Return what one stage's tile takes at most, and what goes from stage to stage."""
+    stride, largest, onward = 1, 0.0, []
+    for names in stages(outputs):
+        own = {name: outputs[name] for name in names}
+        reach = sum(output.stride for name, output in own.items() if not name.endswith("_pool"))
+        seen = math.prod(min(side, stride * tile_of_stage(tile, stride) + 2 * reach) for side in (height, width))
+        largest = max(largest, copies * seen * _bytes_per_pixel(own, precision))
+        stride = own[names[-1]].stride
+        onward.append(own[names[-1]])
+    # On the way back, a stage has what entered it and those before, and the gradient by that and by what goes on.
+    entered = [0.0, *(_bytes_of(output, precision) for output in onward[:-1])]
+    gradients = [0.0, *(_bytes_of(output, "float32") for output in onward[:-1]), 0.0]
+    kept = max(sum(entered[: k + 1]) + gradients[k] + gradients[k + 1] for k in range(len(entered)))
+    return largest + kept * height * width

@@ -73,16 +73,6 @@ def _processor() -> Device:
     return Device("CPU", name, instructions=instructions)
 
 
-def onednn_is_on() -> bool:
-    """Say whether TensorFlow computes with oneDNN's operations on the CPU, which are faster and take less memory."""
-    # TensorFlow has no public word for it.
-    try:
-        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
-    except ImportError:
-        return False
-    return IsMklEnabled()
-
-
 def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     """Return the fastest precision that a device has the hardware for, or the one asked for.
 

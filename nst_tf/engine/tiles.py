@@ -1,15 +1,18 @@
 """The losses of a picture and their gradient tile by tile: the same numbers with less memory.
 
 A whole picture needs memory for every layer's activations at once; tiles need it for one tile at a time, and the
-network's forward pass twice.
+network's forward pass twice.  The network is cut after its poolings into stages, and what goes from one stage to the
+next is kept whole, so that a tile sees only a few positions beyond its own and little is computed twice over.
 """
 
 from __future__ import annotations
 
+import collections
+import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -18,18 +21,23 @@ from nst_tf.controls.regions import SMALLEST_COVER, in_regions, mask_at
 from nst_tf.controls.styles import Style, remembered_grams
 from nst_tf.engine.gradient import value_and_gradient
 from nst_tf.engine.solver import traced
-from nst_tf.features import FeatureExtractor
+from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.losses import gram_matrix
-from nst_tf.networks.vgg import Geometry
+from nst_tf.networks.neutral import in_neutral_keras, keras
+from nst_tf.networks.vgg import Geometry, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, seen_by_style, style_layers, targets_of
+
+Features = dict[str, tf.Tensor]
+ONWARD = "onward"  # among a stage's features, what enters the next one
 
 
 class Tiles:
     """Computes the losses of a picture and their gradient tile by tile, exactly.
 
-    First the sums of all tiles are added up; from these come the losses, and their derivative by each sum.  Then each
-    tile goes forward once more and back, with those derivatives as the weights of its own sums.  A tile sees so much
-    of its surroundings that its own positions come out as in the whole picture.
+    First the sums of all tiles are added up, stage by stage; from these come the losses, and their derivative by each
+    sum.  Then, from the last stage to the first, each tile goes forward once more and back, with those derivatives as
+    the weights of its own sums, and with the gradient that the next stage has left.  A tile sees so much of its
+    surroundings that its own positions come out as in the whole picture.
 
     Args:
         objective: Whose losses.  Its extractor must know its geometry.
@@ -45,98 +53,100 @@ class Tiles:
     def __init__(self, objective: Objective, tile: int, *, scaled: bool = False):
         check_geometry(objective.extractor)
         self._objective = objective
-        self._tile = tile
-        self._scaled = scaled
-        self._content = traced(self._trace_content)
-        self._grams = traced(self._trace_grams)
-        self._sums = traced(self._trace_sums)
+        self._stages = cut(objective, tile, scaled=scaled)
         self._weigh = traced(self._trace_weigh)
-        self._gradient = traced(self._trace_gradient)
 
     def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
         """Return what pictures are compared with."""
         recipe, extractor = self._objective.recipe, self._objective.extractor
-        # Parts are put together in NumPy, in place; TensorFlow would copy the whole for every part.
-        wholes: dict[str, np.ndarray] = {}
-        for tile, crop in self._tiles(content_image):
-            for layer, part in self._content(crop, tile.window()).items():
-                geometry = extractor.geometry[layer]
-                if layer not in wholes:
-                    height, width = map(geometry.positions, content_image.shape[1:3])
-                    wholes[layer] = np.empty((1, height, width, part.shape[-1]), part.dtype.as_numpy_dtype)
-                rows, columns = tile.own(geometry)
-                wholes[layer][:, rows, columns] = part.numpy()
-        content = {layer: tf.constant(wholes.pop(layer)) for layer in list(wholes)}
-        sizes = self._sizes(content_image)
+        wholes = {layer: Whole(self._size(content_image, layer)) for layer in content_layers(recipe)}
+
+        def take(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
+            features, onward = stage.content(crop, tile.window())
+            for layer, part in features.items():
+                wholes[layer].put(part, tile.own(stage.geometry[layer]))
+            return onward
+
+        self._forward(content_image, take)
+        content = {layer: tf.constant(wholes.pop(layer).values) for layer in list(wholes)}
+        sizes = {layer: self._size(content_image, layer) for layer in style_layers(recipe)}
         grams = [remembered_grams(extractor, style, recipe, self._style_grams) for style in styles]
         return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
-    def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
+    def _style_grams(self, style: Style) -> Features:
         """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
         mask = np.ones(style.image.shape[1:3], np.float32) if style.style_mask is None else style.style_mask
-        masks = {layer: mask_at(mask, size) for layer, size in self._sizes(style.image).items()}
-        total: dict[str, tf.Tensor] = {}
-        for tile, crop in self._tiles(style.image):
-            for layer, gram in self._grams(crop, tile.window(), masks).items():
-                total[layer] = total.get(layer, 0.0) + gram
+        layers = style_layers(self._objective.recipe)
+        masks = {layer: mask_at(mask, self._size(style.image, layer)) for layer in layers}
+        total: Features = {}
+
+        def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
+            grams, onward = stage.grams(crop, tile.window(), masks)
+            total.update({layer: total.get(layer, 0.0) + gram for layer, gram in grams.items()})
+            return onward
+
+        self._forward(style.image, add)
         return {layer: gram / tf.maximum(tf.reduce_sum(masks[layer]), SMALLEST_COVER) for layer, gram in total.items()}
 
-    def _sizes(self, image: tf.Tensor) -> dict[str, tuple[int, int]]:
-        """Return (height, width) of a picture's features, by style layer."""
-        extractor = self._objective.extractor
-        layers = style_layers(self._objective.recipe)
-        return {layer: tuple(map(extractor.geometry[layer].positions, image.shape[1:3])) for layer in layers}
+    def _size(self, image: tf.Tensor, layer: str) -> tuple[int, int]:
+        """Return (height, width) of a picture's features."""
+        return tuple(map(self._objective.extractor.geometry[layer].positions, image.shape[1:3]))
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
-        losses, _, _ = self._weigh(self._add_up(image, targets), image, targets)
+        sums, _ = self._add_up(image, targets)
+        losses, _, _ = self._weigh(sums, image, targets)
         return losses
 
     def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
         """Return the losses of a picture, and the gradient of the total with respect to it."""
         image = tf.convert_to_tensor(image)
-        losses, derivatives, direct = self._weigh(self._add_up(image, targets), image, targets)
-        gradient = tf.Variable(direct)
-        del direct  # else the first part would be added to a copy
-        for tile, crop in self._tiles(image):
-            part = self._gradient(crop, tile.window(), targets.content, targets.masks(), derivatives)
-            rows, columns = tile.seen()
-            seen = gradient[:, rows, columns, :]
-            seen.assign(seen + part)
-        return losses, targets.where_wanted(gradient.read_value())
+        sums, entering = self._add_up(image, targets, keep=True)
+        losses, derivatives, direct = self._weigh(sums, image, targets)
+        gradient = None
+        for stage in reversed(self._stages):
+            entered = entering.pop()
+            above, gradient = gradient, np.zeros(entered.shape, np.float32) if entering else np.array(direct)
+            for tile, crop in stage.tiles(entered):
+                own_above = above[(slice(None), *tile.own(stage.geometry[ONWARD]))] if stage.goes_on else None
+                part = stage.gradient(crop, tile.window(), targets.content, targets.masks(), derivatives, own_above)
+                gradient[(slice(None), *tile.seen())] += part
+        return losses, targets.where_wanted(tf.constant(gradient))
 
-    def _tiles(self, image: tf.Tensor) -> Iterator[tuple[Tile, tf.Tensor]]:
-        extractor = self._objective.extractor
-        grid = max(geometry.stride for geometry in extractor.geometry.values())
-        halo = max(extractor.geometry[layer].reach for layer in extractor.layers)
-        height, width = image.shape[1:3]
-        for spans_of_tile in itertools.product(*(spans(side, self._tile, halo, grid) for side in (height, width))):
-            tile = Tile(*spans_of_tile)
-            rows, columns = tile.seen()
-            yield tile, image[:, rows, columns, :]
+    def _add_up(self, image: tf.Tensor, targets: Targets, *, keep: bool = False) -> tuple[Sums, list[Any]]:
+        """Return the sums of a picture, and what enters each stage if that is to be kept."""
+        totals: dict[Stage, Sums] = {}
 
-    def _add_up(self, image: tf.Tensor, targets: Targets) -> Sums:
-        total = None
-        for tile, crop in self._tiles(image):
-            sums = self._sums(crop, tile.window(), targets.content, targets.masks())
-            total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
-        return total
+        def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
+            sums, onward = stage.sums(crop, tile.window(), targets.content, targets.masks())
+            totals[stage] = tf.nest.map_structure(tf.add, totals[stage], sums) if stage in totals else sums
+            return onward
 
-    def _trace_content(self, crop: tf.Tensor, window: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = self._own(self._objective.extractor(crop), window)
-        return {layer: features[layer] for layer in content_layers(self._objective.recipe)}
+        entering = self._forward(image, add, keep=keep)
+        squares, grams, positions = (collections.ChainMap(*parts) for parts in zip(*totals.values(), strict=True))
+        return Sums(dict(squares), dict(grams), dict(positions)), entering
 
-    def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        features = self._own(self._objective.extractor(crop), window)
-        own_masks = self._own(masks, _in_picture(window))
-        recipe = self._objective.recipe
-        guided = {layer: in_regions(seen_by_style(features[layer], recipe), mask) for layer, mask in own_masks.items()}
-        return {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
+    def _forward(
+        self, image: tf.Tensor, take: Callable[[Stage, Tile, tf.Tensor], tf.Tensor | None], *, keep: bool = False
+    ) -> list[Any]:
+        """Take a picture through all stages.
 
-    def _trace_sums(
-        self, crop: tf.Tensor, window: tf.Tensor, content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]
-    ) -> Sums:
-        return self._sums_of_features(self._objective.extractor(crop), window, content, masks)
+        Args:
+            image: (1, height, width, 3).
+            take: From a stage, a tile and the crop that it sees to the tile's own part of what enters the next stage.
+            keep: Whether to return what enters each stage.
+        """
+        entering, entered = [], image
+        for stage in self._stages:
+            if keep:
+                entering.append(entered)
+            onward = Whole(map(stage.geometry[ONWARD].positions, entered.shape[1:3])) if stage.goes_on else None
+            for tile, crop in stage.tiles(entered):
+                part = take(stage, tile, crop)
+                if onward:
+                    onward.put(part, tile.own(stage.geometry[ONWARD]))
+            entered = onward and onward.values
+        return entering
 
     def _trace_weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> tuple[Losses, Sums, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -145,39 +155,158 @@ class Tiles:
         derivatives, direct = tape.gradient(losses.total, [sums, image], unconnected_gradients="zero")
         return losses, derivatives, direct
 
+
+class Stage:
+    """A part of the network that a picture passes tile by tile before it enters the next one.
+
+    What it is given and returns is of one tile; `window` is from `Tile.window`.  With its own results each of
+    `content`, `grams` and `sums` returns the tile's part of what enters the next stage, None in the last one.
+
+    Args:
+        objective: Whose losses.
+        network: From what enters the stage, float32 or the network's own precision, to the features of its layers.
+        geometry: Of these layers, counted in positions of what enters.  All stages but the last have `ONWARD`.
+        tile: Side of a tile, in positions of what enters.
+        scaled: As for `WholePicture`.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        network: Callable[[tf.Tensor], Features],
+        geometry: dict[str, Geometry],
+        tile: int,
+        *,
+        scaled: bool,
+    ):
+        self.geometry = geometry
+        self.goes_on = ONWARD in geometry
+        self._objective = objective
+        self._network = network
+        self._tile = tile
+        self._scaled = scaled
+        self.content = traced(self._trace_content)
+        self.grams = traced(self._trace_grams)
+        self.sums = traced(self._trace_sums)
+        self.gradient = traced(self._trace_gradient)
+
+    def tiles(self, entered: Any) -> Iterator[tuple[Tile, tf.Tensor]]:
+        """Return the tiles of what enters, each with the crop that it sees."""
+        grid = max(geometry.stride for geometry in self.geometry.values())
+        halo = max(geometry.reach for geometry in self.geometry.values())
+        sides = entered.shape[1:3]
+        for spans_of_tile in itertools.product(*(spans(side, self._tile, halo, grid) for side in sides)):
+            tile = Tile(*spans_of_tile)
+            yield tile, tf.convert_to_tensor(entered[(slice(None), *tile.seen())])
+
+    def _trace_content(self, crop: tf.Tensor, window: tf.Tensor) -> tuple[Features, tf.Tensor | None]:
+        features = self._own(self._network(crop), window)
+        wanted = [layer for layer in content_layers(self._objective.recipe) if layer in features]
+        return {layer: features[layer] for layer in wanted}, features.get(ONWARD)
+
+    def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: Features) -> tuple[Features, tf.Tensor | None]:
+        features = self._own(self._network(crop), window)
+        recipe = self._objective.recipe
+        own_masks = self._own({layer: mask for layer, mask in masks.items() if layer in features}, in_whole(window))
+        guided = {layer: in_regions(seen_by_style(features[layer], recipe), mask) for layer, mask in own_masks.items()}
+        grams = {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
+        return grams, features.get(ONWARD)
+
+    def _trace_sums(
+        self, crop: tf.Tensor, window: tf.Tensor, content: Features, masks: Features
+    ) -> tuple[Sums, tf.Tensor | None]:
+        features = self._own(self._network(crop), window)
+        return self._sums_of(features, window, content, masks), features.get(ONWARD)
+
     def _trace_gradient(
         self,
         crop: tf.Tensor,
         window: tf.Tensor,
-        content: dict[str, tf.Tensor],
-        masks: dict[str, tf.Tensor],
+        content: Features,
+        masks: Features,
         derivatives: Sums,
+        above: tf.Tensor | None,
     ) -> tf.Tensor:
-        def of_features(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor]:
-            sums = self._sums_of_features(features, window, content, masks)
-            products = tf.nest.map_structure(lambda one, other: tf.reduce_sum(one * other), sums, derivatives)
-            return (tf.add_n(tf.nest.flatten(products)),)
+        def of_features(features: Features) -> tuple[tf.Tensor]:
+            own = self._own(features, window)
+            sums = self._sums_of(own, window, content, masks)
+            products = [
+                tf.reduce_sum(value * by_layer[layer])
+                for values, by_layer in zip(sums, derivatives, strict=True)
+                for layer, value in values.items()
+            ]
+            if self.goes_on:
+                products.append(tf.reduce_sum(own[ONWARD] * above))
+            return (tf.add_n(products),)
 
-        return value_and_gradient(of_features, self._objective.extractor, crop, scaled=self._scaled)[1]
+        return value_and_gradient(of_features, self._network, tf.cast(crop, tf.float32), scaled=self._scaled)[1]
 
-    def _sums_of_features(self, features: dict, window: tf.Tensor, content: dict, masks: dict) -> Sums:
-        in_picture = _in_picture(window)
-        own_content, own_masks = self._own(content, in_picture), self._own(masks, in_picture)
-        return self._objective.sums(self._own(features, window), own_content, own_masks)
+    def _sums_of(self, own: Features, window: tf.Tensor, content: Features, masks: Features) -> Sums:
+        of_whole = in_whole(window)
+        own_content, own_masks = (
+            self._own({layer: part for layer, part in parts.items() if layer in own}, of_whole)
+            for parts in (content, masks)
+        )
+        return self._objective.sums(own, own_content, own_masks)
 
-    def _own(self, features: dict[str, tf.Tensor], window: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the features at the positions of a window given in pixels: top, bottom, left, right."""
+    def _own(self, features: Features, window: tf.Tensor) -> Features:
+        """Return the features at the positions of a window, given as top, bottom, left, right of what enters."""
         own = {}
         for layer, tensor in features.items():
-            positions = self._objective.extractor.geometry[layer].positions
-            top, bottom, left, right = tf.unstack(positions(window[:4]))
+            top, bottom, left, right = tf.unstack(self.geometry[layer].positions(window[:4]))
             own[layer] = tensor[:, top:bottom, left:right]
         return own
 
 
-def _in_picture(window: tf.Tensor) -> tf.Tensor:
-    """Return top, bottom, left and right of a tile in the whole picture, from its `window`."""
+@in_neutral_keras
+def cut(objective: Objective, tile: int, *, scaled: bool) -> list[Stage]:
+    """Cut a network into stages, for tiles of so many pixels a side.
+
+    A network whose geometry does not name VGG's poolings is one stage.
+    """
+    extractor = objective.extractor
+    model = extractor.model
+    entering, before, made = model.inputs[0], Geometry(1, 0), []
+    divided = stages(extractor.geometry)
+    for number, names in enumerate(divided, start=1):
+        outputs = {name: model.output[name] for name in names if name in extractor.layers}
+        geometry = {name: extractor.geometry[name].after(before) for name in outputs}
+        last = names[-1]
+        if number < len(divided):
+            outputs[ONWARD] = model.get_layer(last).output
+            geometry[ONWARD] = extractor.geometry[last].after(before)
+        part = keras.Model(entering, outputs)
+        network = part if made else functools.partial(_with_preprocessing, part, extractor.preprocessing)
+        made.append(Stage(objective, network, geometry, tile_of_stage(tile, before.stride), scaled=scaled))
+        entering, before = outputs.get(ONWARD), extractor.geometry[last]
+    return made
+
+
+def _with_preprocessing(network: keras.Model, preprocessing: str, image: tf.Tensor) -> Features:
+    return network(preprocess(image, preprocessing), training=False)
+
+
+def in_whole(window: tf.Tensor) -> tf.Tensor:
+    """Return top, bottom, left and right of a tile in the whole of what enters, from its `window`."""
     return window[:4] + tf.repeat(window[4:], 2)
+
+
+class Whole:
+    """What is put together from tiles' parts: in NumPy, in place, as TensorFlow would copy the whole for every part.
+
+    Args:
+        sides: Its height and width.
+    """
+
+    def __init__(self, sides: Iterable[int]):
+        self._sides = tuple(sides)
+        self.values: np.ndarray | None = None  # (1, height, width, channels)
+
+    def put(self, part: tf.Tensor, where: tuple[slice, slice]) -> None:
+        """Put a part where it belongs."""
+        if self.values is None:
+            self.values = np.empty((1, *self._sides, part.shape[-1]), part.dtype.as_numpy_dtype)
+        self.values[(slice(None), *where)] = part.numpy()
 
 
 class Span(NamedTuple):

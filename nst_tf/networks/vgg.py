@@ -5,14 +5,17 @@ Five blocks of 3 × 3 convolutions with ReLU, a 2 × 2 pooling after each (Simon
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+import platform
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.quiet import onednn_is_on
 from nst_tf.networks.neutral import in_neutral_keras, keras
 from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
@@ -24,6 +27,8 @@ BLOCKS = {
 Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
 BORDERS = ("zeros", "replicate", "replicate_first")
+# Where a picture in tiles is put together again.  What block 1 leaves would take more memory than this saves.
+CUTS = ("block2_pool", "block3_pool", "block4_pool")
 
 
 class Geometry(NamedTuple):
@@ -43,6 +48,10 @@ class Geometry(NamedTuple):
         """Return how many positions so many pixels have along one side; an int or a tensor."""
         return -(-pixels // self.stride) if self.partial else pixels // self.stride
 
+    def after(self, earlier: Geometry) -> Geometry:
+        """Return how they lie on the positions of an earlier layer."""
+        return Geometry(self.stride // earlier.stride, (self.reach - earlier.reach) // earlier.stride, self.partial)
+
 
 class ReplicateBorder(keras.layers.Layer):
     """Adds one position on every side, repeating the outermost."""
@@ -50,6 +59,48 @@ class ReplicateBorder(keras.layers.Layer):
     def call(self, features: tf.Tensor) -> tf.Tensor:
         """Return (batch, height + 2, width + 2, channels)."""
         return keras.ops.pad(features, ((0, 0), (1, 1), (1, 1), (0, 0)), "symmetric")
+
+
+class FrozenConvolution(keras.layers.Conv2D):
+    """A convolution that is never trained, computed as the gradient of its mirror image where that is faster.
+
+    A convolution's gradient by its input is a convolution again, with the kernel turned by 180° and its channels
+    exchanged.  With a kernel that is a variable, oneDNN computes gradients with its fastest convolution, but the
+    forward pass of TensorFlow's own operation, on a CPU with AVX2, with one that takes up to seven times as long.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Return (batch, height, width, channels), after the activation."""
+        if self.compute_dtype != "float32" or not _gradients_are_faster():
+            return super().call(inputs)
+        with tf.init_scope():  # once, where the call is traced
+            kernel = tf.convert_to_tensor(self.kernel.value)
+            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+
+        @tf.custom_gradient
+        def convolve(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            height, width = tf.unstack(tf.shape(tensor)[1:3])
+            same = _input_gradient(tensor, turned, (height, width), "SAME")
+            outputs = same if self.padding == "same" else same[:, 1:-1, 1:-1]
+            return outputs, lambda above: _input_gradient(above, kernel, (height, width), self.padding.upper())
+
+        outputs = convolve(inputs)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias.value)
+        return self.activation(outputs)
+
+
+@functools.cache
+def _gradients_are_faster() -> bool:
+    """Whether oneDNN computes here, on an x86 processor; others and GPUs keep TensorFlow's own operation."""
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return on_x86 and onednn_is_on() and not tf.config.list_physical_devices("GPU")
+
+
+def _input_gradient(above: tf.Tensor, kernel: tf.Tensor, size: tuple[Any, Any], padding: str) -> tf.Tensor:
+    """Return the gradient of a convolution by its input of a size, from that by its output."""
+    shape = (tf.shape(above)[0], *size, kernel.shape[2])
+    return tf.nn.conv2d_transpose(above, kernel, shape, 1, padding)
 
 
 def channels_of(network: str) -> dict[str, int]:
@@ -66,6 +117,24 @@ def layer_names(convolutions: Iterable[str]) -> list[str]:
             names.append(f"{names[-1].split('_')[0]}_pool")
         names.append(name)
     return [*names, f"{names[-1].split('_')[0]}_pool"]
+
+
+def stages(names: Iterable[str]) -> list[list[str]]:
+    """Divide layers, in order, after each of `CUTS`; one that nothing follows divides nothing."""
+    divided: list[list[str]] = [[]]
+    for name in names:
+        if divided[-1] and divided[-1][-1] in CUTS:
+            divided.append([])
+        divided[-1].append(name)
+    return divided
+
+
+def tile_of_stage(tile: int, stride: int) -> int:
+    """Return the side of a stage's tiles, in positions of what enters it, for tiles of so many pixels.
+
+    After the first stage they are twice as wide, since all that deeper layers hold is half of what block 1 and 2 do.
+    """
+    return tile if stride == 1 else 2 * tile // stride
 
 
 def check_network(network: str, layers: Iterable[str], pooling: str, border: str) -> tuple[str, ...]:
@@ -111,8 +180,8 @@ def build_network(
         taps: By layer, a linear map (channels, outputs) that its features go through on their way out.
 
     Returns:
-        The model, from preprocessed pictures (batch, height, width, 3) to features by layer; and the geometry of each
-        of these layers.
+        The model, from preprocessed pictures (batch, height, width, 3) to features by layer; and the geometry of its
+        layers, in order.
     """
     names, layers = layer_names(convolutions), tuple(layers)
     tensor = image = keras.Input((None, None, 3))
@@ -125,7 +194,7 @@ def build_network(
             if replicated:
                 tensor = ReplicateBorder(name=f"{name}_border")(tensor)
             padding = "valid" if replicated else "same"
-            layer = keras.layers.Conv2D(kernel.shape[-1], 3, padding=padding, activation="relu", name=name)
+            layer = FrozenConvolution(kernel.shape[-1], 3, padding=padding, activation="relu", name=name)
             tensor = layer(tensor)
             layer.set_weights([kernel, bias])
         else:
@@ -133,9 +202,9 @@ def build_network(
             pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
             # Without zeros around it a picture has no outermost pixels that count for less, nor any left out.
             tensor = pool(2, padding="same" if border == "replicate" else "valid", name=name)(tensor)
+        geometry[name] = Geometry(stride, reach, border == "replicate")
         if name in layers:
             outputs[name] = _tapped(tensor, name, taps[name]) if taps else tensor
-            geometry[name] = Geometry(stride, reach, border == "replicate")
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
     model.trainable = False
     return model, geometry

@@ -30,7 +30,8 @@ from nst_tf.engine.quiet import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
 from nst_tf.engine.memory import choose_tile, free_memory
-from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
+from nst_tf.engine.precision import choose_precision, this_device
+from nst_tf.engine.quiet import onednn_is_on
 device = this_device()
 precision = choose_precision(device)
 free = free_memory()

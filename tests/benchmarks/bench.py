@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
+from nst_tf.engine.quiet import ONEDNN_VARIABLE, onednn_is_on, start_tensorflow
 
 start_tensorflow()
 
@@ -34,7 +34,7 @@ from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import as_styles
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.memory import estimate_memory
-from nst_tf.engine.precision import choose_precision, onednn_is_on, this_device
+from nst_tf.engine.precision import choose_precision, this_device
 from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
 from nst_tf.networks.finding import find_features
 from nst_tf.objective import Objective

@@ -81,7 +81,7 @@ def test_lbfgs_uses_what_it_remembers_without_copying_it():
 @pytest.mark.parametrize(("given", "on"), [({}, True), ({ONEDNN_VARIABLE: "0"}, False)])
 def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwise(given, on):
     code = "from nst_tf.engine.quiet import start_tensorflow; start_tensorflow();"
-    code += "from nst_tf.engine.precision import onednn_is_on; print(onednn_is_on())"
+    code += "from nst_tf.engine.quiet import onednn_is_on; print(onednn_is_on())"
     environment = {name: value for name, value in os.environ.items() if name != ONEDNN_VARIABLE}
     told = subprocess.run(
         [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True
