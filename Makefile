@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-CONTENT ?= images/content/astronaut.jpg
+CONTENT ?= images/content/chelsea.jpg
 STYLE ?= images/style/the_scream.jpg
 SIZE ?= 400
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
