@@ -6,7 +6,7 @@ import nst_tf
 
 FOLDER = Path(__file__).resolve().parent
 PAIRS = (
-    ("astronaut", "the_scream", "The Scream"),
+    ("astronaut", "portrait_of_metzinger", "Portrait of Metzinger"),
     ("chelsea", "starry_night", "The Starry Night"),
     ("coffee", "composition_vii", "Composition VII"),
 )

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import scipy
 import tensorflow as tf
-from scipy.cluster.vq import kmeans2
-from scipy.ndimage import gaussian_filter
 
 from nst_tf.losses import float32_at_least, gram_matrix
 from nst_tf.pictures.reading import read_pixels
@@ -69,7 +68,9 @@ def soften(mask: np.ndarray, softness: float) -> np.ndarray:
     Returns:
         float32 (height, width) in [0, 1].
     """
-    blurred = gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest") if softness else mask
+    blurred = (
+        scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest") if softness else mask
+    )
     return np.clip(blurred, 0.0, 1.0).astype(np.float32)
 
 
@@ -100,14 +101,16 @@ def propose_regions(image: tf.Tensor, count: int = 3, *, softness: float = 2.0, 
     small = tf.image.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))), antialias=True)
     pixels = small.numpy()[0]
     rows, columns = np.mgrid[0 : pixels.shape[0], 0 : pixels.shape[1]] / max(pixels.shape[:2])
-    smooth = gaussian_filter(pixels, (2, 2, 0), mode="nearest")
+    smooth = scipy.ndimage.gaussian_filter(pixels, (2, 2, 0), mode="nearest")
     points = np.concatenate([smooth, WEIGHT_OF_PLACE * np.stack([rows, columns], -1)], -1).reshape(-1, 5)
-    _, labels = kmeans2(points.astype(np.float64), count, iter=30, minit="++", seed=seed)
+    _, labels = scipy.cluster.vq.kmeans2(points.astype(np.float64), count, iter=30, minit="++", seed=seed)
     labels = labels.reshape(rows.shape)
     found = sorted(set(labels.ravel()), key=lambda label: rows[labels == label].mean())
     if len(found) < count:
         raise ValueError(f"Only {len(found)} regions can be told apart in this picture; ask for fewer than {count}.")
-    shares = np.stack([gaussian_filter((labels == label).astype(np.float32), 1.0) for label in found], axis=-1)
+    shares = np.stack(
+        [scipy.ndimage.gaussian_filter((labels == label).astype(np.float32), 1.0) for label in found], axis=-1
+    )
     full = tf.image.resize(shares[np.newaxis], (height, width), "bilinear").numpy()[0].argmax(axis=-1)
     masks = np.stack([soften(full == index, softness) for index in range(count)])
     return masks / masks.sum(axis=0)
