@@ -95,6 +95,19 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
     np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
 
 
+@pytest.mark.parametrize("weights", [{"style_weight": 0.0}, {"content_weight": 0.0}])
+def test_tiles_stop_at_the_deepest_layer_that_counts(odd_pair, generator, weights):
+    layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 0.5, "block3_conv1": 0.5}}
+    recipe = RECIPES["gram"].changed(**layers, **weights)
+    extractor = small_network(recipe.network.layers)
+    image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
+    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
+    targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
+    _, gradient = whole.losses_and_gradient(image, targets)
+    _, tiled_gradient = tiles.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
 @pytest.mark.parametrize(
     ("recipe", "solver"), [("studio", "fast"), ("tf_tutorial", "published"), ("gatys", "published")]
 )

@@ -24,7 +24,7 @@ from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.losses import gram_matrix
 from nst_tf.networks.neutral import in_neutral_keras, keras
-from nst_tf.networks.vgg import Geometry, stages, tile_of_stage
+from nst_tf.networks.vgg import FrozenConvolution, Geometry, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, seen_by_style, style_layers, targets_of
 
 Features = dict[str, tf.Tensor]
@@ -110,7 +110,7 @@ class Tiles:
             for tile, crop in stage.tiles(entered):
                 own_above = above[(slice(None), *tile.own(stage.geometry[ONWARD]))] if stage.goes_on else None
                 part = stage.gradient(crop, tile.window(), targets.content, targets.masks(), derivatives, own_above)
-                gradient[(slice(None), *tile.seen())] += part
+                gradient[(slice(None), *tile.seen())] += part.numpy()
         return losses, targets.where_wanted(tf.constant(gradient))
 
     def _add_up(self, image: tf.Tensor, targets: Targets, *, keep: bool = False) -> tuple[Sums, list[Any]]:
@@ -230,7 +230,7 @@ class Stage:
         def of_features(features: Features) -> tuple[tf.Tensor]:
             own = self._own(features, window)
             sums = self._sums_of(own, window, content, masks)
-            products = [
+            products = [tf.zeros(())] + [
                 tf.reduce_sum(value * by_layer[layer])
                 for values, by_layer in zip(sums, derivatives, strict=True)
                 for layer, value in values.items()
@@ -262,14 +262,19 @@ class Stage:
 def cut(objective: Objective, tile: int, *, scaled: bool) -> list[Stage]:
     """Cut a network into stages, for tiles of so many pixels a side.
 
-    A network whose geometry does not name VGG's poolings is one stage.
+    What lies below the deepest layer that counts is left out.  Networks that are not built here are one stage, since
+    their geometry need not be exact.
     """
     extractor = objective.extractor
-    model = extractor.model
+    model, recipe = extractor.model, objective.recipe
+    used = {*content_layers(recipe), *style_layers(recipe)} or set(extractor.layers)
+    known = list(extractor.geometry)
+    known = known[: 1 + max(known.index(layer) for layer in used)]
+    built_here = any(isinstance(layer, FrozenConvolution) for layer in model.layers)
     entering, before, made = model.inputs[0], Geometry(1, 0), []
-    divided = stages(extractor.geometry)
+    divided = stages(known) if built_here else [known]
     for number, names in enumerate(divided, start=1):
-        outputs = {name: model.output[name] for name in names if name in extractor.layers}
+        outputs = {name: model.output[name] for name in names if name in used}
         geometry = {name: extractor.geometry[name].after(before) for name in outputs}
         last = names[-1]
         if number < len(divided):
