@@ -100,10 +100,7 @@ class Objective:
         return self.weigh(self.sums(self.extractor(image), targets.content, targets.masks()), image, targets)
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
-        """Return the sums of a picture or a part of one, from its features, and content features and masks there.
-
-        They are those of the layers whose features are given.
-        """
+        """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""
         squares, grams, positions = {}, {}, {}
         for layer in filter(features.__contains__, content_layers(self.recipe)):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])

@@ -68,10 +68,9 @@ def soften(mask: np.ndarray, softness: float) -> np.ndarray:
     Returns:
         float32 (height, width) in [0, 1].
     """
-    blurred = (
-        scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest") if softness else mask
-    )
-    return np.clip(blurred, 0.0, 1.0).astype(np.float32)
+    if softness:
+        mask = scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest")
+    return np.clip(mask, 0.0, 1.0).astype(np.float32)
 
 
 def rest_of(*masks: np.ndarray) -> np.ndarray:

@@ -13,11 +13,11 @@ from nst_tf.engine.lbfgs import MOST_PAIRS, PUBLISHED_PAIRS, pairs_for
 from nst_tf.engine.precision import this_device
 from nst_tf.engine.quiet import onednn_is_on
 from nst_tf.networks.slim import read_slim
-from nst_tf.networks.vgg import channels_of, layer_names, stages, tile_of_stage
+from nst_tf.networks.vgg import channels_of, down_to_deepest, layer_names, stages, tile_of_stage
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
-# The constants below are fitted to peaks measured on a CPU; docs/speed.md has the measurements.
+# The constants below are fitted to peaks measured on a CPU, in tiles with an earlier version; docs/speed.md has them.
 # What Python, TensorFlow and Keras take before there is a picture, and what loading and tracing a network takes.
 PROCESS_BYTES = 590 * MEBIBYTE
 NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE}
@@ -153,7 +153,7 @@ def _outputs(features: str, layers: Iterable[str]) -> dict[str, _Output]:
     channels = _channels(features)
     names = layer_names(channels)
     outputs, before = {}, _Output(1, 0)
-    for name in names[: 1 + max(names.index(layer) for layer in layers)]:
+    for name in down_to_deepest(names, layers):
         pool = name.endswith("_pool")
         before = _Output(2 * before.stride, before.channels) if pool else _Output(before.stride, channels[name])
         outputs[name] = before

@@ -7,7 +7,6 @@ next is kept whole, so that a tile sees only a few positions beyond its own and 
 
 from __future__ import annotations
 
-import collections
 import functools
 import itertools
 import math
@@ -24,7 +23,7 @@ from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.losses import gram_matrix
 from nst_tf.networks.neutral import in_neutral_keras, keras
-from nst_tf.networks.vgg import FrozenConvolution, Geometry, stages, tile_of_stage
+from nst_tf.networks.vgg import FrozenConvolution, Geometry, down_to_deepest, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, seen_by_style, style_layers, targets_of
 
 Features = dict[str, tf.Tensor]
@@ -82,7 +81,7 @@ class Tiles:
 
         def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
             grams, onward = stage.grams(crop, tile.window(), masks)
-            total.update({layer: total.get(layer, 0.0) + gram for layer, gram in grams.items()})
+            add_up(total, grams)
             return onward
 
         self._forward(style.image, add)
@@ -115,16 +114,16 @@ class Tiles:
 
     def _add_up(self, image: tf.Tensor, targets: Targets, *, keep: bool = False) -> tuple[Sums, list[Any]]:
         """Return the sums of a picture, and what enters each stage if that is to be kept."""
-        totals: dict[Stage, Sums] = {}
+        totals = Sums({}, {}, {})
 
         def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
             sums, onward = stage.sums(crop, tile.window(), targets.content, targets.masks())
-            totals[stage] = tf.nest.map_structure(tf.add, totals[stage], sums) if stage in totals else sums
+            for total, part in zip(totals, sums, strict=True):
+                add_up(total, part)
             return onward
 
         entering = self._forward(image, add, keep=keep)
-        squares, grams, positions = (collections.ChainMap(*parts) for parts in zip(*totals.values(), strict=True))
-        return Sums(dict(squares), dict(grams), dict(positions)), entering
+        return totals, entering
 
     def _forward(
         self, image: tf.Tensor, take: Callable[[Stage, Tile, tf.Tensor], tf.Tensor | None], *, keep: bool = False
@@ -207,7 +206,7 @@ class Stage:
     def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: Features) -> tuple[Features, tf.Tensor | None]:
         features = self._own(self._network(crop), window)
         recipe = self._objective.recipe
-        own_masks = self._own({layer: mask for layer, mask in masks.items() if layer in features}, in_whole(window))
+        own_masks = self._own(masks, in_whole(window))
         guided = {layer: in_regions(seen_by_style(features[layer], recipe), mask) for layer, mask in own_masks.items()}
         grams = {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
         return grams, features.get(ONWARD)
@@ -242,19 +241,15 @@ class Stage:
         return value_and_gradient(of_features, self._network, tf.cast(crop, tf.float32), scaled=self._scaled)[1]
 
     def _sums_of(self, own: Features, window: tf.Tensor, content: Features, masks: Features) -> Sums:
-        of_whole = in_whole(window)
-        own_content, own_masks = (
-            self._own({layer: part for layer, part in parts.items() if layer in own}, of_whole)
-            for parts in (content, masks)
-        )
+        own_content, own_masks = (self._own(parts, in_whole(window)) for parts in (content, masks))
         return self._objective.sums(own, own_content, own_masks)
 
     def _own(self, features: Features, window: tf.Tensor) -> Features:
-        """Return the features at the positions of a window, given as top, bottom, left, right of what enters."""
+        """Return this stage's features at the positions of a window: top, bottom, left, right of what enters."""
         own = {}
-        for layer, tensor in features.items():
+        for layer in filter(features.__contains__, self.geometry):
             top, bottom, left, right = tf.unstack(self.geometry[layer].positions(window[:4]))
-            own[layer] = tensor[:, top:bottom, left:right]
+            own[layer] = features[layer][:, top:bottom, left:right]
         return own
 
 
@@ -268,8 +263,7 @@ def cut(objective: Objective, tile: int, *, scaled: bool) -> list[Stage]:
     extractor = objective.extractor
     model, recipe = extractor.model, objective.recipe
     used = {*content_layers(recipe), *style_layers(recipe)} or set(extractor.layers)
-    known = list(extractor.geometry)
-    known = known[: 1 + max(known.index(layer) for layer in used)]
+    known = down_to_deepest(extractor.geometry, used)
     built_here = any(isinstance(layer, FrozenConvolution) for layer in model.layers)
     entering, before, made = model.inputs[0], Geometry(1, 0), []
     divided = stages(known) if built_here else [known]
@@ -296,6 +290,11 @@ def in_whole(window: tf.Tensor) -> tf.Tensor:
     return window[:4] + tf.repeat(window[4:], 2)
 
 
+def add_up(total: Features, part: Features) -> None:
+    """Add a tile's part to a total by layer."""
+    total.update({layer: total.get(layer, 0.0) + value for layer, value in part.items()})
+
+
 class Whole:
     """What is put together from tiles' parts: in NumPy, in place, as TensorFlow would copy the whole for every part.
 
@@ -315,7 +314,7 @@ class Whole:
 
 
 class Span(NamedTuple):
-    """Along one side of the picture: a tile's own pixels, and those it has to see.
+    """Along one side of what enters a stage: a tile's own positions, and those it has to see.
 
     Args:
         start: First of its own.
@@ -331,36 +330,36 @@ class Span(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A rectangle of the picture, by its spans."""
+    """A rectangle of what enters a stage, by its spans."""
 
     rows: Span
     columns: Span
 
     def seen(self) -> tuple[slice, slice]:
-        """Return rows and columns of the pixels that it has to see."""
+        """Return rows and columns of the positions that it has to see."""
         return slice(self.rows.seen_from, self.rows.seen_to), slice(self.columns.seen_from, self.columns.seen_to)
 
     def own(self, geometry: Geometry) -> tuple[slice, slice]:
-        """Return rows and columns of its own positions in a layer of the whole picture."""
+        """Return rows and columns of its own positions in the whole of a layer."""
         return (
             slice(*map(geometry.positions, (self.rows.start, self.rows.stop))),
             slice(*map(geometry.positions, (self.columns.start, self.columns.stop))),
         )
 
     def window(self) -> tf.Tensor:
-        """Return its own top, bottom, left and right within what it sees, and where what it sees begins; in pixels."""
+        """Return its own top, bottom, left and right within what it sees, and where what it sees begins."""
         bounds = [side - span.seen_from for span in self for side in (span.start, span.stop)]
         return tf.constant([*bounds, self.rows.seen_from, self.columns.seen_from], tf.int32)
 
 
 def spans(length: int, tile: int, halo: int, grid: int) -> list[Span]:
-    """Cut a side of a picture into spans of about one length.
+    """Cut a side of what enters a stage into spans of about one length.
 
     Args:
-        length: Of the side, in pixels.
-        tile: At most so many pixels each, but for rounding up to the grid.
-        halo: How many pixels beyond its own a tile has to see; rounded up to the grid.
-        grid: Spans begin at its multiples, so that poolings line up with the whole picture's.
+        length: Of the side, in positions.
+        tile: At most so many positions each, but for rounding up to the grid.
+        halo: How many positions beyond its own a tile has to see; rounded up to the grid.
+        grid: Spans begin at its multiples, so that poolings line up with those of the whole.
     """
     count = math.ceil(length / tile)
     step = math.ceil(length / count / grid) * grid

@@ -62,7 +62,7 @@ class ReplicateBorder(keras.layers.Layer):
 
 
 class FrozenConvolution(keras.layers.Conv2D):
-    """A convolution that is never trained, computed as the gradient of its mirror image where that is faster.
+    """A convolution that is never trained, computed as the gradient of its mirror image with oneDNN on x86 processors.
 
     A convolution's gradient by its input is a convolution again, with the kernel turned by 180° and its channels
     exchanged.  With a kernel that is a variable, oneDNN computes gradients with its fastest convolution, but the
@@ -73,9 +73,8 @@ class FrozenConvolution(keras.layers.Conv2D):
         """Return (batch, height, width, channels), after the activation."""
         if self.compute_dtype != "float32" or not _gradients_are_faster():
             return super().call(inputs)
-        with tf.init_scope():  # once, where the call is traced
-            kernel = tf.convert_to_tensor(self.kernel.value)
-            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+        kernel = tf.convert_to_tensor(self.kernel.value)
+        turned = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
 
         @tf.custom_gradient
         def convolve(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable]:
@@ -119,6 +118,12 @@ def layer_names(convolutions: Iterable[str]) -> list[str]:
     return [*names, f"{names[-1].split('_')[0]}_pool"]
 
 
+def down_to_deepest(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Return those of a network's layers, in order, that are needed for the ones wanted."""
+    names = list(names)
+    return names[: 1 + max(names.index(layer) for layer in wanted)]
+
+
 def stages(names: Iterable[str]) -> list[list[str]]:
     """Divide layers, in order, after each of `CUTS`; one that nothing follows divides nothing."""
     divided: list[list[str]] = [[]]
@@ -132,7 +137,8 @@ def stages(names: Iterable[str]) -> list[list[str]]:
 def tile_of_stage(tile: int, stride: int) -> int:
     """Return the side of a stage's tiles, in positions of what enters it, for tiles of so many pixels.
 
-    After the first stage they are twice as wide, since all that deeper layers hold is half of what block 1 and 2 do.
+    After the first stage they cover four times the area, since block 3 holds a third of what blocks 1 and 2 do, and
+    later blocks less.
     """
     return tile if stride == 1 else 2 * tile // stride
 
@@ -186,7 +192,7 @@ def build_network(
     names, layers = layer_names(convolutions), tuple(layers)
     tensor = image = keras.Input((None, None, 3))
     outputs, geometry, stride, reach = {}, {}, 1, 0
-    for name in names[: 1 + max(names.index(layer) for layer in layers)]:
+    for name in down_to_deepest(names, layers):
         if name in convolutions:
             kernel, bias = convolutions[name]
             reach += stride
