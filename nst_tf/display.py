@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 
 from nst_tf.pictures.contract import to_uint8
 
 LOSS_COLORS = {"total": "#1f1f1f", "content": "#0072b2", "style": "#d55e00", "total_variation": "#009e73"}
-LOSS_NAMES = {"total": "total", "content": "content", "style": "style", "total_variation": "total variation"}
 
 
 def show_images(
@@ -36,7 +36,7 @@ def show_images(
     Raises:
         ValueError: If there is no picture, or one is not RGB.
     """
-    captioned = dict(images) if isinstance(images, Mapping) else {index: image for index, image in enumerate(images)}
+    captioned = dict(images) if isinstance(images, Mapping) else dict(enumerate(images))
     if not captioned:
         raise ValueError("There is no picture to show.")
     pixels = [to_uint8(image) for image in captioned.values()]
@@ -45,12 +45,12 @@ def show_images(
     aspect = np.mean([picture.shape[1] / picture.shape[0] for picture in pixels])
     figure = Figure(figsize=(columns * height * aspect, rows * (height + 0.3)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, (caption, _), picture in zip(axes, captioned.items(), pixels, strict=False):
-        axis.imshow(picture)
+    for axis, caption, picture in zip(axes, captioned, pixels, strict=False):
+        _draw(axis, picture)
         if isinstance(caption, str):
             axis.set_title(caption, fontsize=10)
+    for axis in axes[len(pixels) :]:
+        axis.axis("off")
     if title:
         figure.suptitle(title)
     return figure
@@ -71,13 +71,8 @@ def plot_history(history: Mapping[str, Sequence[float]], *, title: str = "Loss a
     for name, values in history.items():
         values = np.asarray(values, float)
         if np.any(values > 0):
-            axis.plot(
-                np.arange(len(values)),
-                np.where(values > 0, values, np.nan),
-                color=LOSS_COLORS.get(name),
-                label=LOSS_NAMES.get(name, name),
-                linewidth=2.2 if name == "total" else 1.4,
-            )
+            shown, width = np.where(values > 0, values, np.nan), 2.2 if name == "total" else 1.4
+            axis.plot(shown, color=LOSS_COLORS.get(name), label=name.replace("_", " "), linewidth=width)
     axis.set(yscale="log", xlabel="steps taken", ylabel="weighted loss", title=title)
     axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.5)))
     axis.grid(alpha=0.3, which="both")
@@ -105,17 +100,21 @@ def contact_sheet(
     """
     pixels = [[to_uint8(picture) for picture in line] for line in pictures]
     aspect = np.mean([picture.shape[1] / picture.shape[0] for line in pixels for picture in line])
-    size = (len(pixels[0]) * height * aspect + 1.1, len(pixels) * height + 0.8)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(len(pixels[0]) * height * aspect + 1.1, len(pixels) * height + 0.8), layout="constrained")
     axes = figure.subplots(len(pixels), len(pixels[0]), squeeze=False)
     for line, row_axes, row_label in zip(pixels, axes, rows[1], strict=True):
         row_axes[0].set_ylabel(row_label, fontsize=10)
         for picture, axis in zip(line, row_axes, strict=True):
-            axis.imshow(picture)
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
+            _draw(axis, picture)
     for axis, label in zip(axes[0], columns[1], strict=True):
         axis.set_title(label, fontsize=10)
     figure.supylabel(rows[0], fontsize=11, weight="bold")
     figure.suptitle(columns[0], fontsize=11, weight="bold")
     return figure
+
+
+def _draw(axis: Axes, picture: np.ndarray) -> None:
+    """Draw a picture within a hairline, or a white one would not be seen."""
+    axis.imshow(picture)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set(color="0.75", linewidth=0.5)

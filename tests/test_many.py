@@ -216,6 +216,14 @@ def test_pictures_are_paired_by_name(folders):
         list(pairs(folders / "out", folders / "styles", folders / "out"))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_of_which_one_job_would_replace_the_picture_of_another_is_rejected(jobs, order):
+    first = dataclasses.replace(jobs[0], output=jobs[-1].content)
+    with pytest.raises(ValueError, match=r"Job 2: .*c1\.png"):
+        plan([first, jobs[-1]][::order])
+    assert plan(jobs).bad == 0
+
+
 def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
     (folders / "contents" / "c1.png").write_bytes(b"no picture")
     twice = [

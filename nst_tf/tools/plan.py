@@ -61,7 +61,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
         jobs: Read one by one; what is remembered of each is a hash, so that a file of a million lines is fine.
 
     Raises:
-        ValueError: If the list itself cannot be read.
+        ValueError: If the list itself cannot be read, or one job would replace a picture that another is made from.
     """
     from nst_tf.tools.running import check_job, recipe_of
     from nst_tf.transfer import check_run
@@ -72,6 +72,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     folders: set[str] = set()
     for number, job in enumerate(jobs, 1):
         found.jobs += 1
+        _check_apart(number, job, outputs, sources)
         try:
             check_job(job)
             for problem in _problems(job, outputs, sources, folders):
@@ -90,10 +91,25 @@ def plan(jobs: Iterable[Job]) -> Plan:
     return found
 
 
+def _check_apart(number: int, job: Job, outputs: set[bytes], sources: dict[bytes, str]) -> None:
+    """Raise ValueError if a job's output is an earlier one's input, or the reverse."""
+    shared = [path for path in (job.content, *job.styles) if _name(path) in outputs]
+    shared += [job.output] if _name(job.output) in sources else []
+    if shared:
+        raise ValueError(
+            f"Job {number}: {shared[0]!r} is one job's output and a picture that another is made from, which would be "
+            "lost. Choose another output; if one is to be made from the other, put them into two lists."
+        )
+
+
+def _name(path: str) -> bytes:
+    return short_hash(os.path.normcase(path))
+
+
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
     from nst_tf.pictures.files import check_writable
 
-    name = short_hash(os.path.normcase(job.output))
+    name = _name(job.output)
     if name in outputs:
         yield f"its output {job.output!r} is another job's too"
     outputs.add(name)
@@ -105,7 +121,7 @@ def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders:
             yield str(error)
         folders.add(folder)
     for source in (job.content, *job.styles):
-        name = short_hash(source)
+        name = _name(source)
         if name not in sources:
             sources[name] = "" if is_address(source) else _unreadable(source)
         if sources[name]:
