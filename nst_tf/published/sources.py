@@ -64,13 +64,13 @@ STUDIO = dict(
     style_weight=12.0,
     style_form="relative_wasserstein",
     steps=40,
-    coarsest=256,
+    coarsest=512,
     border="replicate",
     source="this project",
     quirks=(
         "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
         "one pair of weights suits every network, layer and size.",
-        "Style is compared by means and covariances, as in the recipe wasserstein; from 512 pixels on the picture is "
+        "Style is compared by means and covariances, as in the recipe wasserstein; from 1024 pixels on the picture is "
         "painted small first, so that strokes do not shrink to grain.",
     ),
 )

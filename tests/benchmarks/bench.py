@@ -228,7 +228,8 @@ def bench_solver(weights: str, precision: str, *, quick: bool) -> list[dict]:
             rounds=2,
             own_clock=True,
         )
-        needed = _steps_to(published["loss"], recipe, extractor, precision, content, style, most=80 if quick else 520)
+        most = 80 if quick else published["steps"]
+        needed = _steps_to(published["loss"], recipe, extractor, precision, content, style, most=most)
         row = {"recipe": name, "side": side, "published_steps": published["steps"], "published_loss": published["loss"]}
         row["our_steps"] = needed
         if needed:
