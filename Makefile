@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 CONTENT ?= images/content/chelsea.jpg
-STYLE ?= images/style/the_scream.jpg
+STYLE ?= images/style/portrait_of_metzinger.jpg
 SIZE ?= 400
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
@@ -39,9 +39,11 @@ $(VENV)/.lint: $(VENV)/.core
 	@touch $@
 
 demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
-	@$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
-		-o outputs/stylized.png --plot outputs/loss_curve.png --timelapse outputs/timelapse.gif
-	@echo "The picture is outputs/stylized.png; beside it lie how it came to be, timelapse.gif, and loss_curve.png."
+	@echo "Repainting $(CONTENT) in the style of $(STYLE) ..."
+	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")"; \
+	$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
+		-o "$$name.png" --plot "$${name}_loss.png" --timelapse "$$name.gif" && \
+	echo "The picture is $$name.png; beside it lie how it came to be, as a .gif, and its loss at each step, as _loss.png."
 	@echo "Next, with your own pictures: make demo CONTENT=photo.jpg STYLE=painting.jpg SIZE=512"
 
 WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights, the tests that need them are skipped."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from nst_tf.pictures.contract import alike
 from nst_tf.published.records import Loss, Network, Pictures, Stepping
 from nst_tf.published.sources import SOURCES
 
@@ -74,11 +75,6 @@ def make_recipe(**values: Any) -> Recipe:
     return Recipe(**own, **{name: record(**records.get(name, {})) for name, record in RECORDS.items()})
 
 
-def fields_of(recipe: Recipe) -> dict[str, Any]:
-    """Return the values of all fields of a recipe by name, whichever record they are in."""
-    return {name: getattr(getattr(recipe, home) if home else recipe, name) for name, (_, home) in FIELDS.items()}
-
-
 def find_recipe(recipe: str | Recipe) -> Recipe:
     """Return the recipe of a name, or the recipe given.
 
@@ -97,7 +93,7 @@ def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
     own, records = {}, {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise ValueError(f"A recipe has no field {name!r}; it has {', '.join(FIELDS)}.")
+            raise ValueError(f"A recipe has no field {name!r}; it has {alike(name, FIELDS)}.")
         home = FIELDS[name][1]
         (records.setdefault(home, {}) if home else own)[name] = value
     return own, records

@@ -111,6 +111,17 @@ def test_unknown_recipe_is_one_line_and_status_2(nst_tf, files, tmp_path):
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+def test_a_python_without_the_packages_says_where_they_are(nst_tf, monkeypatch):
+    def recipes(options):
+        raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
+
+    monkeypatch.setattr("nst_tf.cli.commands.recipes", recipes)
+    done = nst_tf("recipes")
+    assert done.returncode == 2
+    assert "no PIL" in done.stderr
+    assert ".venv/bin/activate" in done.stderr
+
+
 def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     out = tmp_path / "x.png"
     arguments = ["stylize", *map(str, files), "-o", str(out), "--features", "slim", "--steps", "100000"]

@@ -87,6 +87,7 @@ def test_softness_is_a_number_of_at_least_0(folder, softness, capsys):
         (["--mask", "missing.png"], "missing.png"),
         (["--style-weights", "0.5,0.5"], "2 style weights are given for 1"),
         (["--set", "strength=1"], "no field"),
+        (["--set", "stlye_weight=1"], "it has style_weight"),
         (["--color", "sepia"], "luminance"),
         (["--style-scale", "-1"], "style_scale"),
         (["--set", "steps=3"], "--steps 3"),

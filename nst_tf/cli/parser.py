@@ -22,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
+    except ModuleNotFoundError as error:
+        where = "the .venv that `make demo` makes (. .venv/bin/activate), or in one where you ran pip install -e ."
+        print(f"nst_tf: this Python has no {error.name}. Run it in {where}", file=sys.stderr)
+        return BAD_INPUT
     except (ValueError, OSError, ImportError) as error:
         print(f"nst_tf: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -17,7 +17,7 @@ from nst_tf.networks.vgg import channels_of, down_to_deepest, layer_names, stage
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
-# The constants below are fitted to peaks measured on a CPU, in tiles with an earlier version; docs/speed.md has them.
+# The constants below are fitted to peaks measured on a CPU; docs/speed.md has them.
 # What Python, TensorFlow and Keras take before there is a picture, and what loading and tracing a network takes.
 PROCESS_BYTES = 590 * MEBIBYTE
 NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,12 @@ def _advice(least: float, most: float) -> str:
 def _plain(value: Any) -> Any:
     """Return a scalar of NumPy or TensorFlow as Python's."""
     return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+
+
+def alike(name: str, names: Iterable[str]) -> str:
+    """Return the names that one may have been meant for, all of them if none is like it, for a message."""
+    names = list(names)
+    return ", ".join(get_close_matches(name, names) or names)
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from nst_tf.pictures.contract import alike
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
-from nst_tf.recipes import FIELDS, RECIPES, Recipe, fields_of
+from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
@@ -43,7 +44,7 @@ def parse_value(name: str, text: str) -> Any:
     """
     kinds = {field: kind for field, (kind, _) in FIELDS.items() if field not in NOT_BY_TEXT}
     if name not in kinds:
-        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {', '.join(kinds)}.")
+        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {alike(name, kinds)}.")
     if name in LAYERS:
         return parse_layers(text)
     kind = kinds[name]
@@ -101,3 +102,8 @@ def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return recipe.changed(**changes)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"The settings of the recipe {recipe.name!r} cannot be read: {error}.") from error
+
+
+def fields_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of all fields of a recipe by name, whichever record they are in."""
+    return {name: getattr(getattr(recipe, home) if home else recipe, name) for name, (_, home) in FIELDS.items()}
