@@ -483,8 +483,8 @@ def _check_masks(options: argparse.Namespace) -> None:
     for option, masks in (("--mask", options.mask), ("--style-mask", options.style_mask)):
         if masks and len(masks) != len(options.style):
             raise ValueError(
-                f"{option} is given {len(masks)} times and there are {len(options.style)} style pictures; give one for "
-                "each, in their order."
+                f"{option} comes once for each style picture, in their order; got {len(masks)} masks for "
+                f"{len(options.style)} pictures."
             )
         for path in masks:
             if path != REST:
