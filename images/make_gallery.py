@@ -24,7 +24,7 @@ def main() -> None:
         "a mask: one region alone": (nst_tf.Style(style_image, content_mask=top), {}),
         "style_scale=0.4": (fine, {"style_scale": 0.4}),
         "style_scale=3": (coarse, {"style_scale": 3.0}),
-        "total_variation_weight=3": (style_image, {"total_variation_weight": 3.0}),
+        "total_variation_weight=60": (style_image, {"total_variation_weight": 60.0}),
     }
     pictures = {"content image": content_image}
     for caption, (style, changes) in runs.items():
