@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,6 +17,12 @@ def test_show_images_draws_every_picture_under_its_caption(pair):
     assert len(show_images([pair[0]] * 5, columns=3).axes) == 6
     with pytest.raises(ValueError, match="no picture"):
         show_images([])
+
+
+def test_a_white_picture_is_seen_on_white_paper():
+    canvas = FigureCanvasAgg(show_images([np.ones((1, 40, 60, 3), np.float32)]))
+    canvas.draw()
+    assert np.asarray(canvas.buffer_rgba()).min() < 230
 
 
 def test_plot_history_draws_total_and_parts_on_a_logarithmic_scale_without_empty_ones():
