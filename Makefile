@@ -52,7 +52,7 @@ test: $(VENV)/.test  ## run the tests (minutes)
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-test-all: $(VENV)/.test  ## run the slow ones too: notebooks, kills, memory, VGG19's own weights (a quarter of an hour)
+test-all: $(VENV)/.test  ## run the slow ones too: notebooks, kills, memory, VGG19's own weights (25 minutes)
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not browser and not lab and not cluster"
 
@@ -109,7 +109,7 @@ format: $(VENV)/.lint  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (an hour on two CPU cores, half of it notebook 03)
+notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (an hour on two CPU cores, more than half of it notebook 03)
 	@for notebook in notebooks/[0-9]*.ipynb notebooks/course_lab/source/*/*.ipynb; do \
 		echo "$$notebook"; \
 		$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
