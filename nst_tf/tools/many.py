@@ -116,7 +116,7 @@ def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Itera
     outputs: set[bytes] = set()
     try:
         for number, job in enumerate(jobs):
-            name = short_hash(os.path.normcase(job.output))
+            name = short_hash(job.output)
             problem = ""
             if not job.output:
                 problem = "it has no output"
@@ -128,9 +128,9 @@ def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Itera
         problems.append(error)
 
 
-def short_hash(text: str) -> bytes:
-    """Return eight bytes that tell a text from others, for lists too long to keep the texts."""
-    return hashlib.blake2b(os.fsencode(text), digest_size=8).digest()
+def short_hash(path: str) -> bytes:
+    """Return eight bytes that tell a path from others, for lists too long to keep the paths."""
+    return hashlib.blake2b(os.fsencode(os.path.normcase(os.path.realpath(path))), digest_size=8).digest()
 
 
 def _refuse_forks(executor: Executor) -> None:

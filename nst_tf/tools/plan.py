@@ -93,8 +93,8 @@ def plan(jobs: Iterable[Job]) -> Plan:
 
 def _check_apart(number: int, job: Job, outputs: set[bytes], sources: dict[bytes, str]) -> None:
     """Raise ValueError if a job's output is an earlier one's input, or the reverse."""
-    shared = [path for path in (job.content, *job.styles) if _name(path) in outputs]
-    shared += [job.output] if _name(job.output) in sources else []
+    shared = [path for path in (job.content, *job.styles) if short_hash(path) in outputs]
+    shared += [job.output] if short_hash(job.output) in sources else []
     if shared:
         raise ValueError(
             f"Job {number}: {shared[0]!r} is one job's output and a picture that another is made from, which would be "
@@ -102,14 +102,10 @@ def _check_apart(number: int, job: Job, outputs: set[bytes], sources: dict[bytes
         )
 
 
-def _name(path: str) -> bytes:
-    return short_hash(os.path.normcase(path))
-
-
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
     from nst_tf.pictures.files import check_writable
 
-    name = _name(job.output)
+    name = short_hash(job.output)
     if name in outputs:
         yield f"its output {job.output!r} is another job's too"
     outputs.add(name)
@@ -121,7 +117,7 @@ def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders:
             yield str(error)
         folders.add(folder)
     for source in (job.content, *job.styles):
-        name = _name(source)
+        name = short_hash(source)
         if name not in sources:
             sources[name] = "" if is_address(source) else _unreadable(source)
         if sources[name]:
