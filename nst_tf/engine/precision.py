@@ -6,15 +6,13 @@ it, Gram matrices, losses and the optimiser stay in float32.
 
 from __future__ import annotations
 
-import functools
-import platform
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.quiet import processor
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.networks.neutral import in_neutral_keras
 from nst_tf.networks.vgg import ReplicateBorder
@@ -57,19 +55,7 @@ def this_device() -> Device:
         details = tf.config.experimental.get_device_details(gpu)
         name = details.get("device_name", gpu.name)
         return Device("GPU", name, compute_capability=details.get("compute_capability"))
-    return _processor()
-
-
-@functools.lru_cache(maxsize=1)
-def _processor() -> Device:
-    """Return the CPU; read once, since every job of a long list asks."""
-    name, instructions = platform.processor() or platform.machine(), frozenset()
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        fields = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
-        fields = {key.strip(): value.strip() for key, value in fields.items()}
-        name = fields.get("model name", name)
-        instructions = frozenset(fields.get("flags", "").split())
+    name, instructions = processor()
     return Device("CPU", name, instructions=instructions)
 
 

@@ -1,9 +1,11 @@
 """TensorFlow without the lines its C++ half writes while it starts, and with oneDNN's operations."""
 
 import contextlib
+import functools
 import json
 import logging
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -97,3 +99,15 @@ def onednn_is_on() -> bool:
     except ImportError:
         return False
     return IsMklEnabled()
+
+
+@functools.cache
+def processor() -> tuple[str, frozenset[str]]:
+    """Return the CPU's name, and the extensions it has in Linux's words, such as "avx512f"; none on other systems."""
+    information = Path("/proc/cpuinfo")
+    fields = {}
+    if information.is_file():
+        fields = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)
+        fields = {key.strip(): value.strip() for key, value in fields.items()}
+    name = fields.get("model name", platform.processor() or platform.machine())
+    return name, frozenset(fields.get("flags", "").split())

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.quiet import onednn_is_on
+from nst_tf.engine.quiet import onednn_is_on, processor
 from nst_tf.networks.neutral import in_neutral_keras, keras
 from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
@@ -62,11 +62,11 @@ class ReplicateBorder(keras.layers.Layer):
 
 
 class FrozenConvolution(keras.layers.Conv2D):
-    """A convolution that is never trained, computed as the gradient of its mirror image with oneDNN on x86 processors.
+    """A convolution that is never trained, computed as the gradient of its mirror image where that is faster.
 
     A convolution's gradient by its input is a convolution again, with the kernel turned by 180° and its channels
-    exchanged.  With a kernel that is a variable, oneDNN computes gradients with its fastest convolution, but the
-    forward pass of TensorFlow's own operation, on a CPU with AVX2, with one that takes up to seven times as long.
+    exchanged.  With a kernel that is a variable, on an x86 processor with AVX2 and without AVX-512, oneDNN computes
+    gradients with its fastest convolution, but the forward pass with one that takes up to seven times as long.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -91,8 +91,8 @@ class FrozenConvolution(keras.layers.Conv2D):
 
 @functools.cache
 def _gradients_are_faster() -> bool:
-    """Whether oneDNN computes here, on an x86 processor; others and GPUs keep TensorFlow's own operation."""
-    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    """Whether oneDNN computes here, on an x86 processor of which no AVX-512 is known."""
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64") and "avx512f" not in processor()[1]
     return on_x86 and onednn_is_on() and not tf.config.list_physical_devices("GPU")
 
 

