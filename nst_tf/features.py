@@ -58,7 +58,6 @@ class FeatureExtractor:
         self.geometry = dict(geometry or {})
         self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
-        self.traced: dict[str, Any] = {}  # solvers for it, so that a second run of one kind need not make them
         self.evaluations: dict[str, Any] = {}  # what was traced for it, for pictures of all sizes
         self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
 
@@ -75,7 +74,6 @@ class FeatureExtractor:
 
     def forget(self) -> None:
         """Let go of what was traced for it, through which it refers to itself."""
-        self.traced.clear()
         self.evaluations.clear()
         self.kept.clear()
 

@@ -102,7 +102,7 @@ class Objective:
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
         """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""
         squares, grams, positions = {}, {}, {}
-        for layer in filter(features.__contains__, content_layers(self.recipe)):
+        for layer in filter(content.__contains__, content_layers(self.recipe)):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in filter(features.__contains__, style_layers(self.recipe)):

@@ -165,8 +165,6 @@ def stylize(
 
     history = dict(zip(Losses._fields, run.history().T, strict=True))
     _check_finite(history["total"], recipe)
-    if not isinstance(features, FeatureExtractor):
-        network.traced.clear()  # solvers hold pictures; what evaluates them stays, for the next run
     settings = {
         **recipe_settings(recipe),
         "features": features if features in FEATURES else network.name,

@@ -13,8 +13,8 @@ from nst_tf.cli.parser import main
 from nst_tf.images import save_image
 from nst_tf.tools.jobs import Job, pairs, read_jobs
 from nst_tf.tools.many import stylize_many
-from nst_tf.tools.plan import estimate, measure, plan
-from nst_tf.tools.running import Cache, is_made, run
+from nst_tf.tools.plan import estimate, plan
+from nst_tf.tools.running import is_made, run
 
 OPTIONS = {"features": "slim", "size": 48, "steps": 3}
 
@@ -33,14 +33,14 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         "c1__s1.png",
     ]
     for job in jobs:  # each with nothing left cache by another
-        alone = run(job, Cache())
+        alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))
-    alone = run(second, Cache())
+    alone = run(second)
     np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
@@ -52,7 +52,7 @@ def test_a_second_call_makes_nothing_and_a_changed_job_or_picture_is_made_again(
     assert {outcome.status for outcome in stylize_many(jobs[:1], again=True)} == {"made"}
     for change in ({"seed": 5}, {"steps": 4}, {"changes": {"style_weight": 2.0}}, {"size": 56}):
         changed = dataclasses.replace(jobs[1], **change)
-        assert not is_made(changed, Cache())
+        assert not is_made(changed)
     save_image(smooth_picture(48, 64) ** 2, folders / "contents" / "c1.png")
     assert [outcome.status for outcome in stylize_many(jobs)] == ["skipped", "skipped", "made", "made"]
 
@@ -100,7 +100,7 @@ def test_a_second_job_of_one_output_fails_and_the_first_stays(jobs):
     outcomes = list(stylize_many([jobs[0], dataclasses.replace(jobs[1], output=jobs[0].output)]))
     assert [outcome.status for outcome in outcomes] == ["made", "failed"]
     assert "another job's too" in outcomes[1].reason
-    assert is_made(jobs[0], Cache())
+    assert is_made(jobs[0])
 
 
 def test_an_output_never_replaces_a_picture_it_is_made_from(jobs):
@@ -122,7 +122,7 @@ def test_a_picture_replaced_while_workers_stay_warm_is_read_again(jobs):
         list(stylize_many(jobs[:1], executor=executor))
         save_image(smooth_picture(48, 64) ** 2, jobs[0].content)
         assert [outcome.status for outcome in stylize_many(jobs[:1], executor=executor)] == ["made"]
-    alone = run(jobs[0], Cache())
+    alone = run(jobs[0])
     np.testing.assert_array_equal(pixels(jobs[0].output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
@@ -242,12 +242,10 @@ def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
 
 def test_the_estimate_is_what_the_formula_says(jobs):
     found = plan(jobs)
-    cost = measure(jobs[0])
-    assert cost.per_step > 0
-    assert cost.size > 500
-    seconds, size = estimate(found, cost)
-    assert seconds == pytest.approx(4 * (cost.fixed + 3 * cost.per_step))
-    assert size == pytest.approx(4 * cost.size)
+    fixed, per_step, seconds, size = estimate(found)
+    assert per_step > 0
+    assert seconds == pytest.approx(4 * (fixed + 3 * per_step))
+    assert size > 4 * 500
 
 
 def test_the_command_line_plans_makes_and_goes_on(folders, capsys):

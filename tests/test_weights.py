@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tarfile
 import time
-import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from misbehaving_server import CONTENT, misbehaving
 
 from nst_tf.features import vgg19_features
 from nst_tf.networks import weights
-from nst_tf.networks.eight_bits import MAGIC, read_eight_bits
+from nst_tf.networks.eight_bits import read_eight_bits
 from nst_tf.networks.weights import IMAGENET, WeightsUnavailableError, find_imagenet_weights, state_of_cache
 
 EXACT_SAMPLE = Path(__file__).parent / "data" / "vgg19_exact_sample.npz"
@@ -46,23 +45,22 @@ def opcodes(value):
     return pickle.dumps(value, 2)[2:-1]
 
 
-def tensor(array, key, *, offset=0, shape=None, strides=None, length=None):
+def tensor(array, key):
     kind = {"uint8": b"ByteStorage", "float32": b"FloatStorage"}[str(array.dtype)]
-    shape = array.shape if shape is None else shape
-    strides = tuple(s // array.itemsize for s in array.strides) if strides is None else strides
+    strides = tuple(s // array.itemsize for s in array.strides)
     storage = b"(" + opcodes("storage") + b"ctorch\n" + kind + b"\n" + opcodes(key) + opcodes("cpu")
-    storage += opcodes(array.size if length is None else length) + b"NtQ"
-    layout = opcodes(offset) + opcodes(shape) + opcodes(strides)
+    storage += opcodes(array.size) + b"NtQ"
+    layout = opcodes(0) + opcodes(array.shape) + opcodes(strides)
     return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + layout + b"\x89ccollections\nOrderedDict\n)RtR"
 
 
-def written(arrays, *, state=None, **layout):
-    """The bytes of a file; `layout` makes the first tensor claim another one than it has."""
+def written(arrays, *, state=None):
+    """The bytes of a file; `state` takes the place of what describes the tensors."""
     described = b"\x80\x02}("
     for key, (name, array) in enumerate(arrays.items()):
-        described += opcodes(name) + tensor(array, str(key), **(layout if key == 0 else {}))
+        described += opcodes(name) + tensor(array, str(key))
     system = {"protocol_version": 1001, "little_endian": True}
-    parts = [pickle.dumps(part, 2) for part in (MAGIC, 1001, system)]
+    parts = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, system)]
     parts += [state or described + b"u.", pickle.dumps([str(key) for key in range(len(arrays))], 2)]
     return b"".join([*parts, *(array.size.to_bytes(8, "little") + array.tobytes() for array in arrays.values())])
 
@@ -100,68 +98,6 @@ def test_8_bits_are_looked_up_in_each_layers_own_table_and_put_into_keras_order(
         np.testing.assert_array_equal(bias, arrays[f"{name}_b"])
 
 
-def test_a_file_cut_short_anywhere_is_refused(arrays, file):
-    whole = written(arrays)
-    for length in range(0, len(whole), 7):
-        file.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"vgg19_q\.bin.*or not all of them"):
-            read_eight_bits(file)
-
-
-def test_a_file_with_flipped_bits_is_read_or_refused_but_nothing_else(arrays, file, generator):
-    whole = written(arrays)
-    for _ in range(500):
-        data = bytearray(whole)
-        for place in generator.integers(0, len(data), 3):
-            data[place] ^= 1 << int(generator.integers(8))
-        file.write_bytes(data)
-        try:
-            read_eight_bits(file)
-        except ValueError as error:
-            assert str(file) in str(error)
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        {"offset": 1},
-        {"offset": -1},
-        {"shape": (4, 3, 3, 30)},
-        {"shape": (-4, -3, 3, 3)},
-        {"shape": (2**40, 3, 3, 3)},
-        {"strides": (2**40, 9, 3, 1)},
-        {"strides": (0, 0, 0, 0)},
-        {"strides": (27, 9, 3)},
-        {"strides": (27, 9, 3, -1)},
-        {"length": 10**15},
-        {"length": -1},
-        {"shape": 108},
-    ],
-)
-def test_a_tensor_that_points_outside_its_storage_is_refused(arrays, file, layout):
-    file.write_bytes(written(arrays, **layout))
-    with pytest.raises(ValueError, match="does not hold VGG19's weights in 8 bits"):
-        read_eight_bits(file)
-
-
-@pytest.mark.parametrize("damage", ["float table", "short table", "short bias", "no bias", "none"])
-def test_parts_of_a_layer_that_do_not_fit_are_refused(arrays, file, damage):
-    if damage == "float table":
-        arrays["block1_conv1_W_q"] = arrays["block1_conv1_W_q"].astype(np.float32)
-    elif damage == "short table":
-        arrays["block1_conv1_W_table"] = arrays["block1_conv1_W_table"][:100].copy()
-    elif damage == "short bias":
-        arrays["block1_conv1_b"] = arrays["block1_conv1_b"][:2].copy()
-    elif damage == "no bias":
-        del arrays["block1_conv1_b"]
-    file.write_bytes(written(arrays))
-    if damage == "none":
-        assert len(read_eight_bits(file)) == 2
-    else:
-        with pytest.raises(ValueError, match="block1_conv1"):
-            read_eight_bits(file)
-
-
 class Evil:
     def __init__(self, path):
         self.path = path
@@ -179,7 +115,7 @@ def test_a_pickle_that_would_run_a_command_does_not(arrays, file, tmp_path):
     whole = written(arrays)
     for data in (written(arrays, state=state), state, whole.replace(pickle.dumps(1001, 2), state, 1)):
         file.write_bytes(data)
-        with pytest.raises(ValueError, match=rf"it asks for {os.system.__module__}\.system, which weights do not need"):
+        with pytest.raises(pickle.UnpicklingError, match=rf"it asks for {os.system.__module__}\.system, which weights"):
             read_eight_bits(file)
         assert not harm.exists()
 
@@ -187,19 +123,8 @@ def test_a_pickle_that_would_run_a_command_does_not(arrays, file, tmp_path):
 @pytest.mark.parametrize("name", ["builtins eval", "torch load", "torch._utils _rebuild_tensor", "collections deque"])
 def test_a_pickle_may_name_nothing_but_tensors(arrays, file, name):
     file.write_bytes(written(arrays, state=b"\x80\x02c" + name.replace(" ", "\n").encode() + b"\n)R."))
-    with pytest.raises(ValueError, match="asks for " + name.replace(" ", r"\.")):
+    with pytest.raises(pickle.UnpicklingError, match="asks for " + name.replace(" ", r"\.")):
         read_eight_bits(file)
-
-
-def test_a_pickle_that_claims_to_be_huge_takes_no_memory(arrays, file):
-    file.write_bytes(written(arrays, state=b"\x80\x02}r\xff\xff\xff\x7f."))  # a memo of 2³¹ entries
-    tracemalloc.start()
-    try:
-        with pytest.raises(ValueError, match="8 bits"):
-            read_eight_bits(file)
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
 
 
 # Finding the files, and getting them.
@@ -518,6 +443,12 @@ def test_8_bit_kernels_come_into_vgg19_by_layer_and_the_name_says_so(cache, gene
         kernel, bias = extractor.model.get_layer(layer).get_weights()
         np.testing.assert_array_equal(kernel[2, 0, 1], arrays[f"{layer}_W_table"][arrays[f"{layer}_W_q"][:, 1, 2, 0]])
         np.testing.assert_array_equal(bias, arrays[f"{layer}_b"])
+
+
+def test_a_file_that_is_not_the_published_one_is_refused_before_it_is_unpickled(arrays, file):
+    file.write_bytes(written(arrays))
+    with pytest.raises(ValueError, match=r"vgg19_q\.bin' does not hold the weights of VGG19.* came with sha256"):
+        vgg19_features(["block1_conv1"], weights=file)
 
 
 def test_8_bits_of_another_network_are_refused(arrays, cache, monkeypatch):

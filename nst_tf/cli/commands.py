@@ -343,7 +343,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     """Check all jobs, say what is wrong with them, and for a dry run what they would take."""
-    from nst_tf.tools.plan import estimate, measure, plan
+    from nst_tf.tools.plan import estimate, plan
 
     found = plan(_with_progress(jobs))
     existing = f", {found.existing} of their outputs exist already" if found.existing else ""
@@ -353,9 +353,8 @@ def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     if found.bad:
         _say(f"{found.bad} jobs cannot be made as they are{'; the others can' if found.first else ''}.")
     if options.dry_run and found.first:
-        cost = measure(found.first)
-        seconds, size = estimate(found, cost)
-        steps = f"{cost.fixed:.1f} s and {cost.per_step:.3f} s a step"
+        fixed, per_step, seconds, size = estimate(found)
+        steps = f"{fixed:.1f} s and {per_step:.3f} s a step"
         _say(f"One picture takes {steps} here, on all cores; all of them about {_duration(seconds)},")
         _say(f"and about {size / 1e6:.1f} MB of disk.")
     return found

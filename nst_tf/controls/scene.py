@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
 from nst_tf.controls.regions import wanted_anywhere
-from nst_tf.controls.styles import Style, any_mask, as_styles, checked_styles, weighted_styles
+from nst_tf.controls.styles import Style, as_styles, checked_styles, weighted_styles
 from nst_tf.engine.held import Previous
 from nst_tf.pictures.contract import MIN_SIDE, as_image
 from nst_tf.pictures.files import fingerprint
@@ -164,7 +164,7 @@ class Scene:
             "start": None if self.start_image is None else fingerprint(self.start_image.numpy()),
             "previous": None,
         }
-        if any_mask(self.given_styles):
+        if any(mask is not None for mask in masks):
             known["masks"] = fingerprint(*(none if mask is None else mask for mask in masks))
         if self.previous:
             unchanged = none if self.previous.unchanged is None else self.previous.unchanged

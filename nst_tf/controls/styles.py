@@ -126,11 +126,6 @@ def weighted_styles(styles: Sequence[Style]) -> tuple[Style, ...]:
     return tuple(style for style in styles if style.weight)
 
 
-def any_mask(styles: Sequence[Style]) -> bool:
-    """Whether any style has a mask of either kind."""
-    return any(style.content_mask is not None or style.style_mask is not None for style in styles)
-
-
 def _checked(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:
     return None if mask is None else check_mask(mask, image, name)
 

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,7 +41,7 @@ from nst_tf.recipes import Recipe
 # An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
 SECONDS_PER_CALL = 0.25
 REPORTS_PER_RUN = 20
-KEPT_SOLVERS = 4
+KEPT_EVALUATIONS = 4
 SMALLEST_TILE = 64
 
 
@@ -183,47 +183,39 @@ class Descent:
     def _attempt(self) -> Iterator[np.ndarray]:
         """Take the steps that are left, in one precision and one size of tiles."""
         scene, content_image = self.scene, self.scene.content_image
-        kind = _Kind(
-            self.solver,
-            scene.recipe,
-            self.precision,
-            self._tile_that_fits(),
-            tuple(content_image.shape),
-            regions=len(scene.styles) if scene.styles and scene.styles[0].content_mask is not None else 0,
-            held=bool(scene.previous and scene.previous.weight),
-            grey=scene.grey,
-        )
-        with _borrowed(kind, self.network, content_image) as (evaluation, solver):
-            targets = _targets(evaluation, kind.tile, scene)
-            solver.start(self.image, self._left)
-            if self._earlier:
-                self._restore(solver)
-            self.picture = solver.image
-            count = 1
-            try:
-                while self._left > 0 and not solver.stuck:
-                    begun = time.perf_counter()
-                    losses = solver.advance(targets, count)
-                    # The first call also traces, and so does not tell how long a step takes.
-                    seconds = time.perf_counter() - begun if self._warmed_up else SECONDS_PER_CALL / 2
-                    affordable = int(count * SECONDS_PER_CALL / seconds)
-                    self._left -= len(losses)
-                    self._warmed_up = True
-                    self.losses.append(losses)
-                    yield losses
-                    self._save(solver, if_due=True)
-                    count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
-                self._final = solver.finish(targets)
-                hopeless = solver.stuck or float(solver.best_loss) >= NO_LOSS
-                self._failures = int(solver.failures) if hopeless else 0
-                if not hopeless and self._size == len(self._sizes) - 1:
-                    self._save(solver)  # from which a run with more steps can go on
-            except (KeyboardInterrupt, GeneratorExit):
-                if int(solver.steps) - int(solver.step) == self._left:  # else a call was cut off from its report
-                    self._save(solver)
-                raise
-            finally:
-                self.image = tf.identity(solver.best_image)
+        tile = self._tile_that_fits()
+        evaluation, minimised = _evaluation(scene, self.network, self.precision, tile)
+        solver = make_solver(self.solver, scene.recipe, minimised, tuple(content_image.shape), grey=scene.grey)
+        targets = _targets(evaluation, tile, scene)
+        solver.start(self.image, self._left)
+        if self._earlier:
+            self._restore(solver)
+        self.picture = solver.image
+        count = 1
+        try:
+            while self._left > 0 and not solver.stuck:
+                begun = time.perf_counter()
+                losses = solver.advance(targets, count)
+                # The first call also traces, and so does not tell how long a step takes.
+                seconds = time.perf_counter() - begun if self._warmed_up else SECONDS_PER_CALL / 2
+                affordable = int(count * SECONDS_PER_CALL / seconds)
+                self._left -= len(losses)
+                self._warmed_up = True
+                self.losses.append(losses)
+                yield losses
+                self._save(solver, if_due=True)
+                count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
+            self._final = solver.finish(targets)
+            hopeless = solver.stuck or float(solver.best_loss) >= NO_LOSS
+            self._failures = int(solver.failures) if hopeless else 0
+            if not hopeless and self._size == len(self._sizes) - 1:
+                self._save(solver)  # from which a run with more steps can go on
+        except (KeyboardInterrupt, GeneratorExit):
+            if int(solver.steps) - int(solver.step) == self._left:  # else a call was cut off from its report
+                self._save(solver)
+            raise
+        finally:
+            self.image = tf.identity(solver.best_image)
 
     def _take_up(self, earlier: Checkpoint) -> None:
         image = earlier.variables["best_image"]
@@ -346,61 +338,24 @@ def _checkpoint_settings(
     }
 
 
-class _Kind(NamedTuple):
-    """All that decides which functions a run needs traced."""
-
-    solver: str
-    recipe: Recipe
-    precision: str
-    tile: int | None
-    shape: tuple[int, ...]
-    regions: int
-    held: bool
-    grey: bool = False
-
-    def key(self) -> str:
-        loss = self.recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
-        return repr(self._replace(recipe=loss))
-
-    def in_tiles(self) -> int | None:
-        """Return the side of the tiles if the picture is larger than one."""
-        return self.tile if self.tile and max(self.shape[1:3]) > self.tile else None
-
-    def key_of_evaluation(self) -> str:
-        """Return what decides how a picture is evaluated, whatever its size and whoever moves it."""
-        return self._replace(solver="", shape=(), tile=self.in_tiles()).key()
-
-
-@contextlib.contextmanager
-def _borrowed(
-    kind: _Kind, network: FeatureExtractor, image: tf.Tensor
-) -> Iterator[tuple[WholePicture | Tiles, Solver]]:
-    """Give out what evaluates pictures and what moves them, those of an earlier run of the same kind if there are any.
-
-    Until they are given back the network does not keep them, since a run inside a callback needs its own.
-    """
-    borrowed = network.traced.pop(kind.key(), None) or _make(kind, network, image)
-    try:
-        yield borrowed
-    finally:
-        network.traced[kind.key()] = borrowed
-        while len(network.traced) > KEPT_SOLVERS:
-            network.traced.pop(next(iter(network.traced)), None)
-
-
-def _make(kind: _Kind, network: FeatureExtractor, image: tf.Tensor) -> tuple[WholePicture | Tiles, Solver]:
-    key = kind.key_of_evaluation()
+def _evaluation(
+    scene: Scene, network: FeatureExtractor, precision: str, tile: int | None
+) -> tuple[WholePicture | Tiles, Evaluation]:
+    """Return what evaluates pictures and what a solver minimises, those of an earlier run of the same kind if any."""
+    recipe, masked = scene.recipe, scene.styles and scene.styles[0].content_mask is not None
+    loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
+    tile = tile if tile and max(scene.content_image.shape[1:3]) > tile else None
+    held = bool(scene.previous and scene.previous.weight)
+    key = repr((loss, precision, tile, masked and len(scene.styles), held, scene.grey))
     if key not in network.evaluations:
-        while len(network.evaluations) >= KEPT_SOLVERS:
+        while len(network.evaluations) >= KEPT_EVALUATIONS:
             network.evaluations.pop(next(iter(network.evaluations)), None)
-        objective = Objective(kind.recipe, extractor_in_precision(network, kind.precision, image))
-        scaled = kind.precision == "float16"
-        tile = kind.in_tiles()
+        objective = Objective(recipe, extractor_in_precision(network, precision, scene.content_image))
+        scaled = precision == "float16"
         evaluation = Tiles(objective, tile, scaled=scaled) if tile else WholePicture(objective, scaled=scaled)
-        minimised = Grey(evaluation) if kind.grey else evaluation
-        network.evaluations[key] = evaluation, Held(minimised) if kind.held else minimised
-    evaluation, minimised = network.evaluations[key]
-    return evaluation, make_solver(kind.solver, kind.recipe, minimised, kind.shape, grey=kind.grey)
+        minimised = Grey(evaluation) if scene.grey else evaluation
+        network.evaluations[key] = evaluation, Held(minimised) if held else minimised
+    return network.evaluations[key]
 
 
 def make_solver(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.engine.solver import Evaluation
-from nst_tf.pictures.contract import as_image
+from nst_tf.pictures.contract import as_image, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,7 @@ class Previous:
     def __post_init__(self):
         """Reject invalid pictures, masks and weights."""
         object.__setattr__(self, "image", tf.constant(as_image(self.image, "previous image")))
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"The weight of the previous picture is {self.weight}; expected a number of at least 0.")
+        number(self.weight, "weight")
         size, unchanged = tuple(self.image.shape[1:3]), self.unchanged
         if unchanged is not None and not (unchanged.shape == size and 0 <= unchanged.min() <= unchanged.max() <= 1):
             raise ValueError(f"unchanged must hold numbers in [0, 1] for each of {size[0]} × {size[1]} pixels.")

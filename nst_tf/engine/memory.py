@@ -24,8 +24,6 @@ NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 *
 # Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
 COPIES = {"vgg19": 1.5, "vgg16": 1.5, "slim": 2.3}
 COPIES_WITHOUT_ONEDNN = 2.4
-# Of all that L-BFGS remembers, what a checkpoint holds besides while it is written and the network holds nothing.
-LBFGS_COPIES = 1
 # Float32 pictures held by the run besides the solver's own.
 PICTURES = 9
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
@@ -81,11 +79,10 @@ def estimate_memory(
         activations = copies * height * width * _bytes_per_pixel(outputs, precision)
     pixels = height * width
     remembered = 12 * pixels * _remembered_pictures(recipe, solver, height, width)
-    copied = LBFGS_COPIES * remembered
     # Adam has two moments at each resolution, and both methods a direction.
     pictures = 12 * pixels * (PICTURES + 4) + remembered
     targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.network.content_layers)
-    network = NETWORK_BYTES[features] + max(activations, copied) + pictures + targets
+    network = NETWORK_BYTES[features] + max(activations, remembered) + pictures + targets
     return round(PROCESS_BYTES + network)
 
 

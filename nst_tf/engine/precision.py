@@ -111,7 +111,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     key = f"extractor in {precision}"
     if key not in extractor.kept:
         model = extractor.model
-        if precision == "float16" and can_be_rescaled(model):
+        if precision == "float16":
             model = rescaled(model, preprocess(image, extractor.preprocessing))
         copy = FeatureExtractor(
             extractor.name,
@@ -133,10 +133,8 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
 
     Args:
         model: A functional Keras model with a dictionary of outputs.
-        precision: "bfloat16" or "float16"; "float32" returns the model itself.
+        precision: "bfloat16" or "float16".
     """
-    if precision == "float32":
-        return model
 
     def converted(layer: keras.Operation) -> keras.Operation:
         if not _is_converted(layer):
@@ -159,14 +157,13 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
     power of two, which loses nothing in floating point, and the outputs are divided by it in float32.
 
     Args:
-        model: Convolutions (with ReLU or no activation) and poolings, each with one input, with a dictionary of
-            outputs.
+        model: With a dictionary of outputs; returned as it is, unless made of convolutions (with ReLU or no activation)
+            and poolings alone, each with one input.
         image: What the model takes, preprocessed; its activations say how large s may be.
-
-    Raises:
-        ValueError: If the network has a layer that does not commute with a factor.
     """
-    steps = _homogeneous_steps(model)
+    steps = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
+    if not all(map(_commutes, steps)):
+        return model
     picture = keras.Input((None, None, image.shape[-1]))
     source = model.inputs[0]
     # Of each tensor of the model, by its identity: that of the copy, its value, and its factor.
@@ -192,25 +189,11 @@ def rescaled(model: keras.Model, image: tf.Tensor) -> keras.Model:
     return copied
 
 
-def can_be_rescaled(model: keras.Model) -> bool:
-    """Say whether every layer of a network commutes with a positive factor."""
-    try:
-        _homogeneous_steps(model)
-    except ValueError:
-        return False
-    return True
-
-
-def _homogeneous_steps(model: keras.Model) -> list[keras.Layer]:
-    """Return what a model does to its input, step by step, if every step commutes with a positive factor."""
-    activations = (keras.activations.relu, keras.activations.linear)
-    others = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
-    steps = [step for step in model.operations if not isinstance(step, keras.layers.InputLayer)]
-    for step in steps:
-        convolution = isinstance(step, keras.layers.Conv2D) and step.activation in activations
-        if not convolution and not isinstance(step, others):
-            raise ValueError(f"{step.name} of {model.name} does not commute with a factor, so float16 may overflow.")
-    return steps
+def _commutes(step: keras.Operation) -> bool:
+    """Whether a step of a network commutes with a positive factor."""
+    if isinstance(step, keras.layers.Conv2D):
+        return step.activation in (keras.activations.relu, keras.activations.linear)
+    return isinstance(step, (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder))
 
 
 def _is_converted(layer: keras.Operation) -> bool:

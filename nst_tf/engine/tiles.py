@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.regions import SMALLEST_COVER, in_regions, mask_at
+from nst_tf.controls.regions import SMALLEST_COVER, mask_at
 from nst_tf.controls.styles import Style, remembered_grams
 from nst_tf.engine.gradient import value_and_gradient
 from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor, preprocess
-from nst_tf.losses import gram_matrix
 from nst_tf.networks.neutral import in_neutral_keras, keras
 from nst_tf.networks.vgg import FrozenConvolution, Geometry, down_to_deepest, stages, tile_of_stage
-from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, seen_by_style, style_layers, targets_of
+from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, style_layers, targets_of
 
 Features = dict[str, tf.Tensor]
 ONWARD = "onward"  # among a stage's features, what enters the next one
@@ -74,18 +73,11 @@ class Tiles:
 
     def _style_grams(self, style: Style) -> Features:
         """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
-        mask = np.ones(style.image.shape[1:3], np.float32) if style.style_mask is None else style.style_mask
-        layers = style_layers(self._objective.recipe)
-        masks = {layer: mask_at(mask, self._size(style.image, layer)) for layer in layers}
-        total: Features = {}
-
-        def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
-            grams, onward = stage.grams(crop, tile.window(), masks)
-            add_up(total, grams)
-            return onward
-
-        self._forward(style.image, add)
-        return {layer: gram / tf.maximum(tf.reduce_sum(masks[layer]), SMALLEST_COVER) for layer, gram in total.items()}
+        sizes = {layer: self._size(style.image, layer) for layer in style_layers(self._objective.recipe)}
+        masks = {} if style.style_mask is None else {layer: mask_at(style.style_mask, sizes[layer]) for layer in sizes}
+        sums, _ = self._add_up(style.image, {}, masks)
+        covered = {layer: tf.reduce_sum(mask) for layer, mask in masks.items()} or sums.positions
+        return {layer: gram / tf.maximum(covered[layer], SMALLEST_COVER) for layer, gram in sums.grams.items()}
 
     def _size(self, image: tf.Tensor, layer: str) -> tuple[int, int]:
         """Return (height, width) of a picture's features."""
@@ -93,14 +85,14 @@ class Tiles:
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of a picture, float32 (1, height, width, 3)."""
-        sums, _ = self._add_up(image, targets)
+        sums, _ = self._add_up(image, targets.content, targets.masks())
         losses, _, _ = self._weigh(sums, image, targets)
         return losses
 
     def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
         """Return the losses of a picture, and the gradient of the total with respect to it."""
         image = tf.convert_to_tensor(image)
-        sums, entering = self._add_up(image, targets, keep=True)
+        sums, entering = self._add_up(image, targets.content, targets.masks(), keep=True)
         losses, derivatives, direct = self._weigh(sums, image, targets)
         gradient = None
         for stage in reversed(self._stages):
@@ -112,12 +104,14 @@ class Tiles:
                 gradient[(slice(None), *tile.seen())] += part.numpy()
         return losses, targets.where_wanted(tf.constant(gradient))
 
-    def _add_up(self, image: tf.Tensor, targets: Targets, *, keep: bool = False) -> tuple[Sums, list[Any]]:
+    def _add_up(
+        self, image: tf.Tensor, content: Features, masks: Features, *, keep: bool = False
+    ) -> tuple[Sums, list[Any]]:
         """Return the sums of a picture, and what enters each stage if that is to be kept."""
         totals = Sums({}, {}, {})
 
         def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
-            sums, onward = stage.sums(crop, tile.window(), targets.content, targets.masks())
+            sums, onward = stage.sums(crop, tile.window(), content, masks)
             for total, part in zip(totals, sums, strict=True):
                 add_up(total, part)
             return onward
@@ -159,7 +153,7 @@ class Stage:
     """A part of the network that a picture passes tile by tile before it enters the next one.
 
     What it is given and returns is of one tile; `window` is from `Tile.window`.  With its own results each of
-    `content`, `grams` and `sums` returns the tile's part of what enters the next stage, None in the last one.
+    `content` and `sums` returns the tile's part of what enters the next stage, None in the last one.
 
     Args:
         objective: Whose losses.
@@ -185,7 +179,6 @@ class Stage:
         self._tile = tile
         self._scaled = scaled
         self.content = traced(self._trace_content)
-        self.grams = traced(self._trace_grams)
         self.sums = traced(self._trace_sums)
         self.gradient = traced(self._trace_gradient)
 
@@ -202,14 +195,6 @@ class Stage:
         features = self._own(self._network(crop), window)
         wanted = [layer for layer in content_layers(self._objective.recipe) if layer in features]
         return {layer: features[layer] for layer in wanted}, features.get(ONWARD)
-
-    def _trace_grams(self, crop: tf.Tensor, window: tf.Tensor, masks: Features) -> tuple[Features, tf.Tensor | None]:
-        features = self._own(self._network(crop), window)
-        recipe = self._objective.recipe
-        own_masks = self._own(masks, in_whole(window))
-        guided = {layer: in_regions(seen_by_style(features[layer], recipe), mask) for layer, mask in own_masks.items()}
-        grams = {layer: gram_matrix(part, normalize=False) for layer, part in guided.items()}
-        return grams, features.get(ONWARD)
 
     def _trace_sums(
         self, crop: tf.Tensor, window: tf.Tensor, content: Features, masks: Features

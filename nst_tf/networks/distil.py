@@ -42,11 +42,11 @@ import scipy.linalg
 import tensorflow as tf
 from PIL import Image
 
-from nst_tf.features import preprocess, vgg19_features
+from nst_tf.features import preprocess
 from nst_tf.losses import gram_matrix
 from nst_tf.networks.slim import SlimWeights, from_8_bits, to_8_bits, write_slim
 from nst_tf.networks.tune import Convolution, activations, convolve, make_descents, pool, tune
-from nst_tf.networks.vgg import BORDERS
+from nst_tf.networks.vgg import BORDERS, read_vgg
 
 # Channels of each convolution.  Block 1 is dear in time, since it has all positions; block 5 in bytes.
 WIDTHS = {
@@ -107,18 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     slim = distil(
-        read_teacher(options.weights),
+        read_vgg("vgg19", options.weights)[0],
         read_pictures(options.pictures),
         report=lambda line: print(f"{line}  [{time.monotonic() - begun:.0f} s]", flush=True),
     )
     write_slim(slim, options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB")
-
-
-def read_teacher(weights: str) -> dict[str, Convolution]:
-    """Return VGG19's kernels and biases by layer."""
-    model = vgg19_features(WIDTHS, weights=weights).model
-    return {name: tuple(model.get_layer(name).get_weights()) for name in WIDTHS}
 
 
 def read_pictures(folder: Path) -> list[np.ndarray]:

@@ -65,8 +65,6 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
 
 def check_features(features: str) -> None:
     """Raise ValueError for a word that stands for no features."""
-    if features == "offline":
-        raise ValueError("features='offline' is no more; use features='slim', which needs no download either.")
     if features not in FEATURES and not (isinstance(features, str) and features.endswith(".h5")):
         raise ValueError(
             f"Unknown features {features!r}; expected one of {', '.join(FEATURES)}, the path of a weights file (.h5), "

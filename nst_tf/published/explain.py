@@ -29,11 +29,12 @@ def explain(recipe: Recipe, *, plain: bool = False) -> str:
         Markdown, which Jupyter, Colab and GitHub render.
     """
     source = f"[{recipe.source}]({recipe.url})" if recipe.url else recipe.source
+    loss, network = recipe.loss, recipe.network
     parts = [
         f"## {recipe.name}: {recipe.title}",
         _total(recipe, plain),
-        _content(recipe, plain),
-        _style(recipe, plain),
+        _term(f"Content loss, {_layers(network.content_layers, plain)}", CONTENT_FORMS[loss.content_form], plain),
+        _term(f"Style loss, {_layers(network.style_layers, plain)}", STYLE_FORMS[loss.style_form], plain),
         _total_variation(recipe, plain),
         _symbols(plain),
         "\n".join(f"- **{what}:** {words}" for what, words in _settings(recipe)),
@@ -70,26 +71,16 @@ def _total(recipe: Recipe, plain: bool) -> str:
     return _formula(f"{'total' if plain else 'L'} = {' + '.join(written)}", plain)
 
 
-def _content(recipe: Recipe, plain: bool) -> str:
-    formula = _written(CONTENT_FORMS[recipe.loss.content_form], plain)
-    return f"Content loss, {_layers(recipe.network.content_layers, plain)}:\n\n{_formula(formula, plain)}"
-
-
-def _style(recipe: Recipe, plain: bool) -> str:
-    formula = _written(STYLE_FORMS[recipe.loss.style_form], plain)
-    return f"Style loss, {_layers(recipe.network.style_layers, plain)}:\n\n{_formula(formula, plain)}"
-
-
 def _total_variation(recipe: Recipe, plain: bool) -> str:
     if not recipe.loss.total_variation_weight:
         return "There is no total variation."
-    formula = _written(TOTAL_VARIATION_FORMS[recipe.loss.total_variation_form], plain)
     per_pixel = ", divided by height × width" if recipe.loss.total_variation_per_pixel else ""
-    return f"Total variation, {UNIT_WORDS[recipe.loss.total_variation_units]}{per_pixel}:\n\n{_formula(formula, plain)}"
+    what = f"Total variation, {UNIT_WORDS[recipe.loss.total_variation_units]}{per_pixel}"
+    return _term(what, TOTAL_VARIATION_FORMS[recipe.loss.total_variation_form], plain)
 
 
-def _written(form: Form, plain: bool) -> str:
-    return form.formula if plain else form.latex
+def _term(what: str, form: Form, plain: bool) -> str:
+    return f"{what}:\n\n{_formula(form.formula if plain else form.latex, plain)}"
 
 
 def _symbols(plain: bool) -> str:
@@ -101,9 +92,8 @@ def _symbols(plain: bool) -> str:
 
 
 def _layers(layers: dict[str, float], plain: bool) -> str:
-    written = (f"`{layer}` × {_number(weight, True)}" for layer, weight in layers.items())
-    text = ", ".join(written)
-    return text.replace("`", "") if plain else text
+    mark = "" if plain else "`"
+    return ", ".join(f"{mark}{layer}{mark} × {weight:.6g}" for layer, weight in layers.items())
 
 
 def _weights(recipe: Recipe) -> dict[str, str]:

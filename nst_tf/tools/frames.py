@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,9 @@ from scipy.ndimage import uniform_filter
 from nst_tf.engine.held import Previous
 from nst_tf.images import load_image, save_image
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools.jobs import Job, lasting, pictures_of
-from nst_tf.tools.many import DIVERGED, Outcome, in_words
-from nst_tf.tools.running import Cache, check_job, extractor_of, is_made, load, recipe_of, run
+from nst_tf.tools.jobs import Job, check_names, lasting, pictures_of
+from nst_tf.tools.many import Outcome, Task, make
+from nst_tf.tools.running import check_job, load, recipe_of
 from nst_tf.transfer import Step, check_run
 
 # A frame after the first is nearly finished when it begins.
@@ -46,9 +46,7 @@ def frame_jobs(
         ValueError: If there is no picture.
     """
     paths = sorted(pictures_of(_taken_apart(frames, folder)), key=_in_order)
-    names = [path.stem for path in paths]
-    if len(set(names)) < len(names):
-        raise ValueError(f"Two frames of {os.fspath(frames)!r} have one name but for the suffix.")
+    check_names(frames, paths)
     styles = [lasting(style) for style in styles]
     folder = os.path.realpath(folder)
     if folder == os.path.realpath(paths[0].parent):
@@ -128,36 +126,18 @@ def stylize_frames(
 def _one_after_the_other(
     jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
 ) -> Iterator[Outcome]:
-    cache, before = Cache(most_networks=1), None
-    extractor = None
     for number, job in enumerate(jobs):
-        begun = time.monotonic()
-        try:
-            previous = _previous(job, before, hold, cache) if before else None
-            if not again and is_made(job, cache, previous):
-                yield Outcome(number, job, "skipped", seconds=time.monotonic() - begun)
-            else:
-                extractor = extractor or extractor_of(jobs[0], cache)
-                result = run(job, cache, callback, extractor=extractor, previous=previous)
-                if result.status == "interrupted":
-                    raise KeyboardInterrupt
-                if result.status == "diverged":
-                    raise ValueError(DIVERGED)
-                result.save(job.output)
-                yield Outcome(number, job, "made", seconds=time.monotonic() - begun)
-        except KeyboardInterrupt:
-            yield Outcome(number, job, "interrupted", "interrupted", time.monotonic() - begun)
+        previous = functools.partial(_previous, job, jobs[number - 1], hold) if number else lambda: None
+        outcome = make(Task(number, job, again), previous, callback)
+        yield outcome
+        if outcome.status in ("failed", "interrupted"):
             return
-        except Exception as error:  # whatever it is, it is told of as the others are
-            yield Outcome(number, job, "failed", in_words(error), time.monotonic() - begun)
-            return
-        before = job
 
 
-def _previous(job: Job, before: Job, hold: float, cache: Cache) -> Previous:
+def _previous(job: Job, before: Job, hold: float) -> Previous:
     """Return the result of the frame before, as its file holds it, and where this frame is as that one was."""
-    content_image, _ = load(job, recipe_of(job), cache)
-    content_before, _ = load(before, recipe_of(before), cache)
+    content_image, _ = load(job, recipe_of(job))
+    content_before, _ = load(before, recipe_of(before))
     if content_image.shape != content_before.shape:
         raise ValueError(
             f"{job.content!r} is {content_image.shape[2]} × {content_image.shape[1]} pixels and the frame before "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ def pairs(
     """
     contents, styles = pictures_of(content_folder), pictures_of(style_folder)
     for place, pictures in ((content_folder, contents), (style_folder, styles)):
-        _check_names(place, pictures)
+        check_names(place, pictures)
     if by_name:
         named = {path.stem: path for path in styles}
         matched = [(path, named[path.stem], path.stem) for path in contents if path.stem in named]
@@ -135,14 +136,11 @@ def pairs(
         yield Job(str(content.resolve()), [str(style.resolve())], output, **defaults)
 
 
-def _check_names(place: str | os.PathLike, pictures: list[Path]) -> None:
-    names: set[str] = set()
-    for path in pictures:
-        if path.stem in names:
-            raise ValueError(
-                f"Two pictures of {os.fspath(place)!r} are called {path.stem!r}, and so would their results."
-            )
-        names.add(path.stem)
+def check_names(place: str | os.PathLike, pictures: list[Path]) -> None:
+    """Raise ValueError if two pictures of a folder have one name but for the suffix."""
+    (name, count), *_ = Counter(path.stem for path in pictures).most_common(1)
+    if count > 1:
+        raise ValueError(f"Two pictures of {os.fspath(place)!r} are called {name!r}, and so would their results.")
 
 
 def pictures_of(place: str | os.PathLike) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
-    from nst_tf.tools.running import Cache
+    from nst_tf.engine.held import Previous
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
 AHEAD = 2
@@ -201,9 +200,8 @@ def start_worker(threads: int) -> None:
 
 
 def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
-    cache = _new_cache()
     for task in tasks:
-        outcome = make(task, cache)
+        outcome = make(task)
         yield outcome
         if outcome.status == "interrupted":
             return
@@ -217,7 +215,7 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
         while True:
             while len(waiting) < ahead and (task := lost.popleft() if lost else next(tasks, None)):
                 try:
-                    waiting[executor.submit(make_in_worker, task)] = task
+                    waiting[executor.submit(make, task)] = task
                 except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
                     yield Outcome(task.number, task.job, "failed", in_words(error))
             if not waiting:
@@ -238,29 +236,13 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
             future.cancel()
 
 
-# By thread, since what was traced for a network serves one run at a time.
-_THREAD = threading.local()
-
-
-def make_in_worker(task: Task) -> Outcome:
-    """Make a job's picture in a worker, which keeps its cache from job to job."""
-    if not hasattr(_THREAD, "cache"):
-        _THREAD.cache = _new_cache()
-    return make(task, _THREAD.cache)
-
-
-def _new_cache() -> Cache:
-    from nst_tf.tools.running import Cache
-
-    return Cache(most_networks=1)
-
-
-def make(task: Task, cache: Cache) -> Outcome:
+def make(task: Task, find_previous: Callable[[], Previous] = lambda: None, callback: Callable | None = None) -> Outcome:
     """Make the picture of one job and save it, unless it exists already; never raise.
 
     Args:
         task: What to make.
-        cache: What earlier jobs left; added to.
+        find_previous: Returns what `stylize` takes as `previous`.
+        callback: As for `stylize`.
     """
     from nst_tf.tools.running import check_job, is_made, run
 
@@ -273,9 +255,10 @@ def make(task: Task, cache: Cache) -> Outcome:
         if task.problem:
             return outcome("failed", task.problem)
         check_job(task.job)
-        if not task.again and is_made(task.job, cache):
+        previous = find_previous()
+        if not task.again and is_made(task.job, previous):
             return outcome("skipped")
-        result = run(task.job, cache)
+        result = run(task.job, callback, previous=previous)
         if result.status == "done":
             result.save(task.job.output)
             return outcome("made")

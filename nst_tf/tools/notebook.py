@@ -29,7 +29,7 @@ def set_up_notebook() -> str:
     show_log()
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
     matplotlib.rcParams.update({"figure.dpi": FIGURE_DPI, "savefig.dpi": FIGURE_DPI, "font.size": 9})
-    warnings.showwarning = _print_warning
+    warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}")
     return f"{_versions()}\n{_device()}"
 
 
@@ -38,12 +38,11 @@ def _versions() -> str:
 
 
 def _device() -> str:
-    import tensorflow as tf
+    from nst_tf.engine.precision import this_device
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return f"Running on the GPU {details.get('device_name', gpus[0].name)}."
+    device = this_device()
+    if device.kind == "GPU":
+        return f"Running on the GPU {device.name}."
     advice = "For a GPU: Runtime > Change runtime type > T4 GPU." if in_colab() else "All of it runs on a CPU."
     return f"There is no GPU here. {advice}"
 
@@ -54,7 +53,3 @@ def in_colab() -> bool:
         return importlib.util.find_spec("google.colab") is not None
     except ModuleNotFoundError:  # there is no package "google" at all
         return False
-
-
-def _print_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    print(f"Note: {message}")

@@ -37,23 +37,6 @@ class Plan:
     first: Job | None = None
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What the picture of one job costs here, on all cores.
-
-    Args:
-        fixed: Seconds whatever the steps are: preparing, saving.
-        per_step: Seconds.
-        size: In bytes, of the PNG.
-        job: Which was measured.
-    """
-
-    fixed: float
-    per_step: float
-    size: int
-    job: Job
-
-
 def plan(jobs: Iterable[Job]) -> Plan:
     """Go through jobs without making one: do their inputs exist and open as pictures, are their outputs distinct?
 
@@ -135,42 +118,37 @@ def _unreadable(path: str) -> str:
         return f"{path!r} cannot be read as a picture ({error})"
 
 
-def measure(job: Job) -> Cost:
-    """Make a few steps of a job, and say what all of it would cost.
+def estimate(found: Plan) -> tuple[float, float, float, float]:
+    """Make a few steps of a plan's first job, and say what all jobs take here, on all cores.
+
+    The part of the steps grows with pixels × steps, the rest with the number of jobs.
+
+    Returns:
+        Of one picture the seconds whatever the steps are and those of a step; of all jobs the seconds and the bytes.
 
     Raises:
         ValueError: As `stylize`.
     """
-    from nst_tf.tools.running import Cache, run
+    from nst_tf.tools.running import run
 
-    least = 2
-    counts = (least, least + MORE_STEPS)
-    cache = Cache(most_networks=1)
-    run(replace(job, steps=least), cache)  # traces, which later pictures of the size need not
+    least, job = 2, found.first
+    run(replace(job, steps=least))  # traces, which later pictures of the size need not
     seconds = []
-    for steps in counts:
+    for steps in (least, least + MORE_STEPS):
         begun = time.perf_counter()
-        result = run(replace(job, steps=steps), cache)
+        result = run(replace(job, steps=steps))
         if result.status == "interrupted":
             raise KeyboardInterrupt
         with tempfile.TemporaryDirectory() as folder:
             size = result.save(os.path.join(folder, "trial.png")).stat().st_size
         seconds.append(time.perf_counter() - begun)
     per_step = max((seconds[1] - seconds[0]) / MORE_STEPS, 1e-6)
-    return Cost(max(seconds[0] - least * per_step, 0.0), per_step, size, job)
+    fixed, pixels = max(seconds[0] - least * per_step, 0.0), _pixels(job)
+    whole = (found.jobs - found.bad) * fixed + found.work / pixels * per_step
+    return fixed, per_step, whole, found.pixels / pixels * size
 
 
 def _pixels(job: Job) -> int:
     from nst_tf.tools.running import recipe_of
 
     return (job.size or recipe_of(job).pictures.size) ** 2
-
-
-def estimate(found: Plan, cost: Cost) -> tuple[float, float]:
-    """Return the seconds and bytes that all jobs of a plan take, by what one of them cost.
-
-    The part of the steps grows with pixels × steps, the rest with the number of jobs.
-    """
-    jobs = found.jobs - found.bad
-    pixels = _pixels(cost.job)
-    return jobs * cost.fixed + found.work / pixels * cost.per_step, found.pixels / pixels * cost.size

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,7 +16,6 @@ from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Engine
 from nst_tf.engine.held import Previous
-from nst_tf.features import FeatureExtractor
 from nst_tf.networks.finding import check_features, find_features
 from nst_tf.pictures.contract import MIN_SIDE
 from nst_tf.pictures.files import version_of
@@ -28,71 +27,26 @@ from nst_tf.tools.jobs import Job, is_address
 from nst_tf.transfer import Result, check_run, stylize
 
 
-@dataclass
-class Cache:
-    """What earlier jobs leave for later ones: networks with what was traced for them, and pictures as they were read.
-
-    Args:
-        most_networks: How many feature extractors are kept, with what was traced for them.
-        most_sources: How many pictures are kept as they were read.
-    """
-
-    most_networks: int = 8
-    most_sources: int = 16
-    networks: dict[str, FeatureExtractor] = field(default_factory=dict)
-    sources: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def source(self, path: str) -> np.ndarray:
-        """Return the pixels of a path or URL, read again if the file has changed."""
-        key = version_of(path)
-        pixels = self.sources.pop(key, None)
-        if pixels is None:
-            pixels = read_pixels(path)
-        while len(self.sources) >= self.most_sources:
-            self.sources.pop(next(iter(self.sources)))
-        self.sources[key] = pixels
-        return pixels
-
-    def network(self, key: str, make: Callable[[], FeatureExtractor]) -> FeatureExtractor:
-        """Return the extractor of a key, made if it is not there.
-
-        Args:
-            key: What tells it from others.
-            make: Makes one.
-        """
-        extractor = self.networks.pop(key, None)
-        if extractor is None:
-            while len(self.networks) >= self.most_networks:  # one refers to itself through what was traced
-                self.networks.pop(next(iter(self.networks))).forget()
-            extractor = make()
-            extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
-        self.networks[key] = extractor
-        return extractor
+@functools.lru_cache(maxsize=16)
+def _read(version: str, path: str) -> np.ndarray:
+    return read_pixels(path)
 
 
-def run(
-    job: Job,
-    cache: Cache,
-    callback: Callable | None = None,
-    *,
-    extractor: FeatureExtractor | None = None,
-    previous: Previous | None = None,
-) -> Result:
+def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
     """Make the picture of a job.
 
     Args:
         job: What it is made from.
-        cache: What earlier jobs left; added to.
         callback: As for `stylize`.
-        extractor: Instead of the one that the job would get.
         previous: As for `stylize`.
 
     Raises:
         ValueError: As `stylize`.
     """
     recipe = recipe_of(job)
-    content_image, given = load(job, recipe, cache)
-    extractor = extractor or extractor_of(job, cache)
+    content_image, given = load(job, recipe)
+    extractor = find_features(job.features, recipe)
+    extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
     result = stylize(
         content_image,
         given,
@@ -108,21 +62,15 @@ def run(
     return replace(result, settings={**result.settings, "features": job.features})
 
 
-def extractor_of(job: Job, cache: Cache) -> FeatureExtractor:
-    """Return the feature extractor of a job."""
-    recipe = recipe_of(job)
-    return cache.network(network_of(job, recipe), lambda: find_features(job.features, recipe))
-
-
-def load(job: Job, recipe: Recipe, cache: Cache) -> tuple[tf.Tensor, list[Style]]:
+def load(job: Job, recipe: Recipe) -> tuple[tf.Tensor, list[Style]]:
     """Return the content image and the styles of a job, in the sizes of its recipe."""
-    styles = [cache.source(style) for style in job.styles]
-    content_image, style_images = load_images(cache.source(job.content), styles, recipe=recipe, size=job.size)
+    content, *styles = (_read(version_of(path), path) for path in (job.content, *job.styles))
+    content_image, style_images = load_images(content, styles, recipe=recipe, size=job.size)
     weights = job.style_weights or [None] * len(style_images)
     return content_image, [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]
 
 
-def is_made(job: Job, cache: Cache, previous: Previous | None = None) -> bool:
+def is_made(job: Job, previous: Previous | None = None) -> bool:
     """Return whether a job's output is there, made from the same pictures with the same settings."""
     try:
         found = settings_of(job.output)
@@ -138,15 +86,10 @@ def is_made(job: Job, cache: Cache, previous: Previous | None = None) -> bool:
     }
     if any(found.get(name) != value for name, value in json.loads(json.dumps(wanted, default=plain)).items()):
         return False
-    content_image, given = load(job, recipe, cache)
+    content_image, given = load(job, recipe)
     scene = Scene.of(recipe, content_image, given, previous=previous)
     inputs = json.loads(json.dumps(scene.fingerprints(), default=plain))
     return all(found.get(name) == value for name, value in inputs.items())
-
-
-def network_of(job: Job, recipe: Recipe) -> str:
-    """Return what tells the network of a job from others."""
-    return repr((version_of(job.features), recipe.network))
 
 
 def recipe_of(job: Job) -> Recipe:

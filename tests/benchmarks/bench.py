@@ -408,10 +408,10 @@ def _setting(name: str, weights: str, side: int) -> tuple:
 
 def _our_solver(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
     """Return the fast solver of a recipe, and what pictures are compared with."""
-    from nst_tf.engine.descent import _Kind, _make
+    from nst_tf.engine.descent import _evaluation, make_solver
 
-    kind = _Kind("fast", recipe, precision, None, tuple(content.shape), regions=0, held=False)
-    evaluation, solver = _make(kind, extractor, content)
+    evaluation, minimised = _evaluation(Scene.of(recipe, content, style), extractor, precision, None)
+    solver = make_solver("fast", recipe, minimised, tuple(content.shape))
     return solver, evaluation.targets(content, as_styles(style, content))
 
 

@@ -22,7 +22,7 @@ from nst_tf.images import save_image
 from nst_tf.tools.jobs import read_jobs
 from nst_tf.tools.many import stylize_many, worker_processes
 from nst_tf.tools.plan import plan
-from nst_tf.tools.running import Cache, run
+from nst_tf.tools.running import run
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count memory otherwise")
 PEAK_OF_A_RUN = """
@@ -239,10 +239,10 @@ def test_an_interrupted_command_goes_on_where_it_was(folders):
     assert len(list((folders / "out").glob("*.png"))) == 4
 
 
-def test_threads_do_not_share_a_network(jobs):
+def test_threads_do_not_get_in_each_others_way(jobs):
     many = [*jobs, *(dataclasses.replace(job, seed=1, output=f"{job.output}.1.png") for job in jobs)]
     with ThreadPoolExecutor(2) as executor:
         assert {outcome.status for outcome in stylize_many(many, executor=executor)} == {"made"}
     for job in many:
-        alone = run(job, Cache())
+        alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
