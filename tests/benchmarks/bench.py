@@ -460,6 +460,7 @@ def _keras_io_step(weights: str, content: tf.Tensor, style: tf.Tensor):
     recipe = RECIPES["keras_io"]
     model = vgg19_features(recipe.network.layers, weights=weights).model
     size = content.shape[1] * content.shape[2]
+    style = tf.image.resize(style, content.shape[1:3])  # as the example loads it
     prepared = [picture[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR) for picture in (content, style)]
     image = tf.Variable(prepared[0])
     optimizer = keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(100.0, 100, 0.96))
