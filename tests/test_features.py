@@ -5,6 +5,7 @@ import tensorflow as tf
 from conftest import features_written_out
 
 from nst_tf.features import keras_features, preprocess, vgg16_features, vgg19_features
+from nst_tf.networks import vgg
 from nst_tf.networks.vgg import FrozenConvolution
 
 LAYERS = ["block1_conv1", "block2_pool", "block3_conv2"]
@@ -118,6 +119,26 @@ def test_a_file_without_the_weights_is_refused_by_name(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
     with pytest.raises(ValueError, match=r"other\.weights\.h5.*VGG19"):
         vgg19_features(["block1_conv1"], weights=path)
+
+
+@pytest.mark.parametrize(
+    ("machine", "instructions", "onednn", "mirrored"),
+    [
+        ("x86_64", {"avx2"}, True, True),
+        ("AMD64", set(), True, True),
+        ("x86_64", {"avx2", "avx512f"}, True, False),
+        ("x86_64", {"avx2"}, False, False),
+        ("arm64", set(), True, False),
+    ],
+)
+def test_convolutions_are_mirrored_with_onednn_on_x86_without_avx_512(
+    monkeypatch, machine, instructions, onednn, mirrored
+):
+    monkeypatch.setattr(vgg.platform, "machine", lambda: machine)
+    monkeypatch.setattr(vgg, "processor", lambda: ("made up", frozenset(instructions)))
+    monkeypatch.setattr(vgg, "onednn_is_on", lambda: onednn)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert vgg._gradients_are_faster.__wrapped__() is mirrored
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])

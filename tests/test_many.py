@@ -11,6 +11,9 @@ from PIL import Image
 
 from nst_tf.cli.parser import main
 from nst_tf.images import save_image
+from nst_tf.networks import finding
+from nst_tf.pictures.reading import read_pixels
+from nst_tf.tools import running
 from nst_tf.tools.jobs import Job, pairs, read_jobs
 from nst_tf.tools.many import stylize_many
 from nst_tf.tools.plan import estimate, plan
@@ -32,14 +35,25 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         "c1__s0.png",
         "c1__s1.png",
     ]
-    for job in jobs:  # each with nothing left cache by another
+    for job in jobs:
+        finding._networks.clear()  # so that nothing is left of the run before
         alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
+def test_a_list_reads_each_picture_once_and_the_next_list_reads_it_again(jobs, monkeypatch):
+    read = []
+    monkeypatch.setattr(running, "read_pixels", lambda path: read.append(path) or read_pixels(path))
+    sources = {source for job in jobs for source in (job.content, *job.styles)}
+    for lists in (1, 2):
+        list(stylize_many(jobs, again=True))
+        assert len(read) == lists * len(sources)
 
 
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))
+    finding._networks.clear()
     alone = run(second)
     np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
@@ -242,10 +256,10 @@ def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
 
 def test_the_estimate_is_what_the_formula_says(jobs):
     found = plan(jobs)
-    fixed, per_step, seconds, size = estimate(found)
-    assert per_step > 0
-    assert seconds == pytest.approx(4 * (fixed + 3 * per_step))
-    assert size > 4 * 500
+    cost = estimate(found)
+    assert cost.per_step > 0
+    assert cost.seconds == pytest.approx(4 * (cost.fixed + 3 * cost.per_step))
+    assert cost.size > 4 * 500
 
 
 def test_the_command_line_plans_makes_and_goes_on(folders, capsys):

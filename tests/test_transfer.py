@@ -153,7 +153,8 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    monkeypatch.setattr("nst_tf.networks.vgg.find_imagenet_weights", unavailable)
+    for module in ("vgg", "finding"):
+        monkeypatch.setattr(f"nst_tf.networks.{module}.find_imagenet_weights", unavailable)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     assert find_features("auto", STUDIO).name == "slim"
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a made-up one"])

@@ -447,7 +447,7 @@ def test_8_bit_kernels_come_into_vgg19_by_layer_and_the_name_says_so(cache, gene
 
 def test_a_file_that_is_not_the_published_one_is_refused_before_it_is_unpickled(arrays, file):
     file.write_bytes(written(arrays))
-    with pytest.raises(ValueError, match=r"vgg19_q\.bin' does not hold the weights of VGG19.* came with sha256"):
+    with pytest.raises(ValueError, match=r"vgg19_q\.bin' does not hold the weights of VGG19.*not the published file"):
         vgg19_features(["block1_conv1"], weights=file)
 
 

@@ -353,10 +353,10 @@ def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
     if found.bad:
         _say(f"{found.bad} jobs cannot be made as they are{'; the others can' if found.first else ''}.")
     if options.dry_run and found.first:
-        fixed, per_step, seconds, size = estimate(found)
-        steps = f"{fixed:.1f} s and {per_step:.3f} s a step"
-        _say(f"One picture takes {steps} here, on all cores; all of them about {_duration(seconds)},")
-        _say(f"and about {size / 1e6:.1f} MB of disk.")
+        cost = estimate(found)
+        steps = f"{cost.fixed:.1f} s and {cost.per_step:.3f} s a step"
+        _say(f"One picture takes {steps} here, on all cores; all of them about {_duration(cost.seconds)},")
+        _say(f"and about {cost.size / 1e6:.1f} MB of disk.")
     return found
 
 

@@ -57,7 +57,7 @@ def remembered_grams(
     key = (fingerprint(style.image.numpy(), *mask), tuple(recipe.network.style_layers), form.distance is None)
     grams = extractor.style_grams.pop(key, None) or grams_of(style)
     while len(extractor.style_grams) >= MOST_STYLES:
-        extractor.style_grams.pop(next(iter(extractor.style_grams)))
+        extractor.style_grams.pop(next(iter(extractor.style_grams)), None)
     extractor.style_grams[key] = grams
     return grams
 

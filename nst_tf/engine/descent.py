@@ -347,15 +347,15 @@ def _evaluation(
     tile = tile if tile and max(scene.content_image.shape[1:3]) > tile else None
     held = bool(scene.previous and scene.previous.weight)
     key = repr((loss, precision, tile, masked and len(scene.styles), held, scene.grey))
-    if key not in network.evaluations:
+    if not (known := network.evaluations.get(key)):
         while len(network.evaluations) >= KEPT_EVALUATIONS:
             network.evaluations.pop(next(iter(network.evaluations)), None)
         objective = Objective(recipe, extractor_in_precision(network, precision, scene.content_image))
         scaled = precision == "float16"
         evaluation = Tiles(objective, tile, scaled=scaled) if tile else WholePicture(objective, scaled=scaled)
         minimised = Grey(evaluation) if scene.grey else evaluation
-        network.evaluations[key] = evaluation, Held(minimised) if held else minimised
-    return network.evaluations[key]
+        known = network.evaluations[key] = evaluation, Held(minimised) if held else minimised
+    return known
 
 
 def make_solver(

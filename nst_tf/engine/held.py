@@ -37,7 +37,7 @@ class Previous:
     def __post_init__(self):
         """Reject invalid pictures, masks and weights."""
         object.__setattr__(self, "image", tf.constant(as_image(self.image, "previous image")))
-        number(self.weight, "weight")
+        number(self.weight, "the weight of the previous picture")
         size, unchanged = tuple(self.image.shape[1:3]), self.unchanged
         if unchanged is not None and not (unchanged.shape == size and 0 <= unchanged.min() <= unchanged.max() <= 1):
             raise ValueError(f"unchanged must hold numbers in [0, 1] for each of {size[0]} × {size[1]} pixels.")

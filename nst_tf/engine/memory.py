@@ -82,6 +82,7 @@ def estimate_memory(
     # Adam has two moments at each resolution, and both methods a direction.
     pictures = 12 * pixels * (PICTURES + 4) + remembered
     targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.network.content_layers)
+    # While a checkpoint is written, L-BFGS's pairs are there twice, and the network holds nothing.
     network = NETWORK_BYTES[features] + max(activations, remembered) + pictures + targets
     return round(PROCESS_BYTES + network)
 

@@ -109,7 +109,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     if precision == "float32":
         return extractor
     key = f"extractor in {precision}"
-    if key not in extractor.kept:
+    if not (copy := extractor.kept.get(key)):
         model = extractor.model
         if precision == "float16":
             model = rescaled(model, preprocess(image, extractor.preprocessing))
@@ -122,7 +122,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
         )
         copy.style_grams = None if extractor.style_grams is None else {}
         extractor.kept[key] = copy
-    return extractor.kept[key]
+    return copy
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:

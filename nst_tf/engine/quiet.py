@@ -1,4 +1,4 @@
-"""TensorFlow without the lines its C++ half writes while it starts, and with oneDNN's operations."""
+"""TensorFlow without the lines its C++ half writes while it starts, with oneDNN's operations; and the processor."""
 
 import contextlib
 import functools

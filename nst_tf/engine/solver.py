@@ -37,7 +37,7 @@ class Evaluation(Protocol):
 
 
 class Solver:
-    """Minimises a loss over a picture of one size, and keeps the best picture; made once, used for any number of runs.
+    """Minimises a loss over a picture of one size, and keeps the best picture.
 
     A subclass says in `_move` how the picture changes at a step.
 

@@ -9,13 +9,13 @@ import warnings
 import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
-from nst_tf.networks.weights import WeightsUnavailableError
+from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights
 from nst_tf.pictures.files import version_of
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", "slim", "vgg19", "vgg16")
-# The networks of this process, made once for all runs that ask for the same.
-MOST_NETWORKS = 3
+# The networks of this process, made once for all runs that ask for the same; a recipe's layers are part of one.
+MOST_NETWORKS = 6
 _networks: dict[str, FeatureExtractor] = {}
 _lock = threading.Lock()
 
@@ -37,14 +37,20 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     check_features(features)
-    if features == "auto":
-        features = "slim"
-        if tf.config.get_visible_devices("GPU"):
-            try:
-                return _kept("vgg19", recipe)
-            except WeightsUnavailableError as error:
-                warnings.warn(f"Going on with the slim network. {error}", stacklevel=3)
-    return _kept(features, recipe)
+    return _kept(settled(features), recipe)
+
+
+def settled(features: str) -> str:
+    """Return what "auto" stands for here, VGG19 on a GPU if its weights can be had, else slim; or another word."""
+    if features != "auto":
+        return features
+    if tf.config.get_visible_devices("GPU"):
+        try:
+            find_imagenet_weights("vgg19")
+            return "vgg19"
+        except WeightsUnavailableError as error:
+            warnings.warn(f"Going on with the slim network. {error}", stacklevel=4)
+    return "slim"
 
 
 def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
@@ -53,13 +59,14 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     key = repr((version_of(features), recipe.network))
     with _lock:
         if key not in _networks:
-            while len(_networks) >= MOST_NETWORKS:
-                _networks.pop(next(iter(_networks))).forget()
             if features in ("slim", "vgg16"):
-                _networks[key] = (slim_features if features == "slim" else vgg16_features)(layers, **options)
+                made = (slim_features if features == "slim" else vgg16_features)(layers, **options)
             else:
                 weights = "imagenet" if features == "vgg19" else features
-                _networks[key] = vgg19_features(layers, weights=weights, **options)
+                made = vgg19_features(layers, weights=weights, **options)
+            while len(_networks) >= MOST_NETWORKS:
+                _networks.pop(next(iter(_networks))).forget()
+            _networks[key] = made
         return _networks[key]
 
 

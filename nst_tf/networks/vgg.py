@@ -91,7 +91,7 @@ class FrozenConvolution(keras.layers.Conv2D):
 
 @functools.cache
 def _gradients_are_faster() -> bool:
-    """Whether oneDNN computes here, on an x86 processor of which no AVX-512 is known."""
+    """Whether oneDNN computes here, on an x86 processor that is not known to have AVX-512."""
     on_x86 = platform.machine().lower() in ("x86_64", "amd64") and "avx512f" not in processor()[1]
     return on_x86 and onednn_is_on() and not tf.config.list_physical_devices("GPU")
 

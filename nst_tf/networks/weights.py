@@ -170,7 +170,8 @@ def load_weights(model: keras.Model, path: Path, network: str) -> None:
     model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
     try:
         if path.suffix == ".bin":
-            _check_digest(path, IMAGENET["vgg19"]["pip"])
+            if _digest(path, published := IMAGENET["vgg19"]["pip"]) != published.digest:
+                raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
             model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
         else:
             with warnings.catch_warnings():

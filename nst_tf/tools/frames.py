@@ -19,7 +19,7 @@ from nst_tf.images import load_image, save_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.tools.jobs import Job, check_names, lasting, pictures_of
 from nst_tf.tools.many import Outcome, Task, make
-from nst_tf.tools.running import check_job, load, recipe_of
+from nst_tf.tools.running import check_job, kept_for_one_list, load, recipe_of
 from nst_tf.transfer import Step, check_run
 
 # A frame after the first is nearly finished when it begins.
@@ -126,12 +126,13 @@ def stylize_frames(
 def _one_after_the_other(
     jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
 ) -> Iterator[Outcome]:
-    for number, job in enumerate(jobs):
-        previous = functools.partial(_previous, job, jobs[number - 1], hold) if number else lambda: None
-        outcome = make(Task(number, job, again), previous, callback)
-        yield outcome
-        if outcome.status in ("failed", "interrupted"):
-            return
+    with kept_for_one_list():
+        for number, job in enumerate(jobs):
+            previous = functools.partial(_previous, job, jobs[number - 1], hold) if number else lambda: None
+            outcome = make(Task(number, job, again), previous, callback)
+            yield outcome
+            if outcome.status in ("failed", "interrupted"):
+                return
 
 
 def _previous(job: Job, before: Job, hold: float) -> Previous:

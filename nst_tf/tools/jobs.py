@@ -140,7 +140,7 @@ def check_names(place: str | os.PathLike, pictures: list[Path]) -> None:
     """Raise ValueError if two pictures of a folder have one name but for the suffix."""
     (name, count), *_ = Counter(path.stem for path in pictures).most_common(1)
     if count > 1:
-        raise ValueError(f"Two pictures of {os.fspath(place)!r} are called {name!r}, and so would their results.")
+        raise ValueError(f"Two pictures of {os.fspath(place)!r} are called {name!r}; their results would share a name.")
 
 
 def pictures_of(place: str | os.PathLike) -> list[Path]:

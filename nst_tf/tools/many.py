@@ -200,11 +200,14 @@ def start_worker(threads: int) -> None:
 
 
 def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
-    for task in tasks:
-        outcome = make(task)
-        yield outcome
-        if outcome.status == "interrupted":
-            return
+    from nst_tf.tools.running import kept_for_one_list
+
+    with kept_for_one_list():
+        for task in tasks:
+            outcome = make(task)
+            yield outcome
+            if outcome.status == "interrupted":
+                return
 
 
 def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Iterator[Outcome]:
@@ -236,7 +239,9 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
             future.cancel()
 
 
-def make(task: Task, find_previous: Callable[[], Previous] = lambda: None, callback: Callable | None = None) -> Outcome:
+def make(
+    task: Task, find_previous: Callable[[], Previous | None] = lambda: None, callback: Callable | None = None
+) -> Outcome:
     """Make the picture of one job and save it, unless it exists already; never raise.
 
     Args:

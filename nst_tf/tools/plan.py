@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from nst_tf.tools.jobs import Job, is_address
 from nst_tf.tools.many import short_hash
@@ -118,13 +119,26 @@ def _unreadable(path: str) -> str:
         return f"{path!r} cannot be read as a picture ({error})"
 
 
-def estimate(found: Plan) -> tuple[float, float, float, float]:
-    """Make a few steps of a plan's first job, and say what all jobs take here, on all cores.
+class Estimate(NamedTuple):
+    """What jobs take here, on all cores.
+
+    Args:
+        fixed: Seconds of one picture, whatever its steps are: preparing, saving.
+        per_step: Seconds of one step.
+        seconds: Of all jobs.
+        size: Of all PNGs, in bytes.
+    """
+
+    fixed: float
+    per_step: float
+    seconds: float
+    size: float
+
+
+def estimate(found: Plan) -> Estimate:
+    """Make a few steps of a plan's first job, and say what all jobs take.
 
     The part of the steps grows with pixels × steps, the rest with the number of jobs.
-
-    Returns:
-        Of one picture the seconds whatever the steps are and those of a step; of all jobs the seconds and the bytes.
 
     Raises:
         ValueError: As `stylize`.
@@ -145,7 +159,7 @@ def estimate(found: Plan) -> tuple[float, float, float, float]:
     per_step = max((seconds[1] - seconds[0]) / MORE_STEPS, 1e-6)
     fixed, pixels = max(seconds[0] - least * per_step, 0.0), _pixels(job)
     whole = (found.jobs - found.bad) * fixed + found.work / pixels * per_step
-    return fixed, per_step, whole, found.pixels / pixels * size
+    return Estimate(fixed, per_step, whole, found.pixels / pixels * size)
 
 
 def _pixels(job: Job) -> int:

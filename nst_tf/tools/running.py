@@ -1,11 +1,12 @@
-"""How the picture of a job is made, with what earlier jobs left in the cache."""
+"""How the picture of a job is made, with the pictures and the network of earlier jobs of its list."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Engine
 from nst_tf.engine.held import Previous
-from nst_tf.networks.finding import check_features, find_features
+from nst_tf.networks.finding import check_features, find_features, settled
 from nst_tf.pictures.contract import MIN_SIDE
 from nst_tf.pictures.files import version_of
 from nst_tf.pictures.reading import read_pixels
@@ -32,6 +33,22 @@ def _read(version: str, path: str) -> np.ndarray:
     return read_pixels(path)
 
 
+_settled = functools.cache(settled)
+
+
+@contextlib.contextmanager
+def kept_for_one_list() -> Iterator[None]:
+    """Read each picture once, and decide what "auto" stands for once, inside the block; forget both at its end.
+
+    A worker process, which knows no end of a list, keeps them as long as it lives.
+    """
+    try:
+        yield
+    finally:
+        _read.cache_clear()
+        _settled.cache_clear()
+
+
 def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
     """Make the picture of a job.
 
@@ -45,7 +62,7 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
     """
     recipe = recipe_of(job)
     content_image, given = load(job, recipe)
-    extractor = find_features(job.features, recipe)
+    extractor = find_features(_settled(job.features), recipe)
     extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
     result = stylize(
         content_image,

@@ -16,7 +16,7 @@ from nst_tf.pictures.files import check_apart, written_whole
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value
 from nst_tf.tools.jobs import Job, lasting
-from nst_tf.tools.running import check_job, recipe_of, run
+from nst_tf.tools.running import check_job, kept_for_one_list, recipe_of, run
 from nst_tf.transfer import Result
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
@@ -145,17 +145,18 @@ def sweep(
             json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
         )
     pictures, done = [], 0
-    for row, line in enumerate(jobs, 1):
-        pictures.append([])
-        for column, job in enumerate(line, 1):
-            result = run(job)
-            if result.status == "interrupted":
-                raise KeyboardInterrupt
-            result.save(folder / f"{row}_{column}.png")
-            pictures[-1].append(result.image)
-            done += 1
-            if callback:
-                callback(done, cells)
+    with kept_for_one_list():
+        for row, line in enumerate(jobs, 1):
+            pictures.append([])
+            for column, job in enumerate(line, 1):
+                result = run(job)
+                if result.status == "interrupted":
+                    raise KeyboardInterrupt
+                result.save(folder / f"{row}_{column}.png")
+                pictures[-1].append(result.image)
+                done += 1
+                if callback:
+                    callback(done, cells)
     _draw(pictures, rows, columns, folder / SHEET)
     return pictures
 
@@ -187,7 +188,8 @@ def promote(
     """
     job = job_of(folder, row, column)
     job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
-    return run(job, callback)
+    with kept_for_one_list():
+        return run(job, callback)
 
 
 def job_of(folder: str | os.PathLike, row: int, column: int) -> Job:
