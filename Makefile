@@ -116,7 +116,7 @@ notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (an 
 			--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.timeout=3600 "$$notebook" || exit 1; \
 	done
 
-bench: $(VENV)/.core  ## measure speed and memory (half an hour); PARTS="floor step" for some of it
+bench: $(VENV)/.core  ## measure speed and memory (half an hour and more); PARTS="floor step" for some of it
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python tests/benchmarks/bench.py $(if $(PARTS),--parts $(PARTS))
 

@@ -327,8 +327,8 @@ def bench_pastiche(weights: str, precision: str, *, quick: bool) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [str(nst_tf.save_image(image, Path(folder) / f"{n}.png")) for n, image in enumerate(_pair(256))]
         content, style = map(nst_tf.load_image, paths)
-        command = [sys.executable, "-m", "pastiche", "--size", "256", "--num-steps", str(steps)]
-        command += ["--info-step", str(steps)]
+        command = [sys.executable, "-m", "pastiche", "--size", "256", "--style-size", "256"]
+        command += ["--num-steps", str(steps), "--info-step", str(steps)]
         begun = time.perf_counter()
         told = _output_of([*command, "-c", paths[0], "-s", paths[1], "-o", f"{folder}/theirs.png"])
         theirs = time.perf_counter() - begun
