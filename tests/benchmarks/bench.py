@@ -151,7 +151,7 @@ def main() -> None:
         (output / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(report, output / "bench.png")
     print("\n".join(["", f"| {report['device']}, {precision.name} | |", "| --- | --- |", *table(report)]))
-    print(f"Written: {output / 'bench.json'} and {output / 'bench.png'}")
+    print(f"Written: {output / 'bench.json'}, and what can be drawn of it as bench.png")
 
 
 def bench_step(weights: str, precision: str, *, quick: bool) -> list[dict]:
@@ -641,14 +641,16 @@ def table(report: dict) -> list[str]:
 
 
 def draw(report: dict, path: Path) -> None:
-    """Draw the ratios and the memory as one figure, of the parts that were measured."""
+    """Draw the ratios and the memory as one figure, of the parts that were measured; nothing if none of these was."""
     from matplotlib import pyplot
 
     panels = {"step": _draw_steps, "solver": _draw_solver, "memory": _draw_memory}
     measured = [part for part in panels if report.get(part)]
-    figure, axes = pyplot.subplots(1, max(1, len(measured)), figsize=(15, 4.2), layout="constrained", squeeze=False)
+    if not measured:
+        return
+    figure, axes = pyplot.subplots(1, len(measured), figsize=(15, 4.2), layout="constrained", squeeze=False)
     figure.suptitle(f"{report['device']}, {report['precision']}")
-    for part, axis in zip(measured, axes[0], strict=False):
+    for part, axis in zip(measured, axes[0], strict=True):
         panels[part](report[part], axis)
     figure.savefig(path, dpi=110)
 
