@@ -117,4 +117,5 @@ def _draw(axis: Axes, picture: np.ndarray) -> None:
     """Draw a picture within a hairline, or a white one would not be seen."""
     axis.imshow(picture)
     axis.set(xticks=[], yticks=[])
-    axis.spines[:].set(color="0.75", linewidth=0.5)
+    axis.spines[:].set_color("0.75")
+    axis.spines[:].set_linewidth(0.5)
