@@ -259,7 +259,9 @@ def test_the_estimate_is_what_the_formula_says(jobs):
     cost = estimate(found)
     assert cost.per_step > 0
     assert cost.seconds == pytest.approx(4 * (cost.fixed + 3 * cost.per_step))
-    assert cost.size > 4 * 500
+    of_one = estimate(plan(jobs[:1])).size
+    assert of_one > 500
+    assert cost.size == pytest.approx(4 * of_one)
 
 
 def test_the_command_line_plans_makes_and_goes_on(folders, capsys):

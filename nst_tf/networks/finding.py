@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import warnings
@@ -9,7 +10,7 @@ import warnings
 import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
-from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights
+from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
 from nst_tf.pictures.files import version_of
 from nst_tf.recipes import Recipe
 
@@ -46,11 +47,17 @@ def settled(features: str) -> str:
         return features
     if tf.config.get_visible_devices("GPU"):
         try:
-            find_imagenet_weights("vgg19")
+            _find_vgg19()
             return "vgg19"
         except WeightsUnavailableError as error:
             warnings.warn(f"Going on with the slim network. {error}", stacklevel=4)
     return "slim"
+
+
+@functools.cache  # which keeps no error, so weights that come later are found
+def _find_vgg19() -> WeightsFile:
+    # Its hash takes a tenth of a second, and every run on a GPU asks.
+    return find_imagenet_weights("vgg19")
 
 
 def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
