@@ -138,7 +138,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 	@test -n "$(PICTURES)" || { echo "Say where they are: make slim PICTURES=folder"; exit 2; }
 	@# Large arrays that glibc gives back and asks for again would take most of the time.
 	@MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000 \
-		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python -m nst_tf.networks.distil "$(PICTURES)" nst_tf/networks/slim.npz
+		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python research/slim/distil.py "$(PICTURES)" nst_tf/networks/slim.npz
 
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py

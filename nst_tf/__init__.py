@@ -38,7 +38,7 @@ _HOMES = {  # by module, the names that it gives the package
     "tools.many": "stylize_many worker_processes",
     "tools.cluster": "ray_workers",
     "tools.frames": "stylize_frames frame_jobs animate",
-    "engine.held": "Previous",
+    "controls.previous": "Previous",
     "tools.notebook": "set_up_notebook in_colab",
     "display": "show_images plot_history contact_sheet",
     "tools.animations": "timelapse",

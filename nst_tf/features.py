@@ -12,7 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.networks.neutral import keras
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.keras_defaults import keras
 from nst_tf.networks.slim import read_slim
 from nst_tf.networks.vgg import BLOCKS, Geometry, build_network, check_layers, check_network, read_vgg
 
@@ -59,7 +60,6 @@ class FeatureExtractor:
         self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
         self.evaluations: dict[str, Any] = {}  # what was traced for it, for pictures of all sizes
-        self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the features of a picture.
@@ -72,8 +72,8 @@ class FeatureExtractor:
         """
         return self.model(preprocess(image, self.preprocessing), training=False)
 
-    def forget(self) -> None:
-        """Let go of what was traced for it, through which it refers to itself."""
+    def clear_caches(self) -> None:
+        """Clear traced functions and copies, which hold references back to this extractor."""
         self.evaluations.clear()
         self.kept.clear()
 
@@ -104,8 +104,7 @@ def preprocess(image: tf.Tensor, preprocessing: str) -> tf.Tensor:
 
 
 def _check_preprocessing(preprocessing: str) -> None:
-    if preprocessing not in PREPROCESSING:
-        raise ValueError(f"Unknown preprocessing {preprocessing!r}; expected one of {', '.join(PREPROCESSING)}.")
+    one_of(preprocessing, PREPROCESSING, "preprocessing")
 
 
 def vgg19_features(
@@ -173,7 +172,7 @@ def slim_features(
 
     Reference:
         He, Zhang, Sun: "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017, and the other sources
-        that `nst_tf.networks.distil` names.
+        that `research/slim/distil.py` names.
     """
     options = {"pooling": pooling, "border": border}
     _check_preprocessing(preprocessing)

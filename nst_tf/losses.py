@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from nst_tf.ground.checks import one_of
 from nst_tf.networks.gaussians import Gaussian, gaussian_of, squared_wasserstein
 
 
@@ -291,6 +292,4 @@ def _squares(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 
 
 def _form(forms: dict[str, Form], form: str, loss: str) -> Form:
-    if form not in forms:
-        raise ValueError(f"Unknown form of the {loss} {form!r}; expected one of {', '.join(forms)}.")
-    return forms[form]
+    return forms[one_of(form, forms, f"form of the {loss}")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from nst_tf.pictures.contract import alike
+from nst_tf.ground.checks import one_of, suggestions
 from nst_tf.published.records import Loss, Network, Pictures, Stepping
 from nst_tf.published.sources import SOURCES
 
@@ -83,9 +83,7 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[recipe]
+    return RECIPES[one_of(recipe, RECIPES, "recipe")]
 
 
 def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -93,7 +91,7 @@ def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
     own, records = {}, {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise ValueError(f"A recipe has no field {name!r}; it has {alike(name, FIELDS)}.")
+            raise ValueError(f"A recipe has no field {name!r}; it has {suggestions(name, FIELDS)}.")
         home = FIELDS[name][1]
         (records.setdefault(home, {}) if home else own)[name] = value
     return own, records

@@ -13,16 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf import __version__
+from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Descent, Engine, engine_among
-from nst_tf.engine.held import Previous
 from nst_tf.features import FeatureExtractor
+from nst_tf.ground.checks import one_of, whole_number
+from nst_tf.ground.keras_defaults import check_process, keras, neutral_keras
 from nst_tf.images import save_image
 from nst_tf.networks.finding import FEATURES, find_features
-from nst_tf.networks.neutral import check_process, keras, neutral_keras
 from nst_tf.objective import Losses
-from nst_tf.pictures.contract import whole_number
 from nst_tf.pictures.settings import settings_text
 from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
@@ -46,11 +46,11 @@ class Step:
     losses: Losses
     seconds: float
     _image: tf.Variable = field(repr=False)
-    _finished: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
+    _postprocess: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
 
     def image(self) -> tf.Tensor:
         """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
-        return self._finished(self._image)
+        return self._postprocess(self._image)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def stylize(
             for losses in progress:
                 if callback:
                     latest = Losses(*map(float, losses[-1]))
-                    callback(Step(run.step, steps, latest, run.seconds, run.picture, run.scene.finished))
+                    callback(Step(run.step, steps, latest, run.seconds, run.picture, run.scene.postprocess))
         except KeyboardInterrupt:
             run.status = "interrupted"
 
@@ -177,7 +177,7 @@ def stylize(
         "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
         **inputs,
     }
-    image = tf.clip_by_value(scene.finished(resized(run.image, scene.content_image.shape[1:3])), 0.0, 1.0)
+    image = tf.clip_by_value(scene.postprocess(resized(run.image, scene.content_image.shape[1:3])), 0.0, 1.0)
     taken = min(run.step, steps)
     return Result(image, history, network.name, run.precision, run.status, recipe, taken, run.seconds, settings)
 
@@ -230,8 +230,7 @@ def check_run(recipe: Recipe, solver: str, steps: int | None, seed: int) -> int:
     Raises:
         ValueError: If there is no such solver, or a number is out of range.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
+    one_of(solver, SOLVERS, "solver")
     if solver == "published" and recipe.stepping.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
     whole_number(seed, "seed", least=0)

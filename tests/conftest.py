@@ -11,7 +11,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 
 start_tensorflow()  # as the command line and the notebooks do
 

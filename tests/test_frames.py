@@ -8,7 +8,7 @@ from conftest import finite_difference, smooth_picture, striped_picture
 from PIL import Image
 
 from nst_tf.cli.parser import main
-from nst_tf.engine.held import Held, HeldTargets, Previous, held_targets
+from nst_tf.controls.previous import Held, HeldTargets, Previous, held_targets
 from nst_tf.images import load_image, save_image
 from nst_tf.objective import Losses
 from nst_tf.tools.frames import animate, frame_jobs, stylize_frames, unchanged

@@ -12,9 +12,9 @@ import tensorflow as tf
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from nst_tf.ground.checks import as_image
+from nst_tf.ground.files import check_writable
 from nst_tf.images import load_image, save_image
-from nst_tf.pictures.contract import as_image
-from nst_tf.pictures.files import check_writable
 from nst_tf.pictures.reading import read_pixels
 
 
@@ -302,7 +302,7 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(photo, tmp_path, suf
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr("nst_tf.pictures.files.secrets.token_hex", lambda size: "x")
+    monkeypatch.setattr("nst_tf.ground.files.secrets.token_hex", lambda size: "x")
     os.symlink("/dev/full", tmp_path / f".x.png.{platform.node()[:32]}-{os.getpid()}-x.part")
     with pytest.raises(OSError, match="No space left"):
         save_image(pair[0], tmp_path / "x.png")
@@ -351,12 +351,12 @@ def test_what_an_address_answers_is_checked(address, path):
 
 
 def test_an_address_that_sends_too_much_or_for_too_long_is_given_up(address, monkeypatch):
-    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_BYTES", 100)
+    monkeypatch.setattr("nst_tf.ground.download.DOWNLOAD_LIMIT_BYTES", 100)
     with pytest.raises(ValueError, match="larger than"):
         load_image(f"{address}/photo")
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_SECONDS", -1)
+    monkeypatch.setattr("nst_tf.ground.download.DOWNLOAD_LIMIT_SECONDS", -1)
     with pytest.raises(ValueError, match="took longer"):
         load_image(f"{address}/photo")
 

@@ -20,8 +20,8 @@ from nst_tf.engine.precision import (
     rescaled,
     this_device,
 )
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
 from nst_tf.features import FeatureExtractor, keras_features, preprocess, slim_features, vgg19_features
+from nst_tf.ground.startup import ONEDNN_VARIABLE, start_tensorflow
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize

@@ -148,7 +148,7 @@ def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, mo
     extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     whole = stylize(*odd_pair, features=extractor, steps=3, **layers)
-    extractor.forget()
+    extractor.clear_caches()
 
     def exhausted(self, image, targets):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")

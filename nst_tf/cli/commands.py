@@ -155,7 +155,7 @@ def regions(options: argparse.Namespace) -> int:
 
     folder = Path(options.output)
     numbered = (folder / f"region_{number}.png" for number in range(1, options.count + 1))
-    _check_apart(options, folder / "overview.png", *numbered)
+    _check_no_overwrite(options, folder / "overview.png", *numbered)
     image = load_image(pixels, max_side=options.size, name="the content image")
     masks = propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
     # Each region in its own brightness of the picture, beside the masks that --mask takes.
@@ -218,7 +218,7 @@ def many(options: argparse.Namespace) -> int:
     folders = (options.content_dir, options.style_dir, options.output)
     if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
         raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
-    _check_apart(options, options.report)
+    _check_no_overwrite(options, options.report)
     _start_tensorflow()  # before anything else imports it
     defaults = _given(options)
 
@@ -312,7 +312,7 @@ def frames(options: argparse.Namespace) -> int:
 
     if options.animation:
         check_animation(options.animation)
-    _check_apart(options, options.animation)
+    _check_no_overwrite(options, options.animation)
     if options.rate <= 0:
         raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
     _start_tensorflow()
@@ -416,7 +416,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def recipes(options: argparse.Namespace) -> int:
     """List or explain recipes."""
-    from nst_tf.engine.quiet import start_tensorflow
+    from nst_tf.ground.startup import start_tensorflow
 
     start_tensorflow()
     from nst_tf.published.explain import explain, overview
@@ -430,7 +430,7 @@ def recipes(options: argparse.Namespace) -> int:
 
 
 def _start_tensorflow() -> None:
-    from nst_tf.engine.quiet import start_tensorflow
+    from nst_tf.ground.startup import start_tensorflow
 
     print("Starting TensorFlow ...", flush=True)
     start_tensorflow()
@@ -462,18 +462,18 @@ def _check_outputs(options: argparse.Namespace) -> None:
         raise ValueError("--timelapse-curve and --timelapse-megabytes say how --timelapse is written; give that too.")
     paths = [path and os.path.realpath(path) for path in (options.checkpoint, options.resume)]
     checkpoint = None if paths[0] == paths[1] else options.checkpoint
-    _check_apart(options, options.output, options.plot, options.timelapse, checkpoint)
+    _check_no_overwrite(options, options.output, options.plot, options.timelapse, checkpoint)
 
 
-def _check_apart(options: argparse.Namespace, *outputs: str | Path | None) -> None:
+def _check_no_overwrite(options: argparse.Namespace, *outputs: str | Path | None) -> None:
     """Raise ValueError if an output is one of the files that the command reads, or cannot be written."""
-    from nst_tf.pictures.files import check_apart
+    from nst_tf.ground.files import check_no_overwrite
 
     inputs = []
     for name in ("content", "style", "mask", "style_mask", "like", "start", "resume", "jobs", "frames"):
         given = getattr(options, name, None)
         inputs += given if isinstance(given, list) else [given]
-    check_apart(outputs, inputs)
+    check_no_overwrite(outputs, inputs)
 
 
 def _check_masks(options: argparse.Namespace) -> None:
@@ -592,14 +592,14 @@ def _saved(result: Result, path: str) -> str:
 
 def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace) -> bool:
     """Save plot and time-lapse; say what could not be saved, and return whether there was such."""
-    from nst_tf.pictures.files import written_whole
+    from nst_tf.ground.files import atomic_write
 
     problem = False
     try:
         if options.plot:
             from nst_tf.display import plot_history
 
-            with written_whole(options.plot) as temporary:
+            with atomic_write(options.plot) as temporary:
                 plot_history(result.history).savefig(temporary, dpi=120, format="png")
         if options.timelapse:
             from nst_tf.tools.animations import timelapse

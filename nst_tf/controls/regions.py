@@ -115,12 +115,14 @@ def propose_regions(image: tf.Tensor, count: int = 3, *, softness: float = 2.0, 
     return masks / masks.sum(axis=0)
 
 
-def check_mask(mask: Any, image: tf.Tensor, name: str) -> np.ndarray:
-    """Return a mask as float32 (height, width).
+def check_mask(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:
+    """Return a mask as float32 (height, width), None as it is.
 
     Raises:
         ValueError: If it is not of the picture's size, leaves [0, 1], or is as good as empty.
     """
+    if mask is None:
+        return None
     mask = np.asarray(mask)
     if mask.dtype == bool:
         mask = mask.astype(np.float32)

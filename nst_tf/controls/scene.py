@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.previous import Previous
 from nst_tf.controls.regions import wanted_anywhere
-from nst_tf.controls.styles import Style, as_styles, checked_styles, weighted_styles
-from nst_tf.engine.held import Previous
-from nst_tf.pictures.contract import MIN_SIDE, as_image
-from nst_tf.pictures.files import fingerprint
+from nst_tf.controls.styles import Style, as_styles, weighted_styles
+from nst_tf.ground.checks import MIN_SIDE, as_image
+from nst_tf.ground.files import fingerprint
 from nst_tf.recipes import Recipe
 
 # Less than one level of an 8-bit picture.
@@ -61,7 +61,7 @@ class Scene:
             ValueError: If a picture breaks the pixel contract, or the controls contradict each other.
         """
         content_image = tf.constant(as_image(content_image, "content image"))
-        given = as_styles(checked_styles(style_image), content_image)
+        given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
             raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
         if start is not None:
@@ -126,16 +126,16 @@ class Scene:
             # Where nothing differs from anything, no gradient says where strokes should go.
             image = _start("content_with_noise", image, image, seed)
         image = _grey(image) if self.grey else image
-        image = self.kept(image)
+        image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
-    def kept(self, image: tf.Tensor) -> tf.Tensor:
+    def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
         """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
         if not self.styles or self.styles[0].content_mask is None:
             return image
         return tf.where(wanted_anywhere(self.styles), image, self.content_image)
 
-    def finished(self, image: tf.Tensor) -> tf.Tensor:
+    def postprocess(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colours put back, and the content where no style is wanted."""
         masks = [style.content_mask for style in weighted_styles(self.given_styles)]
         color, content = self.recipe.pictures.color, self.given_content

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_tf.pictures.files import check_writable, written_whole
+from nst_tf.ground.files import atomic_write, check_writable
 
 VERSION = 8
 # Of the time since the last checkpoint, what writing one may take.
@@ -63,7 +63,7 @@ def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     """
     facts = json.dumps({"settings": checkpoint.settings, "state": checkpoint.state})
     arrays = {f"variable/{name}": values for name, values in checkpoint.variables.items()}
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, facts=np.frombuffer(facts.encode(), np.uint8), history=checkpoint.history, **arrays)
 
 

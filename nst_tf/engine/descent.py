@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import warnings
@@ -13,12 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.color import Grey
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.engine.checkpoints import VERSION, Checkpoint, Saver, check_settings, read_checkpoint
-from nst_tf.engine.determinism import deterministic_operations
 from nst_tf.engine.gradient import WholePicture
-from nst_tf.engine.held import Held, held_targets
 from nst_tf.engine.lbfgs import LBFGS, PUBLISHED_PAIRS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import (
@@ -32,15 +28,12 @@ from nst_tf.engine.published import KerasSolver, keras_optimizer
 from nst_tf.engine.solver import NO_LOSS, Evaluation, MultiresolutionAdam, Solver
 from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
+from nst_tf.ground.checks import whole_number
+from nst_tf.ground.files import fingerprint
 from nst_tf.objective import Losses, Objective
-from nst_tf.pictures.contract import whole_number
-from nst_tf.pictures.files import fingerprint
 from nst_tf.published.sources import UNITS
 from nst_tf.recipes import Recipe
 
-# An interrupt is answered between two calls into TensorFlow, so a call should be over before anyone wonders.
-SECONDS_PER_CALL = 0.25
-REPORTS_PER_RUN = 20
 KEPT_EVALUATIONS = 4
 SMALLEST_TILE = 64
 
@@ -155,20 +148,20 @@ class Descent:
     def descend(self, start: tf.Tensor) -> Iterator[np.ndarray]:
         """Take all steps; yield the losses before each, float32 (count, parts), a quarter of a second's at a time."""
         self.image = start if self.image is None else self.image
-        with self._determinism():
-            for size in range(self._size, len(self._sizes)):
-                self._size, (self.scene, self._left) = size, self._sizes[size]
-                self.image = self.scene.kept(resized(self.image, self.scene.content_image.shape[1:3]))
-                yield from self._at_this_size()
-                if self._failures:
-                    warnings.warn(self._divergence(), stacklevel=3)
-                    self.status = "diverged"
-                    return
+        if self.engine.deterministic:
+            tf.config.experimental.enable_op_determinism()  # for the rest of the process
+        for size in range(self._size, len(self._sizes)):
+            self._size, (self.scene, self._left) = size, self._sizes[size]
+            self.image = self.scene.with_content_outside_masks(resized(self.image, self.scene.content_image.shape[1:3]))
+            yield from self._at_this_size()
+            if self._failures:
+                warnings.warn(self._divergence(), stacklevel=3)
+                self.status = "diverged"
+                return
         self.losses.append(self._final[np.newaxis])
 
     def _at_this_size(self) -> Iterator[np.ndarray]:
         """Take the steps of one size, in smaller tiles or in float32 where it does not go otherwise."""
-        self._warmed_up = False  # whether a step was taken, so that all is traced
         while True:
             try:
                 yield from self._attempt()
@@ -184,34 +177,26 @@ class Descent:
         """Take the steps that are left, in one precision and one size of tiles."""
         scene, content_image = self.scene, self.scene.content_image
         tile = self._tile_that_fits()
-        evaluation, minimised = _evaluation(scene, self.network, self.precision, tile)
-        solver = make_solver(self.solver, scene.recipe, minimised, tuple(content_image.shape), grey=scene.grey)
+        evaluation = _evaluation(scene, self.network, self.precision, tile)
+        solver = make_solver(self.solver, scene.recipe, evaluation, tuple(content_image.shape), grey=scene.grey)
         targets = _targets(evaluation, tile, scene)
         solver.start(self.image, self._left)
         if self._earlier:
             self._restore(solver)
         self.picture = solver.image
-        count = 1
         try:
             while self._left > 0 and not solver.stuck:
-                begun = time.perf_counter()
-                losses = solver.advance(targets, count)
-                # The first call also traces, and so does not tell how long a step takes.
-                seconds = time.perf_counter() - begun if self._warmed_up else SECONDS_PER_CALL / 2
-                affordable = int(count * SECONDS_PER_CALL / seconds)
-                self._left -= len(losses)
-                self._warmed_up = True
-                self.losses.append(losses)
-                yield losses
+                self.losses.append(solver.take_step(targets)[np.newaxis])
+                self._left -= 1
+                yield self.losses[-1]
                 self._save(solver, if_due=True)
-                count = max(1, min(affordable, 2 * count, -(-self.steps // REPORTS_PER_RUN), self._left))
             self._final = solver.finish(targets)
             hopeless = solver.stuck or float(solver.best_loss) >= NO_LOSS
             self._failures = int(solver.failures) if hopeless else 0
             if not hopeless and self._size == len(self._sizes) - 1:
                 self._save(solver)  # from which a run with more steps can go on
         except (KeyboardInterrupt, GeneratorExit):
-            if int(solver.steps) - int(solver.step) == self._left:  # else a call was cut off from its report
+            if int(solver.steps) - int(solver.step) == self._left:  # else a step was cut off from its report
                 self._save(solver)
             raise
         finally:
@@ -251,7 +236,7 @@ class Descent:
             self._saver.save(Checkpoint(self._settings, state, self.history(), variables))
 
     def _use_smaller_tiles(self, error: Exception) -> None:
-        self.network.forget()  # what is kept of earlier runs takes memory too
+        self.network.clear_caches()  # what is kept of earlier runs takes memory too
         side = max(self.scene.content_image.shape[1:3])
         smaller = [tile for tile in TILES if tile < min(self.tile or side, side)]
         if not smaller or not self.network.geometry:
@@ -286,18 +271,6 @@ class Descent:
             )
         return tile
 
-    @contextlib.contextmanager
-    def _determinism(self) -> Iterator[None]:
-        if not self.engine.deterministic:
-            yield
-            return
-        self.network.forget()  # which operations were chosen is part of what was traced
-        try:
-            with deterministic_operations():
-                yield
-        finally:
-            self.network.forget()
-
     def _divergence(self) -> str:
         easier = " or solver='fast'" if self.solver == "published" else ""
         return (
@@ -320,7 +293,7 @@ def _targets(evaluation: WholePicture | Tiles, tile: int | None, scene: Scene) -
         evaluation = Tiles(evaluation.objective, tile)
     targets = evaluation.targets(scene.content_image, scene.styles)
     held = scene.previous and scene.previous.weight
-    return held_targets(targets, scene.previous) if held else targets
+    return targets._replace(held=(scene.previous.image, scene.previous.weights()) if held else None, grey=scene.grey)
 
 
 def _checkpoint_settings(
@@ -338,10 +311,8 @@ def _checkpoint_settings(
     }
 
 
-def _evaluation(
-    scene: Scene, network: FeatureExtractor, precision: str, tile: int | None
-) -> tuple[WholePicture | Tiles, Evaluation]:
-    """Return what evaluates pictures and what a solver minimises, those of an earlier run of the same kind if any."""
+def _evaluation(scene: Scene, network: FeatureExtractor, precision: str, tile: int | None) -> WholePicture | Tiles:
+    """Return what evaluates pictures, that of an earlier run of the same kind if there was one."""
     recipe, masked = scene.recipe, scene.styles and scene.styles[0].content_mask is not None
     loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
     tile = tile if tile and max(scene.content_image.shape[1:3]) > tile else None
@@ -352,9 +323,8 @@ def _evaluation(
             network.evaluations.pop(next(iter(network.evaluations)), None)
         objective = Objective(recipe, extractor_in_precision(network, precision, scene.content_image))
         scaled = precision == "float16"
-        evaluation = Tiles(objective, tile, scaled=scaled) if tile else WholePicture(objective, scaled=scaled)
-        minimised = Grey(evaluation) if scene.grey else evaluation
-        known = network.evaluations[key] = evaluation, Held(minimised) if held else minimised
+        known = Tiles(objective, tile, scaled=scaled) if tile else WholePicture(objective, scaled=scaled)
+        network.evaluations[key] = known
     return known
 
 

@@ -11,7 +11,8 @@ import psutil
 
 from nst_tf.engine.lbfgs import MOST_PAIRS, PUBLISHED_PAIRS, pairs_for
 from nst_tf.engine.precision import this_device
-from nst_tf.engine.quiet import onednn_is_on
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.startup import onednn_is_on
 from nst_tf.networks.slim import read_slim
 from nst_tf.networks.vgg import channels_of, down_to_deepest, layer_names, stages, tile_of_stage
 from nst_tf.recipes import Recipe, find_recipe
@@ -66,8 +67,7 @@ def estimate_memory(
         ValueError: If the recipe, its layers or the features are unknown.
     """
     recipe = find_recipe(recipe)
-    if features not in NETWORK_BYTES:
-        raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORK_BYTES)}.")
+    one_of(features, NETWORK_BYTES, "features")
     if not can_estimate(features, recipe):
         raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.network.layers)}.")
     outputs = _outputs(features, recipe.network.layers)

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.quiet import processor
 from nst_tf.features import FeatureExtractor, preprocess
-from nst_tf.networks.neutral import in_neutral_keras
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.keras_defaults import in_neutral_keras
+from nst_tf.ground.startup import processor
 from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -91,8 +92,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
 
 def check_precision(wanted: str) -> None:
     """Raise ValueError for a word that stands for no precision."""
-    if wanted not in ("auto", *PRECISIONS):
-        raise ValueError(f"Unknown precision {wanted!r}; expected one of auto, {', '.join(PRECISIONS)}.")
+    one_of(wanted, ("auto", *PRECISIONS), "precision")
 
 
 @in_neutral_keras
@@ -120,7 +120,6 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
             geometry=extractor.geometry,
             channels=extractor.channels,
         )
-        copy.style_grams = None if extractor.style_grams is None else {}
         extractor.kept[key] = copy
     return copy
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from nst_tf.engine.solver import Evaluation, Solver, traced
-from nst_tf.networks.neutral import in_neutral_keras, neutral_keras
+from nst_tf.ground.keras_defaults import in_neutral_keras, neutral_keras
 
 if TYPE_CHECKING:
     from nst_tf.published.sources import Optimizer

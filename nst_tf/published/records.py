@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nst_tf.ground.checks import number, one_of, whole_number
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.networks.vgg import BORDERS, POOLING
-from nst_tf.pictures.contract import number, whole_number
 from nst_tf.published.sources import Optimizer
 
 STARTS = ("content", "noise", "style", "content_with_noise")
@@ -170,8 +170,7 @@ class Pictures:
 
 def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
     for name, words in known.items():
-        if getattr(record, name) not in words:
-            raise ValueError(f"Unknown {name} {getattr(record, name)!r}; expected one of {', '.join(words)}.")
+        one_of(getattr(record, name), words, name)
 
 
 def _make_whole(record: Any, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB
+from nst_tf.ground.checks import one_of
 
 # What the span from black to white is in the units that a source's constants are given in, by channel.
 UNITS = {
@@ -47,8 +48,7 @@ class Optimizer:
     def __post_init__(self):
         """Reject unknown words and a missing learning rate."""
         for name, words in (("name", OPTIMIZERS), ("units", UNITS)):
-            if getattr(self, name) not in words:
-                raise ValueError(f"Unknown {name} {getattr(self, name)!r}; expected one of {', '.join(words)}.")
+            one_of(getattr(self, name), words, name)
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}; expected at least 0 and less than 1.")
         if self.name != "lbfgs" and self.learning_rate is None:

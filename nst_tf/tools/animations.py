@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from nst_tf.pictures.contract import to_uint8
-from nst_tf.pictures.files import written_whole
+from nst_tf.ground.checks import to_uint8
+from nst_tf.ground.files import atomic_write
 
 # By suffix, what Pillow calls the format.
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP"}
@@ -73,7 +73,7 @@ def timelapse(
         durations = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [round(1000 * hold_seconds)]
         animation = _animation(frames, durations, path.suffix.lower())
         if not max_megabytes or len(animation) <= 1e6 * max_megabytes:
-            with written_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(animation)
             return path
         if max_side <= SMALLEST_SIDE:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from nst_tf.tools.many import RETRIES, in_words, start_worker
+from nst_tf.tools.many import RETRIES, first_line, start_worker
 
 LOCAL = "local"
 # A picture never goes through Ray's store, only words about it.
@@ -86,7 +86,7 @@ def ray_workers(
         try:
             ray.init(address, **options)
         except (ConnectionError, RuntimeError) as error:
-            raise ValueError(f"There is no Ray cluster at {address!r} to work on: {in_words(error)}") from error
+            raise ValueError(f"There is no Ray cluster at {address!r} to work on: {first_line(error)}") from error
     try:
         room = sum(_room(node["Resources"], cpus, gpus) for node in ray.nodes() if node["Alive"])
         if not room:

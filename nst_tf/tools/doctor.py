@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, keras_settings
+from nst_tf.ground.files import check_writable
+from nst_tf.ground.startup import ONEDNN_VARIABLE, keras_settings
 from nst_tf.networks.weights import IMAGENET, cache_folder, state_of_cache
-from nst_tf.pictures.files import check_writable
 from nst_tf.tools.notebook import in_colab
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -26,12 +26,12 @@ SIDES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192)
 # TensorFlow is asked in a process of its own: a broken one may end the process that imports it.
 ASK_TENSORFLOW = """
 import json
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 start_tensorflow()
 import tensorflow as tf
 from nst_tf.engine.memory import choose_tile, free_memory
 from nst_tf.engine.precision import choose_precision, this_device
-from nst_tf.engine.quiet import onednn_is_on
+from nst_tf.ground.startup import onednn_is_on
 device = this_device()
 precision = choose_precision(device)
 free = free_memory()

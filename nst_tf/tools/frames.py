@@ -14,12 +14,12 @@ import tensorflow as tf
 from PIL import Image, ImageSequence
 from scipy.ndimage import uniform_filter
 
-from nst_tf.engine.held import Previous
+from nst_tf.controls.previous import Previous
 from nst_tf.images import load_image, save_image
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools.jobs import Job, check_names, lasting, pictures_of
+from nst_tf.tools.jobs import Job, absolute_source, check_names, pictures_of
 from nst_tf.tools.many import Outcome, Task, make
-from nst_tf.tools.running import check_job, kept_for_one_list, load, recipe_of
+from nst_tf.tools.running import cached_inputs, check_job, load, recipe_of
 from nst_tf.transfer import Step, check_run
 
 # A frame after the first is nearly finished when it begins.
@@ -45,16 +45,16 @@ def frame_jobs(
     Raises:
         ValueError: If there is no picture.
     """
-    paths = sorted(pictures_of(_taken_apart(frames, folder)), key=_in_order)
+    paths = sorted(pictures_of(_extract_frames(frames, folder)), key=_in_order)
     check_names(frames, paths)
-    styles = [lasting(style) for style in styles]
+    styles = [absolute_source(style) for style in styles]
     folder = os.path.realpath(folder)
     if folder == os.path.realpath(paths[0].parent):
         raise ValueError("The results would be written over the frames; choose another folder.")
     return [Job(str(path.resolve()), styles, os.path.join(folder, f"{path.stem}.png"), **defaults) for path in paths]
 
 
-def _taken_apart(frames: str | os.PathLike, folder: str | os.PathLike) -> str | os.PathLike:
+def _extract_frames(frames: str | os.PathLike, folder: str | os.PathLike) -> str | os.PathLike:
     """Return a folder with the pictures of an animation; anything else as it is."""
     if not os.path.isfile(frames):
         return frames
@@ -126,7 +126,7 @@ def stylize_frames(
 def _one_after_the_other(
     jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
 ) -> Iterator[Outcome]:
-    with kept_for_one_list():
+    with cached_inputs():
         for number, job in enumerate(jobs):
             previous = functools.partial(_previous, job, jobs[number - 1], hold) if number else lambda: None
             outcome = make(Task(number, job, again), previous, callback)

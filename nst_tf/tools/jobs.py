@@ -61,7 +61,7 @@ def is_address(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 
-def lasting(source: str | os.PathLike) -> str:
+def absolute_source(source: str | os.PathLike) -> str:
     """Return a path that means the same from every folder; an address as it is."""
     source = os.fspath(source)
     return source if is_address(source) else os.path.abspath(source)

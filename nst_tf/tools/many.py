@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
-    from nst_tf.engine.held import Previous
+    from nst_tf.controls.previous import Previous
 
 # How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
 AHEAD = 2
@@ -194,15 +194,15 @@ def start_worker(threads: int) -> None:
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the first worker on a GPU would take all of its memory
-    from nst_tf.engine.quiet import start_tensorflow
+    from nst_tf.ground.startup import start_tensorflow
 
     start_tensorflow()
 
 
 def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
-    from nst_tf.tools.running import kept_for_one_list
+    from nst_tf.tools.running import cached_inputs
 
-    with kept_for_one_list():
+    with cached_inputs():
         for task in tasks:
             outcome = make(task)
             yield outcome
@@ -220,7 +220,7 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
                 try:
                     waiting[executor.submit(make, task)] = task
                 except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
-                    yield Outcome(task.number, task.job, "failed", in_words(error))
+                    yield Outcome(task.number, task.job, "failed", first_line(error))
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done
@@ -231,7 +231,7 @@ def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Itera
                     deaths[task.number] += 1
                     lost.append(task)
                 elif error:
-                    yield Outcome(task.number, task.job, "failed", in_words(error))
+                    yield Outcome(task.number, task.job, "failed", first_line(error))
                 else:
                     yield future.result()
     finally:
@@ -271,10 +271,10 @@ def make(
     except KeyboardInterrupt:
         return outcome("interrupted")
     except Exception as error:  # whatever is wrong with one job, the others go on
-        return outcome("failed", in_words(error))
+        return outcome("failed", first_line(error))
 
 
-def in_words(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error, with its kind unless it was raised to be read."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     words = lines[0][:500] if lines else type(error).__name__

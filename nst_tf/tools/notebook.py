@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import warnings
 
-from nst_tf.engine.quiet import show_log, start_tensorflow
+from nst_tf.ground.startup import show_log, start_tensorflow
 
 JPEG_QUALITY = 82
 FIGURE_DPI = 80

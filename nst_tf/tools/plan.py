@@ -56,7 +56,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     folders: set[str] = set()
     for number, job in enumerate(jobs, 1):
         found.jobs += 1
-        _check_apart(number, job, outputs, sources)
+        _check_no_overwrite(number, job, outputs, sources)
         try:
             check_job(job)
             for problem in _problems(job, outputs, sources, folders):
@@ -75,7 +75,7 @@ def plan(jobs: Iterable[Job]) -> Plan:
     return found
 
 
-def _check_apart(number: int, job: Job, outputs: set[bytes], sources: dict[bytes, str]) -> None:
+def _check_no_overwrite(number: int, job: Job, outputs: set[bytes], sources: dict[bytes, str]) -> None:
     """Raise ValueError if a job's output is an earlier one's input, or the reverse."""
     shared = [path for path in (job.content, *job.styles) if short_hash(path) in outputs]
     shared += [job.output] if short_hash(job.output) in sources else []
@@ -87,7 +87,7 @@ def _check_apart(number: int, job: Job, outputs: set[bytes], sources: dict[bytes
 
 
 def _problems(job: Job, outputs: set[bytes], sources: dict[bytes, str], folders: set[str]) -> Iterator[str]:
-    from nst_tf.pictures.files import check_writable
+    from nst_tf.ground.files import check_writable
 
     name = short_hash(job.output)
     if name in outputs:

@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.descent import Engine
-from nst_tf.engine.held import Previous
-from nst_tf.networks.finding import check_features, find_features, settled
-from nst_tf.pictures.contract import MIN_SIDE
-from nst_tf.pictures.files import version_of
+from nst_tf.ground.checks import MIN_SIDE
+from nst_tf.ground.files import file_signature
+from nst_tf.networks.finding import check_features, find_features, resolve_auto
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
@@ -33,11 +33,11 @@ def _read(version: str, path: str) -> np.ndarray:
     return read_pixels(path)
 
 
-_settled = functools.cache(settled)
+_resolve_auto = functools.cache(resolve_auto)
 
 
 @contextlib.contextmanager
-def kept_for_one_list() -> Iterator[None]:
+def cached_inputs() -> Iterator[None]:
     """Read each picture once, and decide what "auto" stands for once, inside the block; forget both at its end.
 
     A worker process, which knows no end of a list, keeps them as long as it lives.
@@ -46,7 +46,7 @@ def kept_for_one_list() -> Iterator[None]:
         yield
     finally:
         _read.cache_clear()
-        _settled.cache_clear()
+        _resolve_auto.cache_clear()
 
 
 def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
@@ -62,8 +62,7 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
     """
     recipe = recipe_of(job)
     content_image, given = load(job, recipe)
-    extractor = find_features(_settled(job.features), recipe)
-    extractor.style_grams = {} if extractor.style_grams is None else extractor.style_grams
+    extractor = find_features(_resolve_auto(job.features), recipe)
     result = stylize(
         content_image,
         given,
@@ -81,7 +80,7 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
 
 def load(job: Job, recipe: Recipe) -> tuple[tf.Tensor, list[Style]]:
     """Return the content image and the styles of a job, in the sizes of its recipe."""
-    content, *styles = (_read(version_of(path), path) for path in (job.content, *job.styles))
+    content, *styles = (_read(file_signature(path), path) for path in (job.content, *job.styles))
     content_image, style_images = load_images(content, styles, recipe=recipe, size=job.size)
     weights = job.style_weights or [None] * len(style_images)
     return content_image, [Style(image, weight) for image, weight in zip(style_images, weights, strict=True)]

@@ -12,11 +12,11 @@ from typing import Any
 import tensorflow as tf
 
 from nst_tf.engine.descent import Engine
-from nst_tf.pictures.files import check_apart, written_whole
+from nst_tf.ground.files import atomic_write, check_no_overwrite
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value
-from nst_tf.tools.jobs import Job, lasting
-from nst_tf.tools.running import check_job, kept_for_one_list, recipe_of, run
+from nst_tf.tools.jobs import Job, absolute_source
+from nst_tf.tools.running import cached_inputs, check_job, recipe_of, run
 from nst_tf.transfer import Result
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
@@ -118,8 +118,8 @@ def sweep(
         raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
     folder = Path(folder)
     common = Job(
-        content=lasting(content),
-        styles=[lasting(style) for style in styles],
+        content=absolute_source(content),
+        styles=[absolute_source(style) for style in styles],
         style_weights=None,
         recipe=recipe,
         changes=changes,
@@ -137,15 +137,15 @@ def sweep(
         check_job(job)  # an invalid cell is found before the first picture
     inputs = {source for line in jobs for job in line for source in (job.content, *job.styles)}
     earlier = _earlier_pictures(folder)
-    check_apart(sorted({folder / SHEET, folder / JOBS, *_pictures(folder, jobs), *earlier}), inputs)
+    check_no_overwrite(sorted({folder / SHEET, folder / JOBS, *_pictures(folder, jobs), *earlier}), inputs)
     for path in earlier:  # which would be taken for this sweep's
         path.unlink(missing_ok=True)
-    with written_whole(folder / JOBS) as temporary:
+    with atomic_write(folder / JOBS) as temporary:
         temporary.write_text(
             json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
         )
     pictures, done = [], 0
-    with kept_for_one_list():
+    with cached_inputs():
         for row, line in enumerate(jobs, 1):
             pictures.append([])
             for column, job in enumerate(line, 1):
@@ -188,7 +188,7 @@ def promote(
     """
     job = job_of(folder, row, column)
     job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
-    with kept_for_one_list():
+    with cached_inputs():
         return run(job, callback)
 
 
@@ -234,7 +234,7 @@ def _with(job: Job, name: str, value: Any) -> Job:
     if name == "size":
         raise ValueError("All pictures of a sheet have one size; promote makes one of them larger.")
     if name == "style":
-        return replace(job, styles=[lasting(value)])
+        return replace(job, styles=[absolute_source(value)])
     if name == "mix":
         if len(job.styles) != 2 or not 0 <= value <= 1:
             raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")
@@ -256,5 +256,5 @@ def _draw(pictures: list[list[tf.Tensor]], rows: Axis, columns: Axis, path: Path
     from nst_tf.display import contact_sheet
 
     figure = contact_sheet(pictures, rows=(rows.name, rows.labels()), columns=(columns.name, columns.labels()))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

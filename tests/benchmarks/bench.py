@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, onednn_is_on, start_tensorflow
+from nst_tf.ground.startup import ONEDNN_VARIABLE, onednn_is_on, start_tensorflow
 
 start_tensorflow()
 
@@ -66,7 +66,7 @@ PAIR_SIDE = 400
 START = """
 import time
 begun = time.perf_counter()
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 start_tensorflow()
 import keras, tensorflow as tf
 tf.ones((2, 2)) @ tf.ones((2, 2))
@@ -81,7 +81,7 @@ print(started - begun, first - started, time.perf_counter() - first)
 """
 OUR_COMMAND = """
 import json, sys
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 start_tensorflow()
 import nst_tf
 content, style, changes, steps, output = json.loads(sys.argv[1])
@@ -93,7 +93,7 @@ result.save(output)
 PEAK = """
 import json, re, resource, sys
 from pathlib import Path
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 start_tensorflow()
 import nst_tf
 side, features, tile, precision, content, style = json.loads(sys.argv[1])

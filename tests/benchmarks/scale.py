@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 from nst_tf.tools.cluster import ray_workers
 from nst_tf.tools.jobs import Job, pairs
 from nst_tf.tools.many import Outcome, stylize_many

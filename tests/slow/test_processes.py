@@ -17,7 +17,7 @@ from test_many import pixels
 
 from nst_tf.engine.checkpoints import read_checkpoint
 from nst_tf.engine.memory import estimate_memory
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
+from nst_tf.ground.startup import ONEDNN_VARIABLE
 from nst_tf.images import save_image
 from nst_tf.tools.jobs import read_jobs
 from nst_tf.tools.many import stylize_many, worker_processes
@@ -80,8 +80,8 @@ def test_lbfgs_uses_what_it_remembers_without_copying_it():
 )
 @pytest.mark.parametrize(("given", "on"), [({}, True), ({ONEDNN_VARIABLE: "0"}, False)])
 def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwise(given, on):
-    code = "from nst_tf.engine.quiet import start_tensorflow; start_tensorflow();"
-    code += "from nst_tf.engine.quiet import onednn_is_on; print(onednn_is_on())"
+    code = "from nst_tf.ground.startup import start_tensorflow; start_tensorflow();"
+    code += "from nst_tf.ground.startup import onednn_is_on; print(onednn_is_on())"
     environment = {name: value for name, value in os.environ.items() if name != ONEDNN_VARIABLE}
     told = subprocess.run(
         [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True

@@ -32,7 +32,7 @@ def check_writable(path: str | os.PathLike) -> None:
         raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
 
 
-def check_apart(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
+def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
     """Find out, before anything is made, whether all outputs can be written and none would replace an input.
 
     Args:
@@ -59,7 +59,7 @@ def _is_one_file(path: str, other: str) -> bool:
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there when the block ends well.
 
     A reader never sees half a file, and what stood at `path` before stays until the new file is complete.  Missing
@@ -125,7 +125,7 @@ def _is_guarded(path: Path) -> bool:
     return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, path.stat().st_uid, folder.st_uid)
 
 
-def version_of(path: str) -> str:
+def file_signature(path: str) -> str:
     """Return what tells a file from itself after it was replaced; what is no file, such as an address, as it is."""
     if not os.path.isfile(path):
         return path

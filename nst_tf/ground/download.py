@@ -8,10 +8,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any
+from collections.abc import Iterator
 
 DOWNLOAD_LIMIT_BYTES = 64 * 2**20
 DOWNLOAD_LIMIT_SECONDS = 60
+CONNECT_LIMIT_SECONDS = 10
 
 
 def fetch(url: str) -> bytes:
@@ -20,23 +21,32 @@ def fetch(url: str) -> bytes:
     Raises:
         ValueError: If it cannot be had; the message says why and what to do.
     """
-    deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
     advice = "Check the address and the connection, or download the picture by hand and give its path."
+    received = bytearray()
     try:
-        if not url.lower().startswith(("http://", "https://")):
-            raise ValueError(f"Cannot load {url!r}: only http and https addresses are fetched.")
-        ascii_url = urllib.parse.quote(url, safe=string.punctuation)  # as browsers write what is not ASCII
-        try:
-            urllib.parse.urlsplit(url)
-        except ValueError as error:
-            raise ValueError(f"Cannot load {url!r}: {error}. {advice}") from error
-        request = urllib.request.Request(ascii_url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
-        with urllib.request.build_opener(_WebOnly).open(request, timeout=10) as response:
-            return _read_response(response, url, deadline)
+        for part in stream(url, seconds=DOWNLOAD_LIMIT_SECONDS):
+            received += part
+            if len(received) > DOWNLOAD_LIMIT_BYTES:
+                raise ValueError(f"{url!r} is larger than {DOWNLOAD_LIMIT_BYTES // 2**20} MiB. Give a smaller picture.")
     except urllib.error.HTTPError as error:
         raise ValueError(f"{url!r} answered {error.code} {error.reason}. {advice}") from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise ValueError(f"Cannot load {url!r}: {getattr(error, 'reason', error)}. {advice}") from error
+    return bytes(received)
+
+
+def stream(url: str, *, seconds: float) -> Iterator[bytes]:
+    """Yield what an address answers, part by part; TimeoutError after so many seconds, however slowly it drips."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError(f"Cannot load {url!r}: only http and https addresses are fetched.")
+    deadline = time.monotonic() + seconds
+    ascii_url = urllib.parse.quote(url, safe=string.punctuation)  # as browsers write what is not ASCII
+    request = urllib.request.Request(ascii_url, headers={"User-Agent": "nst_tf (a style transfer tutorial)"})
+    with urllib.request.build_opener(_WebOnly).open(request, timeout=CONNECT_LIMIT_SECONDS) as response:
+        while part := response.read1(2**16):
+            yield part
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"only a part came within {seconds:g} s")
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
@@ -46,16 +56,3 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
         if not newurl.lower().startswith(("http://", "https://")):
             raise ValueError(f"{req.full_url!r} leads to {newurl!r}; only http and https addresses are fetched.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _read_response(response: Any, url: str, deadline: float) -> bytes:
-    received = bytearray()
-    while chunk := response.read1(2**16):
-        received += chunk
-        if len(received) > DOWNLOAD_LIMIT_BYTES:
-            raise ValueError(f"{url!r} is larger than {DOWNLOAD_LIMIT_BYTES // 2**20} MiB. Give a smaller picture.")
-        if time.monotonic() > deadline:
-            raise ValueError(
-                f"{url!r} took longer than {DOWNLOAD_LIMIT_SECONDS} s. Download it by hand, give its path."
-            )
-    return bytes(received)

@@ -7,7 +7,7 @@ import functools
 import random
 from collections.abc import Callable, Iterator
 
-from nst_tf.engine.quiet import check_backend
+from nst_tf.ground.startup import check_backend
 
 check_backend()
 

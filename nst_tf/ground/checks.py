@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
 
 
-def alike(name: str, names: Iterable[str]) -> str:
+def suggestions(name: str, names: Iterable[str]) -> str:
     """Return the names that one may have been meant for, all of them if none is like it, for a message."""
     names = list(names)
     return ", ".join(get_close_matches(name, names) or names)
@@ -118,3 +118,15 @@ def to_uint8(image: Any) -> np.ndarray:
     if not np.isfinite(pixels).all():
         raise ValueError("The picture holds NaN or infinite values; nothing was saved.")
     return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def one_of(value: Any, known: Iterable[Any], what: str) -> Any:
+    """Return a value that is among those known.
+
+    Raises:
+        ValueError: If it is not; the message lists them.
+    """
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(map(str, known))}.")
+    return value
