@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from nst_tf.controls.styles import Style
-    from nst_tf.engine.descent import Engine
+    from nst_tf.engine.run import Engine
     from nst_tf.tools.jobs import Job
     from nst_tf.tools.many import Outcome
     from nst_tf.tools.plan import Plan
@@ -527,7 +527,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 def _engine(options: argparse.Namespace) -> Engine:
     """Return the engine that the command line asks for."""
-    from nst_tf.engine.descent import Engine
+    from nst_tf.engine.run import Engine
 
     given = {name: getattr(options, name, None) for name in Engine.__dataclass_fields__}
     return Engine(**{name: value for name, value in given.items() if value is not None})

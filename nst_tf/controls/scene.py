@@ -129,6 +129,12 @@ class Scene:
         image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
+    def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Return the image that the generated one is held to and how firmly, (1, height, width, 3) and (…, 1)."""
+        if not self.previous or not self.previous.weight:
+            return None
+        return self.previous.image, self.previous.weights()
+
     def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
         """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
         if not self.styles or self.styles[0].content_mask is None:

@@ -13,13 +13,14 @@ MIN_SIDE = 32
 OVERSHOOT = 1e-3
 
 
-def as_image(image: Any, name: str) -> np.ndarray:
+def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
     """Return a picture as the pixel contract has it.
 
     Args:
         image: float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32; or what can only mean such a
             picture: without the leading 1, with another floating-point type, or with bytes of 0 to 255.
         name: What to call it in the message, such as "content image".
+        dtype: What it is to be; float64 is for checking gradients.
 
     Raises:
         ValueError: If it is anything else; the message says what came and how to make it right.
@@ -29,15 +30,15 @@ def as_image(image: Any, name: str) -> np.ndarray:
     pixels = np.asarray(image)
     pixels = pixels[np.newaxis] if pixels.ndim == 3 else pixels
     if pixels.dtype == np.uint8:
-        pixels = pixels.astype(np.float32) / 255
+        pixels = pixels.astype(dtype) / 255
     elif np.issubdtype(pixels.dtype, np.floating):
-        pixels = pixels.astype(np.float32, copy=False)
+        pixels = pixels.astype(dtype, copy=False)
     remedy = "Load it with nst_tf.load_image, which makes it so."
     expected = "float32 of shape (1, height, width, 3), RGB in [0, 1]"
     shape = pixels.shape
     if len(shape) != 4 or shape[0] != 1 or shape[-1] != 3:
         raise ValueError(f"Expected the {name} as {expected}; got shape {np.shape(image)}. {remedy}")
-    if pixels.dtype != np.float32:
+    if pixels.dtype != dtype:
         raise ValueError(f"Expected the {name} as {expected}; got {pixels.dtype}. {remedy}")
     if min(shape[1:3]) < MIN_SIDE:
         raise ValueError(

@@ -16,7 +16,7 @@ from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
-from nst_tf.engine.descent import Engine
+from nst_tf.engine.run import Engine
 from nst_tf.ground.checks import MIN_SIDE
 from nst_tf.ground.files import file_signature
 from nst_tf.networks.finding import check_features, find_features, resolve_auto
