@@ -11,14 +11,12 @@ Reference:
 from __future__ import annotations
 
 import hashlib
-import http.client
 import logging
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -209,21 +207,22 @@ def _check_digest(path: Path, file: PublishedFile) -> None:
 
 
 def _download(file: PublishedFile, path: Path) -> None:
-    """Download Keras's file; where the connection breaks off on the way, try again."""
+    """Download a file; where the connection breaks off on the way, try again."""
     logger.info("Downloading %s, %d MB; this happens once.", file.name, file.megabytes)
-    for attempt in range(ATTEMPTS):
+    deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
+    for attempt in range(1, ATTEMPTS + 1):
         received, reported = 0, time.monotonic()
         try:
             with open(path, "wb") as output:
-                for part in stream(file.url, seconds=DOWNLOAD_LIMIT_SECONDS):
+                for part in stream(file.url, seconds=deadline - time.monotonic()):
                     received += output.write(part)
                     if time.monotonic() > reported + PROGRESS_SECONDS:
                         logger.info("%d of %d MB", received // 10**6, file.megabytes)
                         reported = time.monotonic()
             return
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
-            if not received or attempt == ATTEMPTS - 1:
-                raise OSError("the connection broke off" if received else str(error)) from error
+        except ConnectionError:
+            if attempt == ATTEMPTS or time.monotonic() > deadline:
+                raise
 
 
 def _fetch_with_pip(file: PublishedFile, path: Path) -> None:
