@@ -58,9 +58,9 @@ class Optimizer:
         epsilon: Adam's guard against division by zero.
         decay_rate: What the learning rate is multiplied by over `decay_steps` steps.
         decay_steps: See `decay_rate`.
-        units: "unit" for pictures in [0, 1], "caffe" for [0, 255], "torch" for ImageNet's standard deviations.
-        averaging: How much of the running average of the pictures is kept at each step; the average is the result.
-            0 for the picture itself.
+        units: "unit" for images in [0, 1], "caffe" for [0, 255], "torch" for ImageNet's standard deviations.
+        averaging: How much of the running average of the images is kept at each step; the average is the result.
+            0 for the image itself.
     """
 
     name: str
@@ -101,7 +101,7 @@ STUDIO = dict(
     border="replicate",
     source="this project",
     quirks=(
-        "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
+        "Each loss is divided by its target's own energy, so 1 is the distance of an image without any features and "
         "one pair of weights suits every network, layer and size.",
         "Style is compared by means and covariances, as in the recipe wasserstein; from 1024 pixels on the picture is "
         "painted small first, so that strokes do not shrink to grain.",
