@@ -90,7 +90,7 @@ def test_float_tiff_in_unit_range_is_read_and_any_other_refused():
     ramp = grey_ramp(np.float32, 1)
     image = load_image(picture_bytes(Image.fromarray(ramp), "TIFF"))
     np.testing.assert_allclose(image[0, :, :, 2], ramp, atol=1e-6)
-    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\]; got values from 0 to 255"):
         load_image(picture_bytes(Image.fromarray(ramp * 255), "TIFF"))
 
 
