@@ -13,7 +13,7 @@ from nst_tf.published.sources import SOURCES
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that defines a style transfer but the two pictures and the network's weights.
+    """All that defines a style transfer but the two images and the network's weights.
 
     `make_recipe` makes one, and `changed` changes it, by the names of all fields, whichever record they are in.
 
@@ -22,14 +22,14 @@ class Recipe:
         title: One line for lists.
         network: Which features are compared.
         loss: How they become a loss.
-        stepping: Where the picture starts and how it is moved.
-        pictures: In which sizes and colours the pictures are compared.
+        stepping: Where the image starts and how it is moved.
+        pictures: In which sizes and colors the images are compared.
         source: Where the recipe is from.
         url: Where to read it.
         quirks: What surprises in it, one sentence each.
 
     Raises:
-        ValueError: If colours are to be kept where there is no content or no style.
+        ValueError: If colors are to be kept where there is no content or no style.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Recipe:
         color = self.pictures.color
         for weight in ("style_weight", "content_weight"):
             if color != "style" and not getattr(self.loss, weight):
-                raise ValueError(f"These make no sense together: {color=} and {weight}=0. Leave one of them out.")
+                raise ValueError(f"{color=} needs a {weight} above 0. Change one of them.")
 
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields changed, such as `start="noise"` or `style_weight=3.0`.

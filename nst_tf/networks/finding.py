@@ -9,12 +9,13 @@ import warnings
 
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
+from nst_tf.features import FeatureExtractor, network_features, vgg19_features
 from nst_tf.ground.files import file_signature
+from nst_tf.networks.table import NETWORKS
 from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
 from nst_tf.recipes import Recipe
 
-FEATURES = ("auto", "slim", "vgg19", "vgg16")
+FEATURES = ("auto", *NETWORKS)
 # The networks of this process, made once for all runs that ask for the same; a recipe's layers are part of one.
 MOST_NETWORKS = 6
 _networks: dict[str, FeatureExtractor] = {}
@@ -66,11 +67,10 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     key = repr((file_signature(features), recipe.network))
     with _lock:
         if key not in _networks:
-            if features in ("slim", "vgg16"):
-                made = (slim_features if features == "slim" else vgg16_features)(layers, **options)
+            if features in NETWORKS:
+                made = network_features(features, layers, **options)
             else:
-                weights = "imagenet" if features == "vgg19" else features
-                made = vgg19_features(layers, weights=weights, **options)
+                made = vgg19_features(layers, weights=features, **options)
             while len(_networks) >= MOST_NETWORKS:
                 _networks.pop(next(iter(_networks))).clear_caches()
             _networks[key] = made

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nst_tf.networks.table import with_poolings
+
 SLIM_FILE = Path(__file__).with_name("slim.npz")
 
 
@@ -28,7 +30,7 @@ class SlimWeights(NamedTuple):
         convolutions: By layer, in order: kernel (3, 3, channels in, channels) and bias (channels,), float32.
         taps: By layer, (channels, channels), float32.
         gains: By preprocessing and pooling, for each layer what its features are multiplied by, so that on average
-            over pictures their differences are as large as VGG19's.
+            over images their differences are as large as VGG19's.
     """
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -37,9 +39,8 @@ class SlimWeights(NamedTuple):
 
     def tap(self, layer: str, preprocessing: str, pooling: str) -> np.ndarray:
         """Return the tap of a layer with its gain; a pooling layer has its block's last convolution's."""
-        if layer.endswith("_pool"):
-            layer = next(name for name in reversed(self.convolutions) if name.startswith(layer.removesuffix("pool")))
-        return self.taps[layer] * self.gains.get((preprocessing, pooling), self.gains["caffe", pooling])[layer]
+        gains = self.gains.get((preprocessing, pooling), self.gains["caffe", pooling])
+        return with_poolings(self.taps)[layer] * with_poolings(gains)[layer]
 
 
 @functools.lru_cache(maxsize=1)
