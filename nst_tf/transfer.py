@@ -15,12 +15,12 @@ from nst_tf import __version__
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
+from nst_tf.engine.extractors import FEATURES, find_features
 from nst_tf.engine.run import Engine, Run, engine_among
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
-from nst_tf.networks.finding import FEATURES, find_features
 from nst_tf.objective import Losses
 from nst_tf.pictures.settings import settings_text
 from nst_tf.published.fields import recipe_settings

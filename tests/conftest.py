@@ -68,7 +68,7 @@ def slim_network(request, monkeypatch):
         gains = {("caffe", pooling): dict.fromkeys(convolutions, 1.0) for pooling in ("max", "average")}
         weights = SlimWeights(convolutions, taps, gains)
         monkeypatch.setattr("nst_tf.features.read_slim", lambda: weights)
-    monkeypatch.setattr("nst_tf.networks.finding._networks", {})
+    monkeypatch.setattr("nst_tf.engine.extractors._networks", {})
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from nst_tf.controls.color import METHODS, luminance, match_colors, match_luminance, with_luminance
-from nst_tf.controls.regions import rest_of
+from nst_tf.controls.masks import rest_of
 from nst_tf.controls.scene import Scene, prepared
 from nst_tf.controls.styles import Style
 from nst_tf.features import vgg19_features

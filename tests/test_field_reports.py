@@ -17,9 +17,9 @@ from PIL import Image
 
 import nst_tf
 from nst_tf.cli.parser import main
+from nst_tf.engine.extractors import find_features
 from nst_tf.engine.tiles import Tiles
 from nst_tf.images import load_image, save_image
-from nst_tf.networks.finding import find_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, make_recipe
 from nst_tf.transfer import stylize

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,10 +50,9 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
 
 
 @pytest.mark.parametrize("room", [5, 21, 40])
-def test_lbfgs_aims_where_the_two_loops_of_the_book_do(generator, monkeypatch, room):
-    monkeypatch.setattr(lbfgs, "MOST_PAIRS", room)
+def test_lbfgs_aims_where_the_two_loops_of_the_book_do(generator, room):
     target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
-    solver, _ = run(valley, target, room + room // 2, method=LBFGS, clip=False)
+    solver, _ = run(valley, target, room + room // 2, method=functools.partial(LBFGS, remembers=2 * room), clip=False)
     variables = {name: variable.numpy().astype(np.float64) for name, variable in solver.variables().items()}
     pairs = int(variables["pairs"])
     assert pairs > room

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from conftest import small_network
 
-from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
+from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
 from nst_tf.engine.evaluation import WholeImage

@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import small_network
 
 import nst_tf
-from nst_tf.networks.finding import find_features
+from nst_tf.engine.extractors import find_features
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
@@ -140,8 +140,8 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    for module in ("vgg", "finding"):
-        monkeypatch.setattr(f"nst_tf.networks.{module}.find_imagenet_weights", unavailable)
+    for module in ("networks.vgg", "engine.extractors"):
+        monkeypatch.setattr(f"nst_tf.{module}.find_imagenet_weights", unavailable)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     assert find_features("auto", STUDIO).name == "slim"
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a made-up one"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.regions import check_mask
+from nst_tf.controls.masks import check_mask
 from nst_tf.ground.checks import as_image, number
 
 

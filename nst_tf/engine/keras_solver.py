@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import keras
 import tensorflow as tf
 
 from nst_tf.engine.solver import Solver
 from nst_tf.ground.keras_defaults import in_neutral_keras, neutral_keras
-from nst_tf.published.sources import Optimizer
+from nst_tf.published.sources import OPTIMIZERS, Optimizer
 
 
 class KerasSolver(Solver):
@@ -77,12 +79,11 @@ class KerasSolver(Solver):
 @in_neutral_keras
 def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:
     """Return Keras's optimiser of a recipe; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
-    rate = published.learning_rate
-    if published.decay_rate != 1:
-        rate = keras.optimizers.schedules.ExponentialDecay(rate, published.decay_steps, published.decay_rate)
-    if published.name == "sgd":
-        return keras.optimizers.SGD(rate)
-    return keras.optimizers.Adam(rate, published.beta_1, published.beta_2, published.epsilon)
+    arguments, decay = dict(published.arguments), published.decay_rate
+    if decay != 1:
+        rate = keras.optimizers.schedules.ExponentialDecay(published.learning_rate, published.decay_steps, decay)
+        arguments["learning_rate"] = rate
+    return pkgutil.resolve_name(OPTIMIZERS[published.name].solver)(**arguments)
 
 
 @in_neutral_keras

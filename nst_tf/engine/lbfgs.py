@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from nst_tf.engine.solver import NO_LOSS, SMALLEST_GRADIENT, Solver
 
-# How many pairs of moves and gradient differences are remembered: as many as find room, within limits.
-MOST_PAIRS, FEWEST_PAIRS = 40, 5
-PUBLISHED_PAIRS = 20  # in the published recipes
+# However large an image, so many pairs of moves and gradient differences are remembered; of smaller ones as many as
+# these bytes hold, and no more than asked for.
+FEWEST_PAIRS = 5
 PAIRS_BYTES = 512 * 2**20
 # The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
 FIRST_STEP = 0.02
@@ -46,15 +46,21 @@ class LBFGS(Solver):
     shorter.  Gradients are divided by the largest entry of the first, so a loss may have any scale.  In a clipped
     image, pixels that lie at black or white and want to go further are left where they are.
 
+    Args:
+        image: As for `Solver`.
+        steps: As for `Solver`.
+        clip: As for `Solver`.
+        remembers: How many images it may remember, two in each pair of a move and a change of the gradient.
+
     Reference:
         Nocedal, Wright: "Numerical Optimization", 2nd edition 2006, algorithms 7.4 and 7.5.
     """
 
-    def __init__(self, image: tf.Tensor, steps: int, *, clip: bool = True, pairs: int | None = None):
+    def __init__(self, image: tf.Tensor, steps: int, *, clip: bool = True, remembers: int = 80):
         super().__init__(image, steps, clip=clip)
         starts = (image, tf.zeros_like(image), NO_LOSS, tf.zeros_like(image), 1.0, 0.0)
         self._search = Search(*(tf.Variable(start, trainable=False, dtype=tf.float32) for start in starts))
-        self._pairs = Pairs(min(pairs or MOST_PAIRS, pairs_for(image.shape)), int(np.prod(image.shape)))
+        self._pairs = Pairs(min(remembers // 2, pairs_for(image.shape)), int(np.prod(image.shape)))
 
     def variables(self) -> dict[str, tf.Variable]:
         """Return all that a run consists of, by name: with these restored it goes on where it was."""
@@ -200,6 +206,6 @@ class Pairs:
 
 
 def pairs_for(shape: tuple[int, ...]) -> int:
-    """Return how many pairs are remembered for images of a shape."""
+    """Return how many pairs there is room for with images of a shape."""
     pair_bytes = 2 * 4 * int(np.prod(shape))
-    return int(np.clip(PAIRS_BYTES // pair_bytes, FEWEST_PAIRS, MOST_PAIRS))
+    return max(FEWEST_PAIRS, PAIRS_BYTES // pair_bytes)

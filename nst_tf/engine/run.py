@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pkgutil
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,11 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.scene import Scene, resized
-from nst_tf.engine.adam import MultiresolutionAdam
 from nst_tf.engine.checkpoints import Checkpoint, Saver
 from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.keras_solver import KerasSolver, fresh, keras_optimizer
-from nst_tf.engine.lbfgs import LBFGS, PUBLISHED_PAIRS
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import (
     PRECISIONS,
@@ -33,7 +32,7 @@ from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import whole_number
 from nst_tf.objective import Losses, Objective
-from nst_tf.published.sources import UNITS
+from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
 from nst_tf.recipes import Recipe
 
 KEPT_EVALUATIONS = 4
@@ -337,19 +336,19 @@ def make_solver(
         steps: How many there will be.
         grey: Whether the image is to stay without colors.
     """
-    clip = recipe.stepping.clip
+    stepping = recipe.stepping
     if isinstance(method, keras.optimizers.Optimizer):
-        return KerasSolver(image, steps, clip=clip, optimizer=fresh(method))
-    if method == "fast":
-        return {"adam": MultiresolutionAdam, "lbfgs": LBFGS}[recipe.stepping.method](image, steps, clip=clip)
-    published = recipe.stepping.optimizer
-    if published.name == "lbfgs":
-        return LBFGS(image, steps, clip=clip, pairs=PUBLISHED_PAIRS)
+        return KerasSolver(image, steps, clip=stepping.clip, optimizer=fresh(method))
+    published = stepping.optimizer
+    found = METHODS[stepping.method] if method == "fast" else OPTIMIZERS[published.name]
+    if not found.solver.startswith("keras"):
+        options = {"remembers": found.remembers} if found.remembers else {}
+        return pkgutil.resolve_name(found.solver)(image, steps, clip=stepping.clip, **options)
     units = UNITS[published.units]
     if grey:  # one unit for all channels keeps grey grey
         units = (sum(units) / len(units),) * len(units)
     optimizer, averaging = keras_optimizer(published), published.averaging
-    return KerasSolver(image, steps, clip=clip, optimizer=optimizer, units=units, averaging=averaging)
+    return KerasSolver(image, steps, clip=stepping.clip, optimizer=optimizer, units=units, averaging=averaging)
 
 
 def tile_that_fits(scene: Scene, extractor: FeatureExtractor, method: Any, precision: str) -> int | None:
