@@ -119,8 +119,8 @@ def stylize(
             Keras optimiser, whose learning rate is for images in [0, 1].
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
-        start: "content", "noise", "style" or "content_with_noise" instead of the recipe's own; or a picture, float32
-            (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
+        start: "content", "recolored", "noise", "style" or "content_with_noise" instead of the recipe's own; or an
+            image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
         previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
