@@ -143,7 +143,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py
 
-layer-pictures: $(VENV)/.core  ## paint the pictures of notebook 03 again (ten minutes); NAMES="style_block3" for some
+layer-pictures: $(VENV)/.core  ## paint the pictures of notebook 03 again (about ten minutes); NAMES="style_block3" for some
 	@$(BIN)/python images/make_layers.py $(NAMES)
 
 gallery: $(VENV)/.core  ## make the gallery of controls in docs/ again (minutes)
