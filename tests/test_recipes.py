@@ -69,6 +69,9 @@ def test_recipe_names_every_layer_once():
         ({"style_form": "medium"}, "quarter_mean"),
         ({"start": "middle"}, "noise"),
         ({"steps": 0}, "at least 1"),
+        ({"method": "newton"}, "adam, lbfgs"),
+        ({"color": "luminance", "style_weight": 0.0}, "color='luminance' needs a style_weight above 0"),
+        ({"style_size": "content", "style_scale": 2.0}, "style_scale has no effect"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change, message):

@@ -9,7 +9,7 @@ import warnings
 
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, network_features, vgg19_features
+from nst_tf.features import FeatureExtractor, network_features
 from nst_tf.ground.files import file_signature
 from nst_tf.networks.table import NETWORKS
 from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
@@ -67,10 +67,8 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     key = repr((file_signature(features), recipe.network))
     with _lock:
         if key not in _networks:
-            if features in NETWORKS:
-                made = network_features(features, layers, **options)
-            else:
-                made = vgg19_features(layers, weights=features, **options)
+            network, weights = (features, "imagenet") if features in NETWORKS else ("vgg19", features)
+            made = network_features(network, layers, weights=weights, **options)
             while len(_networks) >= MOST_NETWORKS:
                 _networks.pop(next(iter(_networks))).clear_caches()
             _networks[key] = made
