@@ -49,7 +49,7 @@ def gpu(capability):
         (gpu((7, 5)), "float16", "7.5"),
         (gpu((7, 0)), "float16", "7.0"),
         (gpu((6, 1)), "float32", "6.1"),
-        (gpu(None), "float32", "does not tell"),
+        (gpu(None), "float32", "does not report"),
     ],
 )
 def test_precision_is_chosen_by_what_the_device_has(device, name, reason):

@@ -20,7 +20,7 @@ def fetch(url: str) -> bytes:
     """Return an image from an http or https address, of at most 64 MiB and within a minute.
 
     Raises:
-        ValueError: If it cannot be had; the message says why and what to do.
+        ValueError: If it cannot be downloaded; the message says why and what to do.
     """
     received = bytearray()
     try:
@@ -40,7 +40,7 @@ def stream(url: str, *, seconds: float) -> Iterator[bytes]:
     Raises:
         TimeoutError: If there is no answer, or not all of it came within `seconds`, however slowly it drips.
         ConnectionError: If it broke off on the way, so that another attempt may help.
-        OSError: If it cannot be had for another reason.  Each message is half a sentence.
+        OSError: If it fails for another reason.  Each message is half a sentence.
     """
     deadline, received, limit = time.monotonic() + seconds, 0, min(seconds, CONNECT_LIMIT_SECONDS)
     try:

@@ -26,7 +26,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
     """Return the extractor that a word stands for; see `stylize`.
 
     Raises:
-        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
+        ValueError: If the word is unknown, the weights are not available, or an extractor lacks one of the recipe's layers.
     """
     layers = recipe.network.layers
     if isinstance(features, FeatureExtractor):
@@ -43,7 +43,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
 
 
 def resolve_auto(features: str) -> str:
-    """Return what "auto" stands for here, VGG19 on a GPU if its weights can be had, else slim; or another word."""
+    """Return what "auto" stands for here, VGG19 on a GPU if its weights are available, else slim; or another word."""
     if features != "auto":
         return features
     if tf.config.get_visible_devices("GPU"):

@@ -12,7 +12,7 @@ from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
-# What text says of these would be prose, or an object.
+# Fields that text cannot set: prose and objects.
 NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
 # By the type of a field, what reads it from text, and what it says of itself.
 KINDS = {
