@@ -26,7 +26,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
     """Return the extractor that a word stands for; see `stylize`.
 
     Raises:
-        ValueError: If the word is unknown, the weights are not available, or an extractor lacks one of the recipe's layers.
+        ValueError: If the word is unknown, the weights are not available, or an extractor lacks a layer of the recipe.
     """
     layers = recipe.network.layers
     if isinstance(features, FeatureExtractor):
