@@ -47,13 +47,16 @@ class Targets(NamedTuple):
         style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region; in the
             Wasserstein forms the `Gaussian` made of it.
         regions: Where each style is wanted; None if everywhere.
+        held: An image that the generated one is held to, (1, height, width, 3), and how firmly at each pixel,
+            (1, height, width, 1); None if it is free.
+        grey: Whether the generated image stays without colors.
     """
 
     content: dict[str, tf.Tensor]
     content_scales: dict[str, tf.Tensor]
     style: dict[str, tf.Tensor | Gaussian]
     regions: Regions | None = None
-    held: tuple[tf.Tensor, tf.Tensor] | None = None  # a picture to be held to, and how strongly at each pixel
+    held: tuple[tf.Tensor, tf.Tensor] | None = None
     grey: bool = False
 
     def masks(self) -> dict[str, tf.Tensor]:
@@ -61,8 +64,9 @@ class Targets(NamedTuple):
         return self.regions.masks if self.regions else {}
 
     def where_wanted(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return a gradient by the picture with 0 where no style is wanted, and without colours for a grey picture."""
-        gradient = tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1) if self.grey else gradient
+        """Return a gradient with respect to the image with 0 where no style is wanted, and equal channels if grey."""
+        if self.grey:
+            gradient = tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1)
         return gradient * self.regions.pixels if self.regions else gradient
 
 
@@ -100,7 +104,15 @@ class Objective:
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
-        return self.weigh(self.sums(self.extractor(image), targets.content, targets.masks()), image, targets)
+        features = self.extractor(image)
+        return self.weigh(self.sums(features, targets.content, targets.masks()), image, targets)
+
+    def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
+        """Return the losses of an image, and the gradient of the total with respect to its pixels."""
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = self.losses(image, targets)
+        return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
         """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""

@@ -17,9 +17,9 @@ from PIL import Image
 
 import nst_tf
 from nst_tf.cli.parser import main
+from nst_tf.engine.extractors import find_features
 from nst_tf.engine.tiles import Tiles
 from nst_tf.images import load_image, save_image
-from nst_tf.networks.finding import find_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, make_recipe
 from nst_tf.transfer import stylize
@@ -287,12 +287,14 @@ def test_the_last_pixels_of_an_odd_side_are_seen(generator):
 def test_tiles_are_those_of_the_whole_where_sides_are_odd(pair):
     content, style = tf.constant(smooth_picture(107, 139)), pair[1]
     objective = Objective(STUDIO, network_for(STUDIO))
-    styles = (nst_tf.Style(style, 1.0),)
-    from nst_tf.engine.gradient import WholePicture
+    from nst_tf.controls.scene import Scene
+    from nst_tf.engine.evaluation import WholeImage
+
+    scene = Scene.of(STUDIO, content, style)
 
     gradients = []
-    for evaluation in (WholePicture(objective), Tiles(objective, 64)):
-        gradients.append(evaluation.losses_and_gradient(content, evaluation.targets(content, styles))[1].numpy())
+    for evaluation in (WholeImage(objective), Tiles(objective, 64)):
+        gradients.append(evaluation.losses_and_gradient(content, evaluation.find_targets(scene))[1].numpy())
     np.testing.assert_allclose(gradients[1], gradients[0], atol=2e-4 * np.abs(gradients[0]).max())
 
 

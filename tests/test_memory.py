@@ -98,7 +98,7 @@ def test_the_largest_tile_that_fits_is_chosen_and_none_where_all_fits():
 
 
 def test_a_picture_too_large_for_the_free_memory_is_computed_in_tiles_and_it_is_said(pair, monkeypatch):
-    monkeypatch.setattr("nst_tf.engine.descent.free_memory", lambda: 2**20)
+    monkeypatch.setattr("nst_tf.engine.run.free_memory", lambda: 2**20)
     monkeypatch.setattr(memory, "TILES", (64,))
     wide = [tf.image.resize(picture, (70, 150)) for picture in pair]
     with pytest.warns(UserWarning, match="GiB.*tiles of 64"):

@@ -10,8 +10,8 @@ import tensorflow as tf
 from conftest import small_network
 
 import nst_tf
-from nst_tf.controls.styles import as_styles
-from nst_tf.engine.gradient import WholePicture
+from nst_tf.controls.scene import Scene
+from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.precision import (
     Device,
     choose_precision,
@@ -94,8 +94,8 @@ def vgg():
 
 
 def losses_and_gradient(extractor, recipe, pair, image, *, scaled=False):
-    evaluation = WholePicture(Objective(recipe, extractor), scaled=scaled)
-    losses, gradient = evaluation.losses_and_gradient(image, evaluation.targets(pair[0], as_styles(pair[1], pair[0])))
+    evaluation = WholeImage(Objective(recipe, extractor), scaled=scaled)
+    losses, gradient = evaluation.losses_and_gradient(image, evaluation.find_targets(Scene.of(recipe, *pair)))
     return float(losses.total), gradient.numpy().ravel()
 
 

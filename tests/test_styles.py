@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 from conftest import small_network
 
-from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
+from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
+from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.engine.gradient import WholePicture
+from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.tiles import Tiles
 from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
@@ -58,9 +59,9 @@ def test_a_mask_of_ones_is_no_mask(pair, network):
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
     content = pair[0]
-    evaluation = WholePicture(Objective(STUDIO, network))
+    evaluation = WholeImage(Objective(STUDIO, network))
     plain, masked = (
-        evaluation.losses_and_gradient(content * 0.9, evaluation.targets(content, as_styles(style, content)))[1]
+        evaluation.losses_and_gradient(content * 0.9, evaluation.find_targets(Scene.of(STUDIO, content, style)))[1]
         for style in (pair[1], styles)
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
@@ -130,16 +131,14 @@ def test_regions_have_styles_of_their_own(pair, other, network, left):
 
 
 def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, left):
-    from nst_tf.engine.gradient import WholePicture
-    from nst_tf.objective import Objective
-
     big = tf.image.resize(pair[0], (90, 130))
     mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
-    styles = as_styles([Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))], big)
+    styles = [Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))]
+    scene = Scene.of(STUDIO, big, styles)
     objective = Objective(STUDIO, network)
-    whole, tiles = WholePicture(objective), Tiles(objective, 64)
-    expected = whole.losses_and_gradient(big * 0.8, whole.targets(big, styles))
-    found = tiles.losses_and_gradient(big * 0.8, tiles.targets(big, styles))
+    whole, tiles = WholeImage(objective), Tiles(objective, 64)
+    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(scene))
+    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(scene))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
 

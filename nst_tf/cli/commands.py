@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from nst_tf.controls.styles import Style
-    from nst_tf.engine.descent import Engine
+    from nst_tf.engine.run import Engine
     from nst_tf.tools.jobs import Job
     from nst_tf.tools.many import Outcome
     from nst_tf.tools.plan import Plan
@@ -60,7 +60,7 @@ def stylize(options: argparse.Namespace) -> int:
     _start_tensorflow()
     from nst_tf import transfer
     from nst_tf.controls.sizes import load_images, size_of
-    from nst_tf.networks.finding import FEATURES, check_features
+    from nst_tf.engine.extractors import FEATURES, check_features
     from nst_tf.published.fields import changed_by_json
     from nst_tf.recipes import find_recipe
 
@@ -150,7 +150,7 @@ def regions(options: argparse.Namespace) -> int:
     _start_tensorflow()
     import numpy as np
 
-    from nst_tf.controls.regions import propose_regions
+    from nst_tf.controls.masks import propose_regions
     from nst_tf.images import load_image
 
     folder = Path(options.output)
@@ -494,7 +494,7 @@ def _check_masks(options: argparse.Namespace) -> None:
 
 def _styles(options: argparse.Namespace, content_image: tf.Tensor, style_images: list[tf.Tensor]) -> list[Style]:
     """Put together the styles with their weights and masks."""
-    from nst_tf.controls.regions import load_mask, rest_of
+    from nst_tf.controls.masks import load_mask, rest_of
     from nst_tf.controls.styles import Style
 
     count = len(style_images)
@@ -527,7 +527,7 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 def _engine(options: argparse.Namespace) -> Engine:
     """Return the engine that the command line asks for."""
-    from nst_tf.engine.descent import Engine
+    from nst_tf.engine.run import Engine
 
     given = {name: getattr(options, name, None) for name in Engine.__dataclass_fields__}
     return Engine(**{name: value for name, value in given.items() if value is not None})

@@ -173,7 +173,7 @@ COMMANDS: dict[str, tuple[str, list]] = {
             *_recipe(),
             *RUN,
             _option("--like PNG", "take what is not given here from the settings inside a saved PNG"),
-            _option("--start START", "content, noise, style or content_with_noise, or the path of a picture"),
+            _option("--start START", "content, recolored, noise, style or content_with_noise, or a picture's path"),
             *[*CONTROLS, *ENGINE, *CHECKPOINTS, *OUTPUTS],
         ],
     ),

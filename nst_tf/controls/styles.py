@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.regions import check_mask
+from nst_tf.controls.masks import check_mask
 from nst_tf.ground.checks import as_image, number
 
 
@@ -69,9 +69,9 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
         )
     if not any(weights):
         raise ValueError("Every style has weight 0, so there is no style left; set style_weight=0 to leave style out.")
-    checked = []
+    checked, dtype = [], content_image.dtype.as_numpy_dtype
     for n, (style, weight) in enumerate(zip(styles, weights, strict=True), 1):
-        image = tf.constant(as_image(style.image, "style image" if len(styles) == 1 else f"style image {n}"))
+        image = tf.constant(as_image(style.image, "style image" if len(styles) == 1 else f"style image {n}", dtype))
         content_mask = check_mask(style.content_mask, content_image, f"content mask of style {n}")
         checked.append(
             Style(image, weight, content_mask, check_mask(style.style_mask, image, f"style mask of style {n}"))

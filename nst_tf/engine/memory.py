@@ -87,11 +87,10 @@ def estimate_memory(
         activations = _bytes_in_tiles(outputs, geometry, height, width, tile, copies, 2 if half else 1)
     else:
         activations = copies * pixels * sum(outputs.values())
-    stepping = recipe.stepping
-    method = (
-        METHODS[stepping.method] if solver == "fast" else stepping.optimizer and OPTIMIZERS[stepping.optimizer.name]
-    )
-    remembered = 12 * pixels * min(method.remembers if method else 0, 2 * pairs_for((1, height, width, 3)))
+    most = METHODS[recipe.stepping.method].remembers if solver == "fast" else 0
+    if solver == "published" and recipe.stepping.optimizer:
+        most = OPTIMIZERS[recipe.stepping.optimizer.name].remembers
+    remembered = 12 * pixels * min(most, 2 * pairs_for((1, height, width, 3)))
     targets = pixels * sum(outputs[layer] for layer in recipe.network.content_layers)
     # While a checkpoint is written, what the solver remembers is there twice, and the network holds nothing.
     at_work = max(activations, remembered) + remembered + targets + 12 * pixels * IMAGES

@@ -16,13 +16,14 @@ MIN_SIDE = 32
 OVERSHOOT = 1e-3
 
 
-def as_image(image: Any, name: str) -> np.ndarray:
+def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
     """Return an image as the pixel contract has it.
 
     Args:
         image: float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32; or what can only mean such an
             image: without the leading 1, with another floating-point type, or with bytes of 0 to 255.
         name: What to call it in the message, such as "content image".
+        dtype: What it is to be; float64 is for checking gradients.
 
     Raises:
         ValueError: If it is anything else; the message says what came and how to make it right.
@@ -41,20 +42,20 @@ def as_image(image: Any, name: str) -> np.ndarray:
             f"The {name} is {pixels.shape[2]} × {pixels.shape[1]} pixels; each side must have at least {MIN_SIDE}. "
             "Choose a larger image."
         )
-    return in_unit_range(pixels, f"the {name}")
+    return in_unit_range(pixels, f"the {name}", dtype)
 
 
-def in_unit_range(pixels: np.ndarray, name: str) -> np.ndarray:
-    """Return unsigned integers of 8 or 16 bits, or floating-point numbers in [0, 1], as float32 in [0, 1].
+def in_unit_range(pixels: np.ndarray, name: str, dtype: type = np.float32) -> np.ndarray:
+    """Return unsigned integers of 8 or 16 bits, or floating-point numbers in [0, 1], as such numbers in [0, 1].
 
     Raises:
         ValueError: If the type is another, or a value is not finite or outside by more than rounding explains.
     """
     if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+        return pixels.astype(dtype) / np.iinfo(pixels.dtype).max
     if not np.issubdtype(pixels.dtype, np.floating):
         raise ValueError(f"Expected {name} as uint8, uint16 or float in [0, 1]; got {pixels.dtype}. Convert it.")
-    pixels = pixels.astype(np.float32, copy=False)
+    pixels = pixels.astype(dtype, copy=False)
     if not np.isfinite(pixels).all():
         raise ValueError(f"Expected finite numbers in {name}; got NaN or infinite ones. Look at how it was made.")
     least, most = float(pixels.min()), float(pixels.max())

@@ -16,6 +16,7 @@ STARTS = {
     "content": "the content image",
     "noise": "uniform white noise",
     "style": "the style image",
+    "recolored": "the content image in the style's colors, by the linear optimal transport of their RGB values",
     "content_with_noise": "the content image plus uniform noise of ±0.25, clipped to [0, 1]",
 }
 SIZINGS = {
@@ -109,7 +110,9 @@ class Stepping:
     """Where the generated image starts and how it is moved.
 
     Args:
-        start: "content", "noise" (uniform, white), "style", or "content_with_noise" (uniform noise of ±0.25 added).
+        start: "content"; "recolored", which is the content image in the style's colors (Pitié, Kokaram 2007), or the
+            content image where its colors are kept; "noise" (uniform, white); "style"; or "content_with_noise" (uniform
+            noise of ±0.25 added).
         steps: How many steps `solver="fast"` takes when not told.
         method: What `solver="fast"` uses: "lbfgs" comes to the lowest loss in the fewest steps, "adam" (at several
             resolutions) leaves less grain and needs less memory.

@@ -16,10 +16,10 @@ from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
-from nst_tf.engine.descent import Engine
+from nst_tf.engine.extractors import check_features, find_features, resolve_auto
+from nst_tf.engine.run import Engine
 from nst_tf.ground.checks import MIN_SIDE
 from nst_tf.ground.files import file_signature
-from nst_tf.networks.finding import check_features, find_features, resolve_auto
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings

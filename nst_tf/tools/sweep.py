@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.engine.descent import Engine
+from nst_tf.engine.run import Engine
 from nst_tf.ground.files import atomic_write, check_no_overwrite
 from nst_tf.pictures.settings import plain
 from nst_tf.published.fields import parse_value

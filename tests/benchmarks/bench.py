@@ -34,11 +34,11 @@ import tensorflow as tf
 import nst_tf
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import as_styles
+from nst_tf.engine.extractors import find_features
 from nst_tf.engine.gradient import WholePicture
 from nst_tf.engine.memory import estimate_memory
 from nst_tf.engine.precision import choose_precision, this_device
 from nst_tf.features import CAFFE_MEAN_BGR, FeatureExtractor, vgg19_features
-from nst_tf.networks.finding import find_features
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES, Recipe
 from nst_tf.transfer import stylize
