@@ -98,8 +98,10 @@ def test_a_bad_frame_ends_the_video_with_its_reason(video):
 
 
 def test_results_never_replace_the_frames(video):
-    with pytest.raises(ValueError, match="another folder"):
-        jobs_of(video, "frames")
+    before = {path.name: path.read_bytes() for path in (video / "frames").iterdir()}
+    with pytest.raises(ValueError, match="would be lost"):
+        stylize_frames(jobs_of(video, "frames"))
+    assert {path.name: path.read_bytes() for path in (video / "frames").iterdir()} == before
 
 
 def test_the_held_gradient_is_that_of_the_held_loss(generator):
@@ -173,9 +175,12 @@ def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
     assert durations == [100] * 5
 
 
-def test_the_command_line_makes_frames_and_animation(video, monkeypatch):
+def test_the_command_line_makes_frames_and_animation_within_a_mask(video, monkeypatch):
     monkeypatch.chdir(video)
-    command = ["frames", "frames", "style.png", "-o", "out", "--features", "slim"]
+    save_image(np.ones((1, 48, 64, 3), np.float32) * (np.arange(48) < 24)[:, np.newaxis, np.newaxis], "top.png")
+    command = ["frames", "frames", "style.png", "-o", "out", "--features", "slim", "--mask", "top.png"]
     assert main([*command, "--size", "64", "--steps", "4", "--animation", "video.gif"]) == 0
     assert len(list((video / "out").glob("*.png"))) == 5
+    for job in jobs_of(video):
+        np.testing.assert_allclose(pixels(job.output)[25:], pixels(job.content)[25:], atol=1)
     assert (video / "video.gif").exists()
