@@ -173,6 +173,8 @@ def many(options: argparse.Namespace) -> int:
     if options.cluster and options.workers:
         raise ValueError("Give --workers for processes on this machine, or --cluster, whose workers are started there.")
     _check_no_overwrite(options, options.report)
+    if options.cluster or options.workers:  # this process would take a GPU's memory from the workers
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     _start_tensorflow()  # before anything else imports it
     given = _given(options, with_set=True)
 

@@ -6,15 +6,7 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -78,8 +70,8 @@ def stylize_many(
         An `Outcome` for each job, in the order in which they are finished.
 
     Raises:
-        ValueError: If the executor forks its processes, which TensorFlow does not survive.  What `jobs` itself raises
-            comes after the outcomes of all jobs before.
+        ValueError: If the executor forks its processes, which TensorFlow does not survive, or gives up its jobs.  What
+            `jobs` itself raises comes after the outcomes of all jobs before.
 
     Example:
         >>> jobs = [Job(content="a.jpg", styles=["s.jpg"], output="a.png"), Job("b.jpg", ["s.jpg"], "b.png")]
@@ -140,7 +132,9 @@ def _on_executor(jobs: Iterable[Job], executor: Executor, ahead: int, again: boo
             done = wait(waiting, return_when=FIRST_COMPLETED).done
             for future in sorted(done, key=lambda future: waiting[future][0]):
                 number, job = waiting.pop(future)
-                error = CancelledError("the executor gave it up") if future.cancelled() else future.exception()
+                if future.cancelled():
+                    raise ValueError("The workers gave up their jobs; has the cluster's scheduler been stopped?")
+                error = future.exception()
                 if isinstance(error, BrokenExecutor) and deaths[number] < RETRIES:
                     deaths[number] += 1
                     lost.append((number, job, None))
