@@ -276,7 +276,7 @@ def test_json_lines_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.csv", "content,style\nc,s\n", "first line must name"),
+        ("a.csv", "content,style\nc,s\n", "line 2: output missing"),
         ("a.csv", "content,style,output,seed\nc,s,o.png,x\n", "line 2: seed is 'x'; expected a whole number"),
         ("a.csv", "content,style,output\nc,s,o.png,extra\n", "line 2: it has not as many fields"),
         ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,12 +187,17 @@ def many(options: argparse.Namespace) -> int:
     if options.dry_run or found.jobs == found.bad:
         return BAD_INPUT if found.bad else DONE
     counts = dict.fromkeys(("made", "skipped", "failed", "interrupted"), 0)
-    begun, told = time.monotonic(), -SECONDS_PER_LINE
+    begun, told, report = time.monotonic(), -SECONDS_PER_LINE, options.report or os.devnull
     try:
-        with _workers(options) as executor, _report(options.report) as report:
+        with _workers(options) as executor, open(report, "a", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            if not file.tell():
+                table.writerow(("job", "output", "status", "seconds", "reason"))
             for outcome in stylize_many(jobs(), executor=executor, again=options.again):
                 counts[outcome.status] += 1
-                report(outcome)
+                made = outcome.job.output, outcome.status, f"{outcome.seconds:.2f}", outcome.reason
+                table.writerow((outcome.number + 1, *made))
+                file.flush()
                 now, done = time.monotonic(), sum(counts.values())
                 # Of each that failed, and of the others twice a second: a cluster makes many.
                 if outcome.status == "failed" or now - told > SECONDS_PER_LINE or done == found.jobs:
@@ -234,26 +239,6 @@ def _workers(options: argparse.Namespace) -> Iterator[Executor | None]:
         executor.shutdown()
     else:
         yield None
-
-
-@contextlib.contextmanager
-def _report(path: str | None) -> Iterator[Callable[[Outcome], None]]:
-    """Write what came of each job into a CSV, line by line, after what is there from a run before."""
-    if not path:
-        yield lambda outcome: None
-        return
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        if not file.tell():
-            table.writerow(("job", "output", "status", "seconds", "reason"))
-
-        def write(outcome: Outcome) -> None:
-            table.writerow(
-                (outcome.number + 1, outcome.job.output, outcome.status, f"{outcome.seconds:.2f}", outcome.reason)
-            )
-            file.flush()
-
-        yield write
 
 
 def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None:

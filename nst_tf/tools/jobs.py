@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,66 +140,11 @@ def absolute(job: Job, folder: str | os.PathLike = ".") -> Job:
     return replace(job, content=below(job.content), output=below(job.output), **paths, **words)
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, (str, os.PathLike)):
-        raise ValueError(f"{name} is text; got {value!r}")
-    return os.fspath(value).strip()
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    values = value.split(SEPARATOR) if isinstance(value, str) else value
-    if not isinstance(values, (list, tuple)):
-        raise ValueError(f"{name} is text or a list; got {value!r}")
-    return list(values)
-
-
-def _texts(name: str, value: Any) -> list[str]:
-    return [_text(name, part) for part in _list(name, value)]
-
-
-def _whole_number(name: str, value: Any) -> int:
-    from nst_tf.ground.checks import whole_number
-
-    return whole_number(_parsed(value), name, least=0)
-
-
-def _number(name: str, value: Any) -> float:
-    from nst_tf.ground.checks import number
-
-    return number(_parsed(value), name)
-
-
-def _numbers(name: str, value: Any) -> list[float]:
-    return [_number(name, part) for part in _list(name, value)]
-
-
-def _parsed(value: Any) -> Any:
-    """Return the number that a text of a CSV stands for; anything else as it is."""
-    for kind in (int, float) if isinstance(value, str) else ():
-        try:
-            return kind(value)
-        except ValueError:
-            pass
-    return value
-
-
-# By column of a job file, the field of `Job` that it fills and what reads it; all others are fields of the recipe.
-COLUMNS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
-    "content": ("content", _text),
-    "style": ("styles", _texts),
-    "output": ("output", _text),
-    "style_weights": ("style_weights", _numbers),
-    "mask": ("masks", _texts),
-    "style_mask": ("style_masks", _texts),
-    "softness": ("softness", _number),
-    "start": ("start", _text),
-    "recipe": ("recipe", _text),
-    "features": ("features", _text),
-    "solver": ("solver", _text),
-    "steps": ("steps", _whole_number),
-    "seed": ("seed", _whole_number),
-    "size": ("size", _whole_number),
-}
+# Columns of a job file that are called otherwise than the field of `Job` that they fill, for they hold one as a rule.
+COLUMNS = {"style": "styles", "mask": "masks", "style_mask": "style_masks"}
+# By column, the type of what it holds; all other columns are fields of the recipe.
+KINDS = {each.name: each.type for each in fields(Job) if each.name not in ("changes", "engine")}
+KINDS |= {column: KINDS.pop(name) for column, name in COLUMNS.items()}
 
 
 def read_column(name: str, value: Any) -> Any:
@@ -209,16 +155,34 @@ def read_column(name: str, value: Any) -> Any:
     """
     from nst_tf.published.fields import parse_value
 
-    if name in COLUMNS:
-        return COLUMNS[name][1](name, value)
-    return parse_value(name, value) if isinstance(value, str) else value
+    if name not in KINDS:
+        return parse_value(name, value) if isinstance(value, str) else value
+    if not KINDS[name].startswith("list"):
+        return _read_part(name, value)
+    parts = value.split(SEPARATOR) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError(f"{name} is text or a list; got {value!r}")
+    return [_read_part(name, part) for part in parts]
+
+
+def _read_part(name: str, value: Any) -> str | int | float:
+    from nst_tf.ground.checks import number, whole_number
+
+    if "str" in KINDS[name]:
+        if not isinstance(value, (str, os.PathLike)):
+            raise ValueError(f"{name} is text; got {value!r}")
+        return os.fspath(value).strip()
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # what is no number is told below
+            value = int(value) if value.strip().isdecimal() else float(value)
+    return whole_number(value, name, least=0) if "int" in KINDS[name] else number(value, name)
 
 
 def with_column(job: Job, name: str, value: Any) -> Job:
     """Return a job with what a column of a job file says; raises as `read_column`."""
     value = read_column(name, value)
-    if name in COLUMNS:
-        return replace(job, **{COLUMNS[name][0]: value})
+    if name in KINDS:
+        return replace(job, **{COLUMNS.get(name, name): value})
     return replace(job, changes={**job.changes, name: value})
 
 
@@ -247,7 +211,7 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
         for line, row in rows(path):
             try:
                 if missing := [name for name in ("content", "style", "output") if not row.get(name)]:
-                    raise ValueError(f"{', '.join(missing)} missing")
+                    raise ValueError(f"{', '.join(missing)} missing; every job has content, style and output")
                 job = common
                 for name, value in row.items():
                     job = with_column(job, name, value)
@@ -265,8 +229,6 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        if not {"content", "style", "output"} <= set(reader.fieldnames):
-            raise ValueError(f"{path.name}: the first line must name the columns content, style and output.")
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError(f"{path.name}, line {reader.line_num}: it has not as many fields as the first line.")

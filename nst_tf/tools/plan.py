@@ -18,24 +18,15 @@ MORE_STEPS = 10
 
 @dataclass
 class Plan:
-    """What a list of jobs asks for.
-
-    Args:
-        jobs: How many there are.
-        existing: How many of their outputs are already there, whatever they show.
-        problems: What would make a job fail, at most twenty of them in words.
-        bad: How many jobs would fail.
-        work: Sum of pixels × steps; `pixels` the sum of pixels, both as if all images had the first one's aspect.
-        first: The first job without a problem.
-    """
+    """What a list of jobs asks for."""
 
     jobs: int = 0
-    existing: int = 0
-    bad: int = 0
-    work: float = 0.0
-    pixels: float = 0.0
-    problems: list[str] = field(default_factory=list)
-    first: Job | None = None
+    existing: int = 0  # jobs whose output is already there, whatever it shows
+    bad: int = 0  # jobs that would fail
+    problems: list[str] = field(default_factory=list)  # in words, the first twenty of them
+    first: Job | None = None  # that has no problem
+    pixels: float = 0.0  # of all images, as if they had the first one's aspect
+    work: float = 0.0  # the sum of pixels × steps, the same
 
 
 def plan(jobs: Iterable[Job]) -> Plan:
