@@ -94,11 +94,11 @@ test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student versio
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m lab tests/test_lab.py
 
 $(VENV)/.cluster: $(VENV)/.test
-	@echo "Installing Ray ..."
+	@echo "Installing Dask ..."
 	@$(PIP) -e '.[cluster]'
 	@touch $@
 
-test-cluster: $(VENV)/.cluster  ## make pictures on a Ray cluster of two workers, one of which is killed (minutes)
+test-cluster: $(VENV)/.cluster  ## make pictures on a Dask cluster of two workers, one of which is killed (minutes)
 	@$(BIN)/python -m pytest -q -m cluster tests/test_cluster.py
 
 lint: $(VENV)/.lint  ## check style and formatting

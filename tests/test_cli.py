@@ -98,10 +98,10 @@ def test_what_could_not_be_saved_is_refused_before_the_run(nst_tf, files, tmp_pa
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_size_too_small_is_refused_with_the_pictures_name(nst_tf, files, tmp_path):
-    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 10, "--features", "slim")
+def test_a_size_too_small_is_rejected_with_the_images_name(nst_tf, files, tmp_path):
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 36, "--features", "slim")
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
-    assert "the content image would be 10 × 8" in refused.stderr
+    assert "the content image would be 36 × 27" in refused.stderr
 
 
 def test_unknown_recipe_is_one_line_and_status_2(nst_tf, files, tmp_path):

@@ -22,7 +22,7 @@ WEIGHT_OF_PLACE = 0.7
 PROPOSAL_SIDE = 160
 
 
-def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> np.ndarray:
+def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name: str | None = None) -> np.ndarray:
     """Load a mask: white where the region is, black elsewhere, grey on soft edges.
 
     Args:
@@ -30,6 +30,7 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> n
             not in the region.
         size: (height, width) of the picture it is for, whose aspect it must have.
         softness: How many pixels its edge is blurred by.
+        name: What to call the mask in messages, where it has no file name.
 
     Returns:
         float32 (height, width) in [0, 1].
@@ -37,7 +38,8 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> n
     Raises:
         ValueError: As `load_image`, or if the mask has another aspect than the picture.
     """
-    name = f"mask {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "mask"
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else name
+    name = f"mask {name!r}" if name else "mask"
     pixels = read_pixels(source, name=f"the {name}", ground=0.0)
     height, width = pixels.shape[:2]
     if not 1 / LARGEST_STRETCH < (width / height) / (size[1] / size[0]) < LARGEST_STRETCH:

@@ -408,7 +408,7 @@ def _setting(name: str, weights: str, side: int) -> tuple:
 
 def _our_solver(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
     """Return the fast solver of a recipe, and what pictures are compared with."""
-    from nst_tf.engine.descent import _evaluation, make_solver
+    from nst_tf.engine.run import _evaluation, make_solver
 
     evaluation, minimised = _evaluation(Scene.of(recipe, content, style), extractor, precision, None)
     solver = make_solver("fast", recipe, minimised, tuple(content.shape))
