@@ -231,3 +231,12 @@ def test_a_checkpoint_in_a_state_no_run_can_be_in_is_refused(pair, tmp_path, wro
     write_checkpoint(tmp_path / "run.nst", dataclasses.replace(whole, **wrong))
     with pytest.raises(ValueError, match="damaged"):
         stylize(*pair, features="slim", steps=2, resume=tmp_path / "run.nst")
+
+
+def test_a_finished_run_goes_on_with_more_steps(pair, network, tmp_path):
+    options = {"features": network, **SHALLOW}
+    first = stylize(*pair, steps=3, checkpoint=tmp_path / "run.nst", **options)
+    more = stylize(*pair, steps=8, resume=tmp_path / "run.nst", **options)
+    assert more.steps == 8
+    np.testing.assert_array_equal(more.history["total"][:3], first.history["total"][:3])
+    assert more.history["total"].min() < first.history["total"].min()

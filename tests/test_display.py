@@ -4,7 +4,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+import nst_tf
 from nst_tf.display import contact_sheet, plot_history, show_images
+from nst_tf.images import save_image
 from nst_tf.tools.animations import timelapse
 
 
@@ -67,3 +69,10 @@ def test_contact_sheet_names_rows_and_columns(generator):
     figure = contact_sheet(pictures, rows=("style_weight", ["1", "5"]), columns=("seed", ["0", "1", "2"]))
     words = {text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))}
     assert {"style_weight", "seed", "1", "5", "0", "2"} <= words
+
+
+def test_bytes_are_saved_and_shown_as_they_are(tmp_path):
+    picture = np.full((40, 40, 3), 100, np.uint8)
+    assert np.asarray(Image.open(save_image(picture, tmp_path / "x.png"))).max() == 100
+    (axis,) = nst_tf.show_images([picture]).axes
+    assert axis.images[0].get_array().max() == 100

@@ -7,6 +7,7 @@ import tensorflow as tf
 from conftest import smooth_picture, striped_picture
 from PIL import Image
 
+import nst_tf
 from nst_tf.cli.parser import main
 from nst_tf.controls.previous import Previous
 from nst_tf.images import load_image, save_image
@@ -171,3 +172,12 @@ def test_the_command_line_makes_frames_and_animation_within_a_mask(video, monkey
     for job in jobs_of(video):
         np.testing.assert_allclose(pixels(job.output)[25:], pixels(job.content)[25:], atol=1)
     assert (video / "video.gif").exists()
+
+
+def test_frames_are_taken_out_of_an_animation(tmp_path):
+    pictures = [Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (10, 90, 200)]
+    pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
+    save_image(striped_picture(48, 48), tmp_path / "s.png")
+    jobs = nst_tf.frame_jobs(tmp_path / "x.gif", [tmp_path / "s.png"], tmp_path / "out")
+    assert [os.path.basename(job.output) for job in jobs] == ["00001.png", "00002.png", "00003.png"]
+    assert load_image(jobs[2].content).numpy().mean() == pytest.approx(200 / 255, abs=0.02)

@@ -11,13 +11,16 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import on_transparent
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+import nst_tf
 from nst_tf.ground.checks import as_image
 from nst_tf.ground.files import check_writable
 from nst_tf.images import load_image, save_image
 from nst_tf.pictures.reading import read_pixels
+from nst_tf.transfer import stylize
 
 
 def picture_bytes(picture, format="PNG", **options):
@@ -402,3 +405,38 @@ def test_long_names_in_other_scripts_can_be_written(tmp_path):
     check_writable(path)
     save_image(np.zeros((40, 40, 3), np.float32), path)
     assert path.exists()
+
+
+def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
+    with pytest.raises(ValueError, match="Add 1 and divide by 2"):
+        stylize(2 * pair[0] - 1, pair[1])
+    with pytest.raises(ValueError, match=r"expected \(height, width\)"):
+        load_image(pair[0], size=256)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.uint16, 4095), (np.int32, 255), (np.uint16, 65535)])
+def test_deep_grey_is_as_bright_as_it_was_meant(tmp_path, dtype, most):
+    grey = (np.linspace(0, 0.9, 64 * 48).reshape(48, 64) * most).astype(dtype)
+    path = tmp_path / ("x.png" if dtype == np.uint16 else "x.tif")
+    Image.fromarray(grey).save(path)
+    assert load_image(path).numpy().max() == pytest.approx(0.9, abs=0.01)
+
+
+def test_black_ink_on_a_transparent_ground_is_black_on_white():
+    ink = np.zeros((40, 40), np.uint8)
+    ink[10:20] = 1
+    loaded = load_image(on_transparent(ink, 0)).numpy()
+    assert loaded[0, 0, 0, 0] == 1 and loaded[0, 15, 15, 0] == 0
+
+
+def test_a_large_jpeg_is_read_small(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((1600, 2400, 3), np.uint8)).save(tmp_path / "large.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_500_000)
+    assert load_image(tmp_path / "large.jpg", max_side=300).shape == (1, 200, 300, 3)
+    with pytest.raises(ValueError, match="more than 2,500,000 pixels"):
+        load_image(tmp_path / "large.jpg")
+
+
+def test_a_size_that_exceeds_the_photograph_is_warned_of(pair):
+    with pytest.warns(UserWarning, match="has 64 pixels where 1000 are asked for"):
+        nst_tf.load_images(*pair, size=1000)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_network
+from conftest import on_transparent, small_network
 
+import nst_tf
 from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
@@ -168,7 +169,7 @@ def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
     for message, styles in refused.items():
         with pytest.raises(ValueError, match=f"(?i){message}"):
             stylize(pair[0], styles, features="slim")
-    with pytest.raises(ValueError, match="masks with style_weight=0"):
+    with pytest.raises(ValueError, match="Masks need a style_weight above 0"):
         stylize(pair[0], Style(pair[1], content_mask=left), features="slim", style_weight=0.0)
 
 
@@ -195,3 +196,14 @@ def test_masks_are_loaded_from_pictures_and_arrays(tmp_path):
     assert mask.shape == (40, 60)
     assert mask[:, :25].max() < 0.01
     assert mask[:, 35:].min() > 0.99
+
+
+def test_masks_come_as_editors_export_them():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, :30] = 1
+    loaded = nst_tf.load_mask(on_transparent(mask, 255), size=(40, 60))
+    np.testing.assert_allclose(loaded, mask, atol=0.01)
+    with pytest.warns(UserWarning, match="white everywhere"):
+        nst_tf.load_mask(np.ones((40, 60), np.float32), size=(40, 60))
+    with pytest.raises(ValueError, match="40 × 60 pixels and its picture 60 × 40"):
+        nst_tf.load_mask(np.ones((60, 40), np.float32), size=(40, 60))

@@ -104,11 +104,11 @@ def test_determinism_is_asked_of_tensorflow_and_changes_no_picture_on_a_cpu(pair
 
 
 def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, network):
-    noise, style = (STUDIO.changed(start=start) for start in ("noise", "style"))
+    noise, style, content = (STUDIO.changed(start=start) for start in ("noise", "style", "content"))
     first, second = (stylize(*pair, recipe=noise, features=network, steps=1, seed=seed).image for seed in (1, 2))
     assert np.abs(first - second).max() > 0.3
     from_content, from_style = (
-        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (STUDIO, style)
+        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (content, style)
     )
     assert from_style["style"][0] < 0.5 * from_content["style"][0]
     assert from_style["content"][0] > from_content["content"][0] == 0
@@ -253,3 +253,41 @@ def test_running_out_of_memory_in_a_callback_reaches_the_user_as_it_is(pair, net
 
     with pytest.raises(tf.errors.ResourceExhaustedError, match="mine"):
         stylize(*pair, features=network, steps=2, callback=full)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda pair: (np.round(255 * pair[0]).astype(np.uint8), pair[1]),
+        lambda pair: (np.asarray(pair[0])[0], pair[1]),
+        lambda pair: (np.asarray(pair[0], np.float64), pair[1]),
+        lambda pair: (pair[0], np.round(255 * pair[1]).astype(np.uint8)[0]),
+    ],
+)
+def test_what_can_only_mean_a_picture_is_taken_for_one(pair, given):
+    pair = [np.round(255 * picture.numpy()) / np.float32(255) for picture in pair]
+    network = small_network(STUDIO.network.layers)
+    expected = stylize(*pair, features=network, steps=1).image
+    np.testing.assert_allclose(stylize(*given(pair), features=network, steps=1).image, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"steps": "12"}, "steps is '12'"),
+        ({"steps": 2.5}, "steps is 2.5"),
+        ({"style_weight": "5"}, "style_weight is '5'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"tile": 100.5}, "tile is 100.5"),
+        ({"size": "big"}, "size is 'big'"),
+    ],
+)
+def test_anything_else_is_one_sentence_that_names_the_argument(pair, options, named):
+    with pytest.raises(ValueError, match=named):
+        stylize(*pair, features=small_network(STUDIO.network.layers), **options)
+
+
+def test_a_flat_content_picture_is_painted_too(pair):
+    flat = np.full((1, 48, 64, 3), 0.5, np.float32)
+    image = stylize(flat, pair[1], features=small_network(STUDIO.network.layers), steps=5).image.numpy()
+    assert image.std() > 0.02

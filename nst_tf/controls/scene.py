@@ -63,7 +63,7 @@ class Scene:
         content_image = tf.constant(as_image(content_image, "content image"))
         given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
-            raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
+            raise ValueError("Masks need a style_weight above 0. Change one of them.")
         if start is not None:
             start = resized(tf.constant(as_image(start, "start")), content_image.shape[1:3])
         if previous and previous.image.shape != content_image.shape:
