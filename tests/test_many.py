@@ -201,6 +201,7 @@ def test_masks_that_do_not_fit_fail_their_own_job(masked, jobs):
         "no file 'nowhere.png'": {"masks": ["nowhere.png"]},
         "Unknown start 'nowhere.png'": {"start": "nowhere.png"},
         "softness is -1": {"softness": -1.0},
+        "TypeError": {"content": 3},
     }
     asked = [
         dataclasses.replace(masked, output=f"{masked.output}.{n}.png", **change)
