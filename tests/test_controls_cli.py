@@ -8,7 +8,9 @@ from PIL import Image
 
 from nst_tf.cli.parser import main
 from nst_tf.images import save_image
+from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import settings_of
+from nst_tf.tools import inputs
 
 RUN = ["--features", "slim", "--steps", "2"]
 
@@ -134,6 +136,20 @@ def test_the_command_that_a_sweep_prints_repeats_its_last_cell_bit_for_bit_and_m
     np.testing.assert_array_equal(pixels("x.png"), pixels("a grid/2_1.png"))
     assert main([*same, "64"]) == 0
     assert Image.open("x.png").size == (64, 48)
+
+
+def test_each_image_is_read_once(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr(inputs, "read_pixels", lambda path, **how: read.append(path) or read_pixels(path, **how))
+    given = ["c.png", "s.png", *RUN, "--mask", "left.png", "--start", "t.png", "--size", "64"]
+    for command in (
+        ["stylize", *given, "-o", "x.png"],
+        ["stylize", *given[:2], *given[6:10], "-o", "y.png", "--like", "x.png"],
+        ["sweep", *given, "-o", "grid", "--rows", "style_weight=1,2", "--columns", "softness=0,2"],
+    ):
+        read.clear()
+        assert main(command) == 0
+        assert sorted(read) == ["c.png", "left.png", "s.png", "t.png"]
 
 
 def test_a_sweep_takes_masks_and_a_start_image_and_prints_them(folder, capsys):

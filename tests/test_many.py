@@ -4,6 +4,7 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def masked(jobs, folders):
     left[:, :, :32] = 1
     save_image(left, folders / "left.png")
     save_image(1 - left, folders / "right.png")
-    return dataclasses.replace(jobs[0], size=64, masks=[str(folders / "left.png")], start=jobs[2].content)
+    return dataclasses.replace(jobs[0], size=64, masks=[str(folders / "left.png")], start=Path(jobs[2].content))
 
 
 def test_a_job_with_a_mask_and_a_start_image_is_made_from_them(masked):
@@ -200,6 +201,7 @@ def test_masks_that_do_not_fit_fail_their_own_job(masked, jobs):
         "no file 'nowhere.png'": {"masks": ["nowhere.png"]},
         "Unknown start 'nowhere.png'": {"start": "nowhere.png"},
         "softness is -1": {"softness": -1.0},
+        "TypeError": {"content": 3},
     }
     asked = [
         dataclasses.replace(masked, output=f"{masked.output}.{n}.png", **change)

@@ -50,7 +50,7 @@ def test_a_sweep_makes_every_image_the_sheet_and_can_be_repeated(files, tmp_path
 
 def test_a_cell_is_made_again_from_the_settings_in_its_png_at_its_size_and_at_another(files, tmp_path):
     sweep(job_of(files), tmp_path, rows=WEIGHTS, columns=Axis("color", ("style", "luminance")))
-    inputs = {"content": files[0], "styles": files[1:]}
+    inputs = {"content": files[0], "styles": files[1]}
     again = run(Job.like(tmp_path / "2_2.png", **inputs))
     again.save(tmp_path / "again.png")
     np.testing.assert_array_equal(pixels(tmp_path / "again.png"), pixels(tmp_path / "2_2.png"))

@@ -86,12 +86,6 @@ IMAGE = _option("CONTENT", "path or URL of the image")
 SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's)"
 AXIS = "a field of the recipe, style, mix, mask, start, recipe, features, solver or seed, and its values"
 AGAIN = _option("--again", "make again what is already there with the same settings")
-
-
-def _styles(help: str) -> tuple[list[str], dict[str, Any]]:
-    return _option("STYLE", help, nargs="+", dest="styles")
-
-
 WORDS = ", ".join(NETWORKS)
 WEIGHTS = f"auto (vgg19 on a GPU, slim on a CPU), {WORDS} or a weights file of VGG19, .h5"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"
@@ -109,9 +103,7 @@ COLOR = "style, matching or luminance: the last two keep the content's colors"
 CONTROLS = [
     "controls",
     _option("--start START", START),
-    _option(
-        "--color NAME", "style, matching or luminance: the last two keep the content's colors", dest="changes.color"
-    ),
+    _option("--color NAME", COLOR, dest="changes.color"),
     _option("--style-scale S", SCALE, float, dest="changes.style_scale"),
     _option("--style-weights A,B", "shares of several style images, which sum to 1 (default: equal)", _numbers),
     _option("--mask FILE", MASK, action="append", dest="masks"),
@@ -176,7 +168,7 @@ COMMANDS: dict[str, tuple[str, list]] = {
         "repaint one image in the style of another, or of several",
         [
             CONTENT,
-            _styles("path or URL of the image whose style it gets"),
+            _option("STYLE", "path or URL of the image whose style it gets", nargs="+", dest="styles"),
             _option("--like PNG", "take what is not given here from the settings inside a saved PNG"),
             *[*_job(), *CHECKPOINTS, *OUTPUTS],
         ],
@@ -185,7 +177,7 @@ COMMANDS: dict[str, tuple[str, list]] = {
         "small images over two settings, in one figure",
         [
             CONTENT,
-            _styles("path or URL of the style; two for mix"),
+            _option("STYLE", "path or URL of the style; two for mix", nargs="+", dest="styles"),
             _option("-o --output FOLDER", "where to put images and figure", required=True, dest="folder"),
             _option("--rows NAME=A,B", f"{AXIS}, such as style_weight=1,5,25", required=True),
             _option("--columns NAME=A,B", "the same for the columns", required=True),
@@ -206,7 +198,7 @@ COMMANDS: dict[str, tuple[str, list]] = {
         "a video's frames, each started from the one before",
         [
             _option("FRAMES", "folder of frames, or a pattern in quotes"),
-            _styles("path or URL of the style; several are blended"),
+            _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
             _option("-o --output DIR", "where the results go, as PNGs", required=True, dest="folder"),
             _option("--hold W", HOLD, _amount),
             _option("--later-steps N", "steps of each frame after the first (default: half as many)", _positive),

@@ -62,12 +62,12 @@ class Job:
 
     def __post_init__(self):
         """Take one style for a list of one, and paths and engines for what JSON can hold."""
-        for name in ("styles", "masks", "style_masks"):
-            paths = getattr(self, name)
-            paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-            object.__setattr__(self, name, [os.fspath(path) for path in paths])
-        for name in ("content", "output", "features"):
-            object.__setattr__(self, name, os.fspath(getattr(self, name)))
+        for name, value in vars(self).items():
+            if name in ("styles", "masks", "style_masks"):
+                paths = [value] if isinstance(value, (str, os.PathLike)) else value
+                object.__setattr__(self, name, [os.fspath(path) for path in paths])
+            elif isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
         if hasattr(self.engine, "given"):
             object.__setattr__(self, "engine", self.engine.given())
 
@@ -91,19 +91,18 @@ class Job:
         from nst_tf.recipes import find_recipe
 
         found = settings_of(path)
-        masked = bool(given.get("masks") or given.get("style_masks"))
-        if found.get("masks") and not masked:
-            raise ValueError(
-                f"{os.fspath(path)!r} was made with masks, which it does not hold; give them again (--mask)."
-            )
         held = {name: found[name] for name in ("recipe", "features", "solver", "steps", "seed")}
-        weights = found.get("style_weights", [])
-        if masked == bool(found.get("masks")) and len(weights) == len(given["styles"]):
-            held["style_weights"] = weights
         changes = found["changes"] if given.get("recipe", found["recipe"]) == found["recipe"] else {}
         job = cls(**{**held, **given, "changes": {**changes, **given.get("changes", {})}})
+        masks, was_masked = job.masks or job.style_masks, bool(found.get("masks"))
+        if was_masked and not masks:
+            raise ValueError(f"{str(path)!r} was made with masks, which it does not hold; give them again (--mask).")
+        weights = job.style_weights
+        # Without masks weights are shares, with masks factors.
+        if weights is None and was_masked == bool(masks) and len(found.get("style_weights", [])) == len(job.styles):
+            weights = found["style_weights"]
         recipe = changed_by_json(find_recipe(job.recipe), job.changes)
-        return replace(job, size=job.size or size_of(recipe, *found["size"]))
+        return replace(job, style_weights=weights, size=job.size or size_of(recipe, *found["size"]))
 
     def sources(self) -> list[str]:
         """Return the paths and addresses of all images that the job reads."""

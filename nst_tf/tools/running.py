@@ -165,6 +165,8 @@ def check_jobs(jobs: Iterable[Job]) -> Iterator[tuple[int, Job, ValueError | Non
                 folders.add(folder)
         except ValueError as error:
             problem = error
+        except Exception as error:  # whatever is wrong with one job, the others go on
+            problem = ValueError(f"{type(error).__name__}: {error}")
         yield number_of_job, job, problem
 
 

@@ -53,7 +53,7 @@ def parse_axis(text: str) -> Axis:
     name, parts = name.strip(), [part.strip() for part in values.split(",") if part.strip()]
     if not equals or not parts:
         raise ValueError(f"Expected a setting and its values, such as style_weight=1,5,25; got {text!r}.")
-    # A share is read as softness is: a number of at least 0.
+    # mix, which is no column, is a number of at least 0, as softness is.
     return Axis(name, tuple(read_column("softness" if name == "mix" else name, part) for part in parts))
 
 
