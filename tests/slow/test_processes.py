@@ -40,21 +40,17 @@ import re
 import tensorflow as tf
 from nst_tf.engine.lbfgs import LBFGS
 
-class Distance:
-    traceable = True
-
-    def losses_and_gradient(self, image, targets):
-        return (tf.reduce_sum(tf.square(image - targets)),), 2 * (image - targets)
-
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
 
 shape = (1, 512, 512, 3)
-solver = LBFGS(Distance(), shape)
-solver.start(tf.fill(shape, 0.5), 12)
+solver = LBFGS(tf.fill(shape, 0.5), 12)
 begun = peak()
-solver.advance(tf.fill(shape, 0.6), 12)
-print(peak() - begun, 4 * solver.variables()["rows"].shape.num_elements())
+for _ in range(12):
+    difference = solver.image - 0.6
+    solver.step(tf.reduce_sum(tf.square(difference)), 2 * difference)
+pairs = [variable for name, variable in solver.variables().items() if name.startswith("pair_")]
+print(peak() - begun, 4 * sum(pair.shape.num_elements() for pair in pairs))
 """
 
 
