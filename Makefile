@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-CONTENT ?= images/content/chelsea.jpg
-STYLE ?= images/style/portrait_of_metzinger.jpg
+CONTENT ?= images/content/pagoda.jpg
+STYLE ?= images/style/starry_night.jpg
 SIZE ?= 400
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
@@ -140,7 +140,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 	@MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000 \
 		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python research/slim/distil.py "$(PICTURES)" nst_tf/networks/slim.npz
 
-strip: $(VENV)/.core  ## make the README's pictures before and after again
+strip: $(VENV)/.core  ## make the README's pictures again
 	@$(BIN)/python images/make_strip.py
 
 gallery: $(VENV)/.core  ## make the gallery of controls in docs/ again (minutes)
