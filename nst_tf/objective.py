@@ -1,7 +1,7 @@
-"""The objective: what a recipe, a network and two pictures ask for, as a function from a picture to its losses.
+"""The objective: what a recipe, a network and two images ask for, as a function from an image to its losses.
 
-The losses of content and style are functions of sums over positions: Σ(F − P)² and FᵀF.  Sums of parts of a picture
-add up to those of the whole, which is what lets a picture be computed in tiles.
+The losses of content and style are functions of sums over positions: Σ(F − P)² and FᵀF.  Sums of parts of an image
+add up to those of the whole, which is what lets an image be computed in tiles.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Targets(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of a picture or a part of one, what its losses are made of.
+    """Of an image or a part of one, what its losses are made of.
 
     Args:
         squares: Σ(F − P)² by content layer, scalars.
@@ -85,12 +85,12 @@ class Sums(NamedTuple):
 
 
 class Objective:
-    """The losses of a picture under a recipe; see `make_objective`.
+    """The losses of an image under a recipe; see `make_objective`.
 
     Args:
         recipe: Which layers, forms and weights.
         extractor: Returns the features of at least the recipe's layers.
-        targets: What `find_targets` returns, for calling it on a picture alone.
+        targets: What `find_targets` returns, for calling it on an image alone.
     """
 
     def __init__(self, recipe: Recipe, extractor: FeatureExtractor, targets: Targets | None = None):
@@ -99,7 +99,7 @@ class Objective:
         self.targets = targets
 
     def __call__(self, image: tf.Tensor) -> Losses:
-        """Return the weighted losses of a picture of the content image's size, float32 (1, height, width, 3)."""
+        """Return the weighted losses of an image of the content image's size, float32 (1, height, width, 3)."""
         return self.losses(image, self.targets)
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
@@ -115,7 +115,7 @@ class Objective:
         return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
-        """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""
+        """Return the sums of an image or a part, of the layers given; features, content and masks are those there."""
         squares, grams, positions = {}, {}, {}
         for layer in filter(content.__contains__, content_layers(self.recipe)):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
@@ -128,7 +128,7 @@ class Objective:
         return Sums(squares, grams, positions)
 
     def weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> Losses:
-        """Return the losses of a picture whose sums are known."""
+        """Return the losses of an image whose sums are known."""
         loss = self.recipe.loss
         pixels = tf.cast(tf.reduce_prod(tf.shape(image)[1:3]), image.dtype)
         content = style = total_variation = tf.zeros((), image.dtype)
@@ -164,7 +164,7 @@ class Objective:
 def make_objective(
     recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any
 ) -> Objective:
-    """Return what is to be minimised: a function from a picture to its `Losses`.
+    """Return what is to be minimised: a function from an image to its `Losses`.
 
     Args:
         recipe: Which layers, forms and weights.
@@ -210,9 +210,9 @@ def targets_of(
     sizes: Mapping[str, tuple[int, int]],
     channels: Mapping[str, int],
 ) -> Targets:
-    """Put together what a picture is compared with.
+    """Put together what an image is compared with.
 
-    A blend is the weighted sum of the Gram matrices, which are raw moments: of the mean colour of two styles, say, it
+    A blend is the weighted sum of the Gram matrices, which are raw moments: of the mean color of two styles, say, it
     holds the mean, where a blend of covariances would forget that the two means differ.
 
     Args:

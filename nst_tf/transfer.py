@@ -62,8 +62,8 @@ class Result:
     """What `stylize` returns.
 
     Args:
-        image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
-            that does not clip while it optimises has its picture clipped at the end, as when it is saved.
+        image: The stylized image: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
+            that does not clip while it optimises has its image clipped at the end, as when it is saved.
         history: By part ("total", "content", "style", "total_variation"), the weighted loss before each step and, if
             the run came to its end, after the last.
         features: Which network it was made with.
@@ -86,7 +86,7 @@ class Result:
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
     def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
-        """Save the picture; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
+        """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
         return save_image(self.image, path, png_text={**settings_text(self.settings), **(png_text or {})})
 
 
@@ -123,7 +123,7 @@ def stylize(
             image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
-        previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
+        previous: Start from this image where it is unchanged, elsewhere as the recipe says, and be held to it if it
             has a weight, which adds to the total loss alone.  It is for the frames of a video, which `stylize_frames`
             makes one after the other.
         callback: Called with a `Step` after every step.
@@ -132,11 +132,11 @@ def stylize(
 
     Returns:
         The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
-        returns the best picture until then, with `status="interrupted"`.
+        returns the best image until then, with `status="interrupted"`.
 
     Raises:
-        ValueError: If a picture breaks the pixel contract, a name is unknown or a number out of range, a mask does not
-            fit its picture, two controls contradict each other, a checkpoint is damaged or of another run, or the
+        ValueError: If an image breaks the pixel contract, a name is unknown or a number out of range, a mask does not
+            fit its image, two controls contradict each other, a checkpoint is damaged or of another run, or the
             loss was never a number.
 
     Reference:
