@@ -118,12 +118,12 @@ class Objective:
         """Return the sums of an image or a part, of the layers given; features, content and masks are those there."""
         squares, grams, positions = {}, {}, {}
         for layer in filter(content.__contains__, content_layers(self.recipe)):
-            difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
+            difference = float32_at_least(features[layer]) - float32_at_least(content[layer])  # (1, H, W, C)
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in filter(features.__contains__, style_layers(self.recipe)):
-            guided = style_features(features[layer], self.recipe)
-            guided = in_regions(guided, masks[layer]) if masks else guided
-            grams[layer] = gram_matrix(guided, normalize=False)
+            seen = style_features(features[layer], self.recipe)  # (1, H, W, C)
+            seen = in_regions(seen, masks[layer]) if masks else seen  # (regions, H, W, C)
+            grams[layer] = gram_matrix(seen, normalize=False)  # (1 or regions, C, C)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
         return Sums(squares, grams, positions)
 
@@ -135,18 +135,7 @@ class Objective:
         for layer, weight in content_layers(self.recipe).items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
         for layer, weight in style_layers(self.recipe).items():
-            positions = sums.positions[layer]
-            parts = [(positions, 1.0)] if targets.regions is None else targets.regions.parts(layer)
-            for region, (covered, share) in enumerate(parts):
-                distance = style_loss(
-                    sums.grams[layer][region] / covered,
-                    tf.nest.map_structure(operator.itemgetter(region), targets.style[layer]),
-                    form=loss.style_form,
-                    positions=positions,
-                    image_pixels=pixels,
-                    channels=self.extractor.channels.get(layer),
-                )
-                style += weight * share * distance
+            style += weight * self._style_loss(layer, sums, targets, pixels)
         if loss.total_variation_weight:
             in_units = image * UNITS[loss.total_variation_units][0]
             total_variation = total_variation_loss(in_units, form=loss.total_variation_form)
@@ -159,6 +148,19 @@ class Objective:
             held, weights = targets.held
             total += tf.reduce_sum(weights * tf.square(image - held))
         return Losses(total, content, style, total_variation)
+
+    def _style_loss(self, layer: str, sums: Sums, targets: Targets, pixels: tf.Tensor) -> tf.Tensor:
+        """Return the style loss of one layer, with masks the sum of those of its regions by their shares."""
+        positions = sums.positions[layer]
+        options = {"positions": positions, "image_pixels": pixels, "channels": self.extractor.channels.get(layer)}
+        total = 0.0
+        for region, (covered, share) in enumerate(
+            targets.regions.parts(layer) if targets.regions else [(positions, 1)]
+        ):
+            target = tf.nest.map_structure(operator.itemgetter(region), targets.style[layer])  # (C, C)
+            gram = sums.grams[layer][region] / covered  # (C, C)
+            total += share * style_loss(gram, target, form=self.recipe.loss.style_form, **options)
+        return total
 
 
 def make_objective(
@@ -193,12 +195,10 @@ def find_targets(
     of_content = extractor(content_image)
     content = {layer: of_content[layer] for layer in content_layers(recipe)}
     sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers(recipe)}
-
-    def grams_of(style: Style) -> dict[str, tf.Tensor]:
+    grams = []
+    for style in styles:
         features = extractor(style.image)
-        return grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style)
-
-    grams = [grams_of(style) for style in styles]
+        grams.append(grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style))
     return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
 

@@ -11,19 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf import __version__
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
-from nst_tf.engine.extractors import FEATURES, find_features
-from nst_tf.engine.run import Engine, Run, engine_among
+from nst_tf.engine.extractors import find_features
+from nst_tf.engine.run import Engine, Run, describe, engine_among
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
 from nst_tf.pictures.settings import settings_text
-from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
 
 SOLVERS = ("fast", "published")
@@ -155,7 +153,7 @@ def stylize(
     steps = check_run(recipe, solver, steps, seed)
     whole = Scene.of(recipe, content_image, style_image, start=start, previous=previous)
     extractor = find_features(features, recipe)
-    settings = _settings(whole, features if features in FEATURES else extractor.name, extractor, solver, steps, seed)
+    settings = describe(whole, features, extractor, solver, steps, seed)
     run = Run(extractor, solver, steps, engine, settings)
 
     # The image x is all that changes, from x₀ on.  Around each step stand what protects it and what keeps account.
@@ -188,23 +186,6 @@ def stylize(
     settings["precision"] = precision
     taken = min(run.step, steps)
     return Result(image, history, extractor.name, precision, run.status, recipe, taken, run.seconds, settings)
-
-
-def _settings(
-    scene: Scene, features: str, extractor: FeatureExtractor, solver: Any, steps: int, seed: int
-) -> dict[str, Any]:
-    """Return what defines a run, as a PNG and a checkpoint carry it."""
-    return {
-        **recipe_settings(scene.recipe),
-        "features": features,
-        "network": extractor.name,
-        "solver": solver if isinstance(solver, str) else keras.optimizers.serialize(solver),
-        "steps": steps,
-        "seed": seed,
-        "size": [int(side) for side in scene.content_image.shape[1:3]],
-        "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
-        **scene.fingerprints(),
-    }
 
 
 def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:

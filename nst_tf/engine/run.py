@@ -15,9 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf import __version__
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.engine.checkpoints import Checkpoint, Saver
 from nst_tf.engine.evaluation import WholeImage
+from nst_tf.engine.extractors import FEATURES
 from nst_tf.engine.keras_solver import KerasSolver, fresh, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import (
@@ -32,6 +34,7 @@ from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import whole_number
 from nst_tf.objective import Losses, Objective
+from nst_tf.published.fields import recipe_settings
 from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
 from nst_tf.recipes import Recipe
 
@@ -312,6 +315,23 @@ class Run:
             "time.",
             stacklevel=5,
         )
+
+
+def describe(
+    scene: Scene, features: Any, extractor: FeatureExtractor, solver: Any, steps: int, seed: int
+) -> dict[str, Any]:
+    """Return what defines a run, as a PNG and a checkpoint carry it."""
+    return {
+        **recipe_settings(scene.recipe),
+        "features": features if features in FEATURES else extractor.name,
+        "network": extractor.name,
+        "solver": solver if isinstance(solver, str) else keras.optimizers.serialize(solver),
+        "steps": steps,
+        "seed": seed,
+        "size": [int(side) for side in scene.content_image.shape[1:3]],
+        "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
+        **scene.fingerprints(),
+    }
 
 
 def with_last_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
