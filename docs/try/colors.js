@@ -5,6 +5,7 @@ const LUMINANCE = [0.299, 0.587, 0.114];
 const SMALLEST_VARIANCE = 1e-5;
 // Less than one level of an 8-bit image.
 const SMALLEST_DIFFERENCE = 1 / 512;
+const IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
 
 /**
  * Give an image the mean color and the colors' covariance of another, by the linear map that moves colors the least
@@ -25,9 +26,7 @@ export function matchColors(image, reference) {
 export const toGrey = (image) => eachPixel(image, (rgb) => Array(3).fill(dot(LUMINANCE, rgb)));
 
 /** Return the image with every value in [0, 1]. */
-export function clipped(image) {
-  return { ...image, values: image.values.map((value) => Math.min(Math.max(value, 0), 1)) };
-}
+export const clipped = (image) => ({ ...image, values: image.values.map((value) => Math.min(Math.max(value, 0), 1)) });
 
 /** Whether no pixel of the image has a color. */
 export const isGrey = ({ values }) => values.every((value, index) => near(value, values[index - (index % 3)]));
@@ -46,19 +45,16 @@ function eachPixel(image, change) {
 }
 
 function moments({ values }) {
-  const count = values.length / 3;
-  const mean = [0, 0, 0];
-  const covariance = [0, 1, 2].map(() => [0, 0, 0]);
-  values.forEach((value, index) => (mean[index % 3] += value / count));
-  for (let index = 0; index < values.length; index += 3) {
-    for (let row = 0; row < 3; row += 1) {
-      const centered = (values[index + row] - mean[row]) / count;
-      for (let column = 0; column < 3; column += 1) {
-        covariance[row][column] += centered * (values[index + column] - mean[column]);
-      }
-    }
-  }
-  covariance.forEach((row, index) => (row[index] += SMALLEST_VARIANCE));
+  const average = (of) => {
+    let sum = 0;
+    for (let index = 0; index < values.length; index += 3) sum += of(index);
+    return (3 * sum) / values.length;
+  };
+  const mean = [0, 1, 2].map((channel) => average((index) => values[index + channel]));
+  const covariance = IDENTITY.map((ones, row) => ones.map((one, column) => {
+    const product = (index) => (values[index + row] - mean[row]) * (values[index + column] - mean[column]);
+    return average(product) + SMALLEST_VARIANCE * one;
+  }));
   return { mean, covariance };
 }
 
@@ -68,18 +64,15 @@ const multiply = (one, other) => one.map((row) => transpose(other).map((column) 
 
 /** Return a power of a symmetric positive 3 × 3 matrix, by Jacobi's rotations. */
 function power(matrix, exponent) {
-  let vectors = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  let diagonal = matrix;
-  for (let sweep = 0; sweep < 10; sweep += 1) {
-    for (const [p, q] of [[0, 1], [0, 2], [1, 2]]) {
-      const angle = Math.atan2(2 * diagonal[p][q], diagonal[q][q] - diagonal[p][p]) / 2;
-      const rotation = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-      rotation[p][p] = rotation[q][q] = Math.cos(angle);
-      rotation[p][q] = Math.sin(angle);
-      rotation[q][p] = -Math.sin(angle);
-      diagonal = multiply(multiply(transpose(rotation), diagonal), rotation);
-      vectors = multiply(vectors, rotation);
-    }
+  let [vectors, diagonal] = [IDENTITY, matrix];
+  for (let turn = 0; turn < 30; turn += 1) {
+    const [p, q] = [[0, 1], [0, 2], [1, 2]][turn % 3];
+    const angle = Math.atan2(2 * diagonal[p][q], diagonal[q][q] - diagonal[p][p]) / 2;
+    const rotation = IDENTITY.map((row) => [...row]);
+    Object.assign(rotation[p], { [p]: Math.cos(angle), [q]: Math.sin(angle) });
+    Object.assign(rotation[q], { [p]: -Math.sin(angle), [q]: Math.cos(angle) });
+    diagonal = multiply(multiply(transpose(rotation), diagonal), rotation);
+    vectors = multiply(vectors, rotation);
   }
   const scaled = vectors.map((row) => row.map((value, column) => value * diagonal[column][column] ** exponent));
   return multiply(scaled, transpose(vectors));

@@ -3,23 +3,23 @@ import * as tf from '@tensorflow/tfjs-core';
 
 const LEARNING_RATE = 0.018;
 const FINAL_FRACTION = 0.05;
-const BETA_1 = 0.9;
-const BETA_2 = 0.99;
+const [BETA_1, BETA_2] = [0.9, 0.99];
 const EPSILON = 1e-15;
 const SMALLEST_GRADIENT = 1e-30;
 const RESOLUTIONS = 4;
 // A loss this many times the lowest so far has climbed too far, and so has one that is not a number.
 const CLIMB = 2;
-const FAILURES = 3;
 
 /**
  * Begin a descent of so many steps at an image (1, height, width, 3), RGB in [0, 1], which it disposes of.
  *
- * `grey` keeps an image without colors as it is: grey.
+ * With `grey`, an image without colors stays without.  `advance` takes a step; `finish` notes the last image's losses.
  */
 export function makeDescent(objective, start, steps, { grey = false } = {}) {
+  const finish = async () => note(objective.evaluate(descent.image, { withGradient: false }).losses);
+  const dispose = () => tf.dispose([descent.image, descent.best, moments]);
   const descent = { image: start, best: tf.clone(start), losses: [], step: 0, steps, advance, finish, dispose };
-  let [bestLoss, caution, failures, moves, moments] = [Infinity, 1, 0, 0, null];
+  let [bestLoss, caution, moves, moments] = [Infinity, 1, 0, null];
 
   function replace(name, next) {
     descent[name].dispose();
@@ -34,40 +34,30 @@ export function makeDescent(objective, start, steps, { grey = false } = {}) {
       bestLoss = values[0];
       replace('best', tf.clone(descent.image));
     }
+    if (bestLoss === Infinity) throw new Error('The loss was never a number.');
     return values[0];
   }
 
-  /** Take one step; throw once the loss has too often been no number. */
+  /** Take one step; throw if the loss was never a number. */
   async function advance() {
     const { losses, gradient } = objective.evaluate(descent.image);
     const loss = await note(losses);
-    const progress = descent.step / steps;
+    const falling = FINAL_FRACTION + ((1 - FINAL_FRACTION) * (1 + Math.cos((Math.PI * descent.step) / steps))) / 2;
     descent.step += 1;
+    let next = null;
     if (loss <= CLIMB * bestLoss) {
       moves += 1;
-      const falling = FINAL_FRACTION + ((1 - FINAL_FRACTION) * (1 + Math.cos(Math.PI * progress))) / 2;
-      const [direction, ...next] = tf.tidy(() => adam(grey ? withoutColors(gradient) : gradient, moves, moments));
+      let direction;
+      [direction, ...next] = tf.tidy(() => adam(grey ? withoutColors(gradient) : gradient, moves, moments));
       const rate = LEARNING_RATE * falling * caution;
       replace('image', tf.tidy(() => tf.clipByValue(tf.sub(descent.image, tf.mul(direction, rate)), 0, 1)));
-      tf.dispose([direction, moments]);
-      moments = next;
+      direction.dispose();
     } else {
-      failures += Number.isFinite(loss) ? 0 : 1;
       replace('image', tf.clone(descent.best));
-      tf.dispose(moments);
-      [moments, moves, caution] = [null, 0, caution / 2];
+      [moves, caution] = [0, caution / 2];
     }
-    gradient.dispose();
-    if (failures >= FAILURES) throw new Error('no number');
-  }
-
-  /** Note the losses of the last image too. */
-  async function finish() {
-    await note(objective.evaluate(descent.image, { withGradient: false }).losses);
-  }
-
-  function dispose() {
-    tf.dispose([descent.image, descent.best, moments]);
+    tf.dispose([gradient, moments]);
+    moments = next;
   }
   return descent;
 }
@@ -75,16 +65,15 @@ export function makeDescent(objective, start, steps, { grey = false } = {}) {
 /** Return the sum of Adam's steps at all resolutions, and for each of these its new moments. */
 function adam(gradient, time, moments) {
   let level = tf.div(gradient, tf.maximum(tf.max(tf.abs(gradient)), SMALLEST_GRADIENT));
-  const [, height, width] = level.shape;
-  const [next, steps] = [[], []];
+  const [steps, next] = [[], []];
   for (let index = 0; index < RESOLUTIONS; index += 1) {
     if (index > 0) level = tf.avgPool(level, 2, 2, 'same');
-    const [first, second] = moments ? moments[index] : [tf.zerosLike(level), tf.zerosLike(level)];
+    const [first, second] = moments?.[index] ?? [tf.zerosLike(level), tf.zerosLike(level)];
     const newFirst = tf.add(tf.mul(first, BETA_1), tf.mul(level, 1 - BETA_1));
     const newSecond = tf.add(tf.mul(second, BETA_2), tf.mul(tf.square(level), 1 - BETA_2));
-    const unbiased = tf.sqrt(tf.div(newSecond, 1 - BETA_2 ** time));
-    const step = tf.div(tf.div(newFirst, 1 - BETA_1 ** time), tf.add(unbiased, EPSILON));
-    steps.push(index > 0 ? tf.image.resizeBilinear(step, [height, width], false, true) : step);
+    const deviation = tf.add(tf.sqrt(tf.div(newSecond, 1 - BETA_2 ** time)), EPSILON);
+    const step = tf.div(tf.div(newFirst, 1 - BETA_1 ** time), deviation);
+    steps.push(index > 0 ? tf.image.resizeBilinear(step, gradient.shape.slice(1, 3), false, true) : step);
     next.push([newFirst, newSecond]);
   }
   return [tf.addN(steps), ...next];

@@ -7,6 +7,8 @@ export const LAYERS = [2, 2, 4, 4, 4].flatMap((count, block) => [
   ...Array.from({ length: count }, (_, index) => `block${block + 1}_conv${index + 1}`),
 ]);
 const CAFFE_MEAN_RGB = [123.68, 116.779, 103.939];
+const toTensor = ({ values, shape }) => tf.tensor(Float32Array.from(values), shape);
+const POOLING = { filterSize: 2, strides: 2, pad: 'same' };
 
 /**
  * Make the network's tensors from the arrays of slim.npz, by name.
@@ -18,10 +20,7 @@ export function makeNetwork(arrays) {
   const network = {};
   const gains = arrays['gains/caffe/max'].values;
   LAYERS.filter((name) => name.includes('conv')).forEach((name, index) => {
-    const read = (part) => {
-      const { values, shape } = arrays[`${name}/${part}`];
-      return tf.tensor(Float32Array.from(values), shape);
-    };
+    const read = (part) => toTensor(arrays[`${name}/${part}`]);
     network[name] = tf.tidy(() => {
       const scaled = tf.mul(read('kernel'), read('kernel_scale'));
       const kernel = index === 0 ? tf.reverse(scaled, 2) : scaled; // it was made for BGR
@@ -39,47 +38,37 @@ export function forward(network, image, wanted) {
   const outputs = {};
   let x = tf.tidy(() => tf.sub(tf.mul(image, 255), CAFFE_MEAN_RGB));
   for (const name of downTo(wanted)) {
-    x = outputs[name] = name.endsWith('pool') ? tf.maxPool(x, 2, 2, 'same') : convolve(x, network[name]);
+    const step = name.endsWith('pool') ? () => tf.maxPool(x, 2, 2, 'same') : () => convolve(x, network[name]);
+    x = outputs[name] = tf.tidy(step);
   }
   return outputs;
 }
 
-/** Return the gradient by the image from the gradients by some layers' outputs; uses up the latter. */
+/** Return the gradient by the image from gradients by layers' outputs, a list of [name, gradient], which it uses up. */
 export function backward(network, outputs, gradients) {
+  const names = downTo(gradients.map(([name]) => name));
   let gradient = null;
-  const names = downTo(Object.keys(gradients));
-  for (let index = names.length - 1; index >= 0; index -= 1) {
-    const name = names[index];
-    const above = [gradient, gradients[name]].filter(Boolean);
+  for (const [index, name] of [...names.entries()].reverse()) {
+    const here = gradients.filter(([layer]) => layer === name).map(([, own]) => own);
+    const above = gradient ? [gradient, ...here] : here;
     gradient = tf.tidy(() => {
-      const dy = above.length > 1 ? tf.add(...above) : above[0];
-      if (name.endsWith('pool')) return maxPoolGradient(dy, outputs[names[index - 1]], outputs[name]);
-      const throughRelu = tf.mul(dy, tf.step(outputs[name]));
-      return foldBorder(tf.conv2d(throughRelu, network[name].turned, 1, 2));
+      const dy = tf.addN(above);
+      const [input, output] = [outputs[names[index - 1]], outputs[name]];
+      // TensorFlow.js has this operation, but no function for it outside of its automatic differentiation.
+      if (name.endsWith('pool')) return tf.engine().runKernel('MaxPoolGrad', { dy, input, output }, POOLING);
+      return foldBorder(tf.conv2d(tf.mul(dy, tf.step(output)), network[name].turned, 1, 2));
     });
     tf.dispose(above);
   }
-  const scaled = tf.mul(gradient, 255);
-  gradient.dispose();
-  return scaled;
+  return tf.mul(gradient, 255);
 }
 
-function downTo(wanted) {
-  return LAYERS.slice(0, 1 + Math.max(...wanted.map((name) => LAYERS.indexOf(name))));
-}
+const downTo = (wanted) => LAYERS.slice(0, 1 + Math.max(...wanted.map((name) => LAYERS.indexOf(name))));
 
 function convolve(x, { kernel, bias }) {
-  return tf.tidy(() => {
-    // Beyond the edge the convolutions see the outermost values once more: nst_tf's border="replicate".
-    const padded = tf.mirrorPad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], 'symmetric');
-    return tf.fused.conv2d({ x: padded, filter: kernel, strides: 1, pad: 'valid', bias, activation: 'relu' });
-  });
-}
-
-function maxPoolGradient(dy, input, output) {
-  // TensorFlow.js has this operation, but no function for it outside of its automatic differentiation.
-  const window = { filterSize: 2, strides: 2, pad: 'same' };
-  return tf.engine().runKernel('MaxPoolGrad', { dy, input, output }, window);
+  // Beyond the edge the convolutions see the outermost values once more: nst_tf's border="replicate".
+  const padded = tf.mirrorPad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], 'symmetric');
+  return tf.fused.conv2d({ x: padded, filter: kernel, strides: 1, pad: 'valid', bias, activation: 'relu' });
 }
 
 /** Add the gradient of the replicated border to the outermost rows and columns that it was copied from. */
@@ -94,7 +83,7 @@ function foldBorder(padded) {
 function foldEnds(matrix, axis, unit) {
   const length = matrix.shape[axis];
   if (length === 3 * unit) return tf.addN(tf.split(matrix, 3, axis));
-  // The ends are cut off first, then in two, since cutting the matrix on WebAssembly takes as long as copying all of it.
+  // The ends are cut off first, then in two: on WebAssembly, cutting a matrix takes as long as copying all of it.
   const sizes = [2 * unit, length - 4 * unit, 2 * unit].filter((size) => size > 0);
   const parts = tf.split(matrix, sizes, axis);
   const [first, last] = [parts[0], parts.at(-1)].map((end) => tf.add(...tf.split(end, 2, axis)));

@@ -1,4 +1,4 @@
-// NumPy's .npz: a zip of .npy files, unpacked with what every browser has.
+// NumPy's .npz, as `savez_compressed` writes it: a zip of .npy files, unpacked with what every browser has.
 
 const TYPES = { '|i1': Int8Array, '<f4': Float32Array };
 
@@ -6,20 +6,18 @@ const TYPES = { '|i1': Int8Array, '<f4': Float32Array };
 export async function readNpz(buffer) {
   const view = new DataView(buffer);
   const arrays = {};
-  let end = buffer.byteLength - 22;
-  while (end >= 0 && view.getUint32(end, true) !== 0x06054b50) end -= 1;
-  if (end < 0) throw new Error('The network’s file is damaged.');
+  const end = buffer.byteLength - 22;
+  if (view.getUint32(end, true) !== 0x06054b50) throw new Error('The network’s file is damaged.');
   let entry = view.getUint32(end + 16, true); // in the list of contents at the zip's end
   for (let count = view.getUint16(end + 10, true); count > 0; count -= 1) {
-    const method = view.getUint16(entry + 10, true);
     const size = view.getUint32(entry + 20, true);
     const nameLength = view.getUint16(entry + 28, true);
     const name = new TextDecoder().decode(new Uint8Array(buffer, entry + 46, nameLength));
     const local = view.getUint32(entry + 42, true);
     const begin = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
-    let bytes = new Blob([new Uint8Array(buffer, begin, size)]).stream();
-    if (method === 8) bytes = bytes.pipeThrough(new DecompressionStream('deflate-raw'));
-    arrays[name.replace(/\.npy$/, '')] = readNpy(await new Response(bytes).arrayBuffer());
+    const packed = new Blob([new Uint8Array(buffer, begin, size)]).stream();
+    const file = new Response(packed.pipeThrough(new DecompressionStream('deflate-raw')));
+    arrays[name.replace(/\.npy$/, '')] = readNpy(await file.arrayBuffer());
     entry += 46 + nameLength + view.getUint16(entry + 30, true) + view.getUint16(entry + 32, true);
   }
   return arrays;

@@ -5,6 +5,7 @@ It needs Node.js for esbuild; nothing else in the project does.
 
 import functools
 import http.server
+import os
 import re
 import shutil
 import subprocess
@@ -40,8 +41,9 @@ def assemble(folder: Path, *, also: tuple[Path, ...] = ()) -> None:
     entries = [HERE / "page.js", HERE / "painter.js", *also]
     # Node's own modules, which TensorFlow.js asks for only where there is no browser.
     outside = [f"--external:{name}" for name in ("fs", "path", "os", "util", "crypto", "worker_threads", "perf_hooks")]
-    command = [MODULES / ".bin" / "esbuild", *entries, *BUNDLING, *outside, f"--outdir={folder}"]
-    subprocess.run([*command, "--log-level=warning"], cwd=HERE, check=True)
+    places = [f"--outdir={folder}", "--entry-names=[name]"]
+    command = [MODULES / ".bin" / "esbuild", *entries, *BUNDLING, *outside, *places]
+    subprocess.run([*command, "--log-level=warning"], env={**os.environ, "NODE_PATH": str(MODULES)}, check=True)
     for file in COPIED:
         shutil.copy(file, folder)
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

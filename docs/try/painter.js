@@ -7,18 +7,18 @@ import { readNpz } from './npz.js';
 import { makeObjective } from './objective.js';
 import { makeScene } from './scene.js';
 
-const SECONDS_BETWEEN_PICTURES = 0.2;
+const MILLISECONDS_BETWEEN_PICTURES = 200;
+const TOO_LITTLE_MEMORY = /memory|alloc|bounds|abort|unreachable|texture size/i; // in what backends say of it
 
 let network = null;
-let run = null;
+let run = null; // {descent, scene, dispose, going, replaced, seconds}
 let work = Promise.resolve(); // one thing after the other
 
 const actions = {
   async start({ folder, wanted }) {
+    const file = fetch(`${folder}slim.npz`);
     const device = await startDevice({ wanted, folder, onLost: () => fail('lost') });
-    const answer = await fetch(`${folder}slim.npz`);
-    if (!answer.ok) throw new Error(`The network’s file did not arrive (${answer.status}).`);
-    network = makeNetwork(await readNpz(await answer.arrayBuffer()));
+    network = makeNetwork(await readNpz(await (await file).arrayBuffer()));
     postMessage({ is: 'ready', ...device });
   },
   async paint(job) {
@@ -30,63 +30,56 @@ const actions = {
 };
 
 onmessage = ({ data }) => {
-  if (run) run.going = false; // "stop" is nothing but this
-  work = work.then(() => actions[data.do]?.(data)).catch((error) => fail(reasonFor(error), error));
+  if (run) Object.assign(run, { going: false, replaced: data.do === 'paint' }); // to stop is nothing but this
+  work = work.then(() => actions[data.do]?.(data)).catch((error) => {
+    console.error(error);
+    fail(TOO_LITTLE_MEMORY.test(error) ? 'memory' : network ? 'other' : 'start');
+  });
 };
+
+const fail = (why) => postMessage({ is: 'failed', why });
 
 function begin({ content, style, settings, from }) {
   const start = from ? toImage(from) : settings.start;
   const scene = makeScene(toImage(content), toImage(style), { ...settings, start });
-  const tensors = [scene.content, scene.style].map(toTensor);
-  const objective = makeObjective(network, ...tensors, settings);
-  tf.dispose(tensors);
+  const objective = tf.tidy(() => makeObjective(network, toTensor(scene.content), toTensor(scene.style), settings));
   const descent = makeDescent(objective, toTensor(scene.start), settings.steps, { grey: scene.grey });
-  const dispose = () => [objective, descent].forEach((part) => part.dispose());
-  return { descent, scene, dispose, going: true, times: [], shown: 0 };
+  return { descent, scene, dispose: () => [objective, descent].forEach((part) => part.dispose()) };
 }
 
 async function keepPainting() {
   const { descent } = run;
   run.going = true;
+  let shown = 0;
   while (run.going && descent.step < descent.steps) {
     const begun = performance.now();
     await descent.advance();
-    const now = performance.now();
-    run.times = [...run.times.slice(-9), (now - begun) / 1000];
-    if (now - run.shown >= 1000 * SECONDS_BETWEEN_PICTURES) {
-      run.shown = now;
-      await report('progress', descent.image);
+    run.seconds = (performance.now() - begun) / 1000;
+    if (performance.now() - shown >= MILLISECONDS_BETWEEN_PICTURES) {
+      shown = performance.now();
+      await report(descent.image);
     }
-    await new Promise((resolve) => setTimeout(resolve)); // time for the page's messages
+    await new Promise((resolve) => setTimeout(resolve)); // lets messages in
   }
-  if (descent.step === descent.steps) await descent.finish();
-  await report(descent.step === descent.steps ? 'done' : 'stopped', descent.best);
+  if (run.replaced) return;
+  const done = descent.step === descent.steps;
+  if (done) await descent.finish();
+  await report(descent.best);
+  postMessage({ is: done ? 'done' : 'stopped' });
 }
 
-async function report(is, tensor) {
-  const { descent, scene, times } = run;
+async function report(tensor) {
+  const { descent: { step, steps, losses }, scene, seconds } = run;
   const [, height, width] = tensor.shape;
   const { values } = scene.finished({ values: await tensor.data(), width, height });
-  const pixels = new Uint8ClampedArray((values.length / 3) * 4).fill(255);
-  values.forEach((value, index) => (pixels[Math.floor(index / 3) * 4 + (index % 3)] = 255 * value));
-  const seconds = [...times].sort((one, other) => one - other)[Math.floor(times.length / 2)];
-  const { step, steps, losses } = descent;
-  postMessage({ is, step, steps, losses, seconds, pixels, width, height }, [pixels.buffer]);
+  const pixels = new Uint8ClampedArray(4 * width * height).fill(255);
+  values.forEach((value, index) => (pixels[4 * Math.floor(index / 3) + (index % 3)] = 255 * value));
+  postMessage({ is: 'progress', step, steps, losses, seconds, pixels, width, height });
 }
 
 function toImage({ pixels, width, height }) {
-  const values = new Float32Array((pixels.length / 4) * 3);
-  values.forEach((_, index) => (values[index] = pixels[Math.floor(index / 3) * 4 + (index % 3)] / 255));
-  return { values, width, height };
+  const values = new Float32Array(3 * width * height);
+  return { values: values.map((_, index) => pixels[4 * Math.floor(index / 3) + (index % 3)] / 255), width, height };
 }
 
 const toTensor = ({ values, width, height }) => tf.tensor(values, [1, height, width, 3]);
-
-function reasonFor(error) {
-  if (/memory|alloc|bounds|abort|unreachable|texture size/i.test(`${error?.name} ${error?.message}`)) return 'memory';
-  return { 'no number': 'number' }[error?.message] ?? (network ? 'other' : 'start');
-}
-
-function fail(why, error = null) {
-  postMessage({ is: 'failed', why, details: error ? String(error.message ?? error) : '' });
-}

@@ -1,18 +1,17 @@
 // Pictures in and out: from files to canvases, from canvases to pixels and PNGs.
 
-const LARGEST_SIDE = 1024; // of what is kept of a picture, in pixels
-export const SMALLEST_SIDE = 32;
+const SMALLEST_SIDE = 32; // that nst_tf takes, and in pixels
+const LARGEST_SIDE = 1024; // of what is kept of a picture
 
-/** Return a canvas with the picture in a file (Blob), turned upright, laid on white and made small. */
+/** Return a canvas with the picture in a file, turned upright, laid on white and made small. */
 export async function openPicture(file) {
   const image = new Image();
   image.src = URL.createObjectURL(file);
   try {
     await new Promise((resolve, reject) => Object.assign(image, { onload: resolve, onerror: reject }));
-    const { width, height } = fitted(image.naturalWidth, image.naturalHeight, LARGEST_SIDE);
+    const { width, height } = fitted(image, LARGEST_SIDE);
     const small = { resizeWidth: width, resizeHeight: height, resizeQuality: 'high', imageOrientation: 'from-image' };
-    const bitmap = await createImageBitmap(image, small);
-    return onCanvas(bitmap, width, height);
+    return draw(document.createElement('canvas'), await createImageBitmap(image, small));
   } catch {
     throw new Error('This file is not a picture that the browser can read; try a JPEG or a PNG.');
   } finally {
@@ -20,34 +19,33 @@ export async function openPicture(file) {
   }
 }
 
-/** Return the size of a picture whose longest side has at most so many pixels; or, to `enlarge`, just as many. */
-export function fitted(width, height, side, { enlarge = false } = {}) {
+/** Return the size of a picture whose longer side has at most so many pixels; to `enlarge`, as many. */
+export function fitted({ width, height }, side, { enlarge = false } = {}) {
   const scale = side / Math.max(width, height);
-  const factor = enlarge ? scale : Math.min(1, scale);
-  return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
+  const length = (from) => Math.max(SMALLEST_SIDE, Math.round(from * (enlarge ? scale : Math.min(1, scale))));
+  return { width: length(width), height: length(height) };
 }
 
-/** Return a canvas with something that can be drawn, in a size. */
-export function onCanvas(source, width, height) {
-  const canvas = Object.assign(document.createElement('canvas'), { width, height });
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  context.imageSmoothingQuality = 'high';
-  context.fillStyle = 'white';
+/** Draw a picture on a canvas, which takes its size or the one given; return the canvas. */
+export function draw(canvas, picture, { width, height } = picture) {
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext('2d');
+  Object.assign(context, { imageSmoothingQuality: 'high', fillStyle: 'white' });
   context.fillRect(0, 0, width, height);
-  context.drawImage(source, 0, 0, width, height);
+  context.drawImage(picture, 0, 0, width, height);
   return canvas;
 }
 
 /** Return the pixels of a canvas in a size, as the painter wants them. */
 export function pixelsOf(canvas, { width, height } = canvas) {
-  const context = onCanvas(canvas, width, height).getContext('2d');
+  const context = draw(document.createElement('canvas'), canvas, { width, height }).getContext('2d');
   return { pixels: context.getImageData(0, 0, width, height).data, width, height };
 }
 
-/** Let the browser save what a canvas shows as a PNG. */
-export async function savePng(canvas, name) {
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
-  const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
-  link.click();
+/** Let the browser save what a canvas shows as a PNG, named after the pictures that it comes from. */
+export async function savePng(canvas, names) {
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+  const link = document.createElement('a');
+  Object.assign(link, { href: URL.createObjectURL(blob), download: `${names.join('__')}.png` }).click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -9,19 +9,14 @@ import { clipped, isFlat, isGrey, matchColors, toGrey } from './colors.js';
  * nst_tf's color="matching".  `start` is "recolored" (the photograph in the painting's colors), "content", "noise", or
  * an image.
  */
-export function makeScene(content, style, { keepColors, start }) {
-  const seenStyle = keepColors ? matchColors(style, content) : style;
+export function makeScene(photograph, painting, { keepColors, start }) {
+  const style = keepColors ? matchColors(painting, photograph) : painting;
   // A painting without colors takes the photograph's away.
-  const grey = !keepColors && isGrey(style);
-  const seenContent = grey ? toGrey(content) : content;
-  const first = startOf(start, seenContent, seenStyle);
-  return {
-    content: seenContent,
-    style: seenStyle,
-    start: grey ? toGrey(first) : first,
-    grey,
-    finished: (image) => (keepColors ? clipped(matchColors(image, content)) : image),
-  };
+  const grey = !keepColors && isGrey(painting);
+  const content = grey ? toGrey(photograph) : photograph;
+  const first = startOf(start, content, style);
+  const finished = (image) => (keepColors ? clipped(matchColors(image, photograph)) : image);
+  return { content, style, start: grey ? toGrey(first) : first, grey, finished };
 }
 
 function startOf(start, content, style) {
