@@ -1,12 +1,13 @@
-// The descent: Adam on the pixels, at four resolutions at once, as nst_tf/engine/solver.py explains it.
+// The descent: Adam on the pixels, at four resolutions at once, as nst_tf/engine/adam.py explains it.
 import * as tf from '@tensorflow/tfjs-core';
 
 const LEARNING_RATE = 0.018;
-const FINAL_FRACTION = 0.05;
+const FINAL_FRACTION = 0.2;
 const [BETA_1, BETA_2] = [0.9, 0.99];
 const EPSILON = 1e-15;
 const SMALLEST_GRADIENT = 1e-30;
 const RESOLUTIONS = 4;
+const FINEST_COLOR = 0.25;
 // A loss this many times the lowest so far has climbed too far, and so has one that is not a number.
 const CLIMB = 2;
 
@@ -64,18 +65,21 @@ export function makeDescent(objective, start, steps, { grey = false } = {}) {
 
 /** Return the sum of Adam's steps at all resolutions, and for each of these its new moments. */
 function adam(gradient, time, moments) {
-  let level = tf.div(gradient, tf.maximum(tf.max(tf.abs(gradient)), SMALLEST_GRADIENT));
+  const unit = tf.div(gradient, tf.maximum(tf.max(tf.abs(gradient)), SMALLEST_GRADIENT));
+  const levels = [unit];
+  while (levels.length < RESOLUTIONS) levels.push(tf.avgPool(levels.at(-1), 4, 2, 'same'));
+  const grey = tf.mean(unit, 3, true);
+  levels[0] = tf.add(grey, tf.mul(tf.sub(unit, grey), FINEST_COLOR));
   const [steps, next] = [[], []];
-  for (let index = 0; index < RESOLUTIONS; index += 1) {
-    if (index > 0) level = tf.avgPool(level, 2, 2, 'same');
+  levels.forEach((level, index) => {
     const [first, second] = moments?.[index] ?? [tf.zerosLike(level), tf.zerosLike(level)];
     const newFirst = tf.add(tf.mul(first, BETA_1), tf.mul(level, 1 - BETA_1));
     const newSecond = tf.add(tf.mul(second, BETA_2), tf.mul(tf.square(level), 1 - BETA_2));
     const deviation = tf.add(tf.sqrt(tf.div(newSecond, 1 - BETA_2 ** time)), EPSILON);
     const step = tf.div(tf.div(newFirst, 1 - BETA_1 ** time), deviation);
-    steps.push(index > 0 ? tf.image.resizeBilinear(step, gradient.shape.slice(1, 3), false, true) : step);
+    steps.push(tf.image.resizeBilinear(step, gradient.shape.slice(1, 3), false, true));
     next.push([newFirst, newSecond]);
-  }
+  });
   return [tf.addN(steps), ...next];
 }
 

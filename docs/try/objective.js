@@ -69,11 +69,9 @@ const throughGram = (difference, metric) => tf.matMul(tf.matMul(metric, differen
 /** Return XᵀX / M for x (1, height, width, channels), where M is height × width. */
 function gramMatrix(x) {
   const [, height, width, channels] = x.shape;
-  if (tf.getBackend() === 'wasm') {
-    // Its product of two matrices is fast only where it need not transpose one of them on the way.
-    const flat = tf.reshape(x, [height * width, channels]);
-    return tf.div(tf.matMul(tf.transpose(flat), flat), height * width);
-  }
+  const flat = tf.reshape(x, [height * width, channels]);
+  // WebAssembly's product of two matrices is fast only where it need not transpose one of them on the way.
+  if (tf.getBackend() === 'wasm') return tf.div(tf.matMul(tf.transpose(flat), flat), height * width);
   // A product for each row of the image, then their sum: one product with few columns and very many rows would leave
   // a graphics card idle, and its long sums would lose digits.
   const rows = tf.reshape(x, [height, width, channels]);

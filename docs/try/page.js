@@ -131,9 +131,8 @@ function takeFiles(event, files) {
   roles.slice(0, files.length).forEach((role, index) => take(role, files[index]));
 }
 
-function showValues() {
-  for (const output of form.querySelectorAll('output[for]')) output.value = $(output.htmlFor.value).value;
-}
+const outputs = form.querySelectorAll('output[for]');
+const showValues = () => outputs.forEach((output) => (output.value = $(output.htmlFor.value).value));
 
 async function open() {
   if (!self.DecompressionStream) return enter('loading', FAILURES.old);

@@ -40,8 +40,7 @@ onmessage = ({ data }) => {
 const fail = (why) => postMessage({ is: 'failed', why });
 
 function begin({ content, style, settings, from }) {
-  const start = from ? toImage(from) : settings.start;
-  const scene = makeScene(toImage(content), toImage(style), { ...settings, start });
+  const scene = makeScene(toImage(content), toImage(style), from ? { ...settings, start: toImage(from) } : settings);
   const objective = tf.tidy(() => makeObjective(network, toTensor(scene.content), toTensor(scene.style), settings));
   const descent = makeDescent(objective, toTensor(scene.start), settings.steps, { grey: scene.grey });
   return { descent, scene, dispose: () => [objective, descent].forEach((part) => part.dispose()) };
