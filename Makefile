@@ -100,11 +100,11 @@ test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student versio
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m lab tests/test_lab.py
 
 $(VENV)/.cluster: $(VENV)/.test
-	@echo "Installing Ray ..."
+	@echo "Installing Dask ..."
 	@$(PIP) -e '.[cluster]'
 	@touch $@
 
-test-cluster: $(VENV)/.cluster  ## make pictures on a Ray cluster of two workers, one of which is killed (minutes)
+test-cluster: $(VENV)/.cluster  ## make pictures on a Dask cluster of two workers, one of which is killed (minutes)
 	@$(BIN)/python -m pytest -q -m cluster tests/test_cluster.py
 
 lint: $(VENV)/.lint  ## check style and formatting
@@ -144,7 +144,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 	@test -n "$(PICTURES)" || { echo "Say where they are: make slim PICTURES=folder"; exit 2; }
 	@# Large arrays that glibc gives back and asks for again would take most of the time.
 	@MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000 \
-		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python -m nst_tf.networks.distil "$(PICTURES)" nst_tf/networks/slim.npz
+		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python research/slim/distil.py "$(PICTURES)" nst_tf/networks/slim.npz
 
 strip: $(VENV)/.core  ## make the README's pictures before and after again
 	@$(BIN)/python images/make_strip.py

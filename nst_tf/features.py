@@ -1,6 +1,6 @@
-"""Feature extractors: networks that turn a picture into the activations of chosen layers.
+"""Feature extractors: networks that turn an image into the activations of chosen layers.
 
-Layer names are Keras's own, such as `block4_conv2`.  Preprocessing lives inside the extractor, so that a picture is
+Layer names are Keras's own, such as `block4_conv2`.  Preprocessing lives inside the extractor, so that an image is
 always RGB in [0, 1] outside of it.
 """
 
@@ -12,13 +12,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.networks.neutral import keras
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.keras_defaults import keras
 from nst_tf.networks.slim import read_slim
-from nst_tf.networks.vgg import BLOCKS, Geometry, build_network, check_layers, check_network, read_vgg
+from nst_tf.networks.table import NETWORKS
+from nst_tf.networks.vgg import BORDERS, POOLING, Geometry, build_network, check_layers, read_vgg
 
 PREPROCESSING = ("caffe", "torch", "tf", "none")
 
-# The mean colour of ImageNet in VGG's own units, and in the units that PyTorch's models use.
+# The mean color of ImageNet in VGG's own units, and in the units that PyTorch's models use.
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 TORCH_MEAN_RGB = (0.485, 0.456, 0.406)
 TORCH_STANDARD_DEVIATION_RGB = (0.229, 0.224, 0.225)
@@ -29,9 +31,9 @@ class FeatureExtractor:
 
     Args:
         name: What to call it in reports, such as "vgg19 (imagenet)".
-        model: Keras model from preprocessed pictures to a dictionary of features by layer name.
+        model: Keras model from preprocessed images to a dictionary of features by layer name.
         preprocessing: One of "caffe", "torch", "tf", "none".
-        geometry: The `Geometry` of each layer.  Without it a picture cannot be computed in tiles.
+        geometry: The `Geometry` of each layer.  Without it an image cannot be computed in tiles.
         channels: For some layers, the number of channels that losses divide by, where it is not the features' own.  The
             slim network's features stand for those of VGG19, which has more.
 
@@ -50,7 +52,7 @@ class FeatureExtractor:
         geometry: Mapping[str, Geometry] | None = None,
         channels: Mapping[str, int] | None = None,
     ):
-        _check_preprocessing(preprocessing)
+        one_of(preprocessing, PREPROCESSING, "preprocessing")
         self.name = name
         self.model = model
         self.layers = tuple(model.output)
@@ -58,22 +60,22 @@ class FeatureExtractor:
         self.geometry = dict(geometry or {})
         self.channels = dict(channels or {})
         self.kept: dict[str, Any] = {}  # copies in other precisions, by name
-        self.evaluations: dict[str, Any] = {}  # what was traced for it, for pictures of all sizes
-        self.style_grams: dict[Any, Any] | None = None  # those of styles seen before, where many runs share it
+        self.evaluations: dict[str, Any] = {}  # what was traced for it, for images of all sizes
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the features of a picture.
+        """Return the features of an image.
 
         Args:
             image: float32 (batch, height, width, 3), RGB in [0, 1].
 
         Returns:
-            By layer name, (batch, height, width, channels).
+            By layer name, (batch, height of the layer, width of the layer, channels).
         """
+        # (batch, H, W, 3) -> {layer: (batch, H // stride, W // stride, channels)}, stride 1 in block 1, 16 in block 5
         return self.model(preprocess(image, self.preprocessing), training=False)
 
-    def forget(self) -> None:
-        """Let go of what was traced for it, through which it refers to itself."""
+    def clear_caches(self) -> None:
+        """Clear traced functions and copies, which hold references back to this extractor."""
         self.evaluations.clear()
         self.kept.clear()
 
@@ -82,7 +84,7 @@ class FeatureExtractor:
 
 
 def preprocess(image: tf.Tensor, preprocessing: str) -> tf.Tensor:
-    """Bring a picture into the range a network was trained with.
+    """Bring an image into the range a network was trained with.
 
     Args:
         image: (batch, height, width, 3), RGB in [0, 1].
@@ -93,19 +95,14 @@ def preprocess(image: tf.Tensor, preprocessing: str) -> tf.Tensor:
         ValueError: If the word is another.
     """
     if preprocessing == "caffe":
-        return image[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR, image.dtype)
+        return image[..., ::-1] * 255.0 - tf.constant(CAFFE_MEAN_BGR, image.dtype)  # (batch, height, width, 3), BGR
     if preprocessing == "torch":
         mean, deviation = (tf.constant(c, image.dtype) for c in (TORCH_MEAN_RGB, TORCH_STANDARD_DEVIATION_RGB))
         return (image - mean) / deviation
     if preprocessing == "tf":
         return image * 2.0 - 1.0
-    _check_preprocessing(preprocessing)
+    one_of(preprocessing, PREPROCESSING, "preprocessing")
     return image
-
-
-def _check_preprocessing(preprocessing: str) -> None:
-    if preprocessing not in PREPROCESSING:
-        raise ValueError(f"Unknown preprocessing {preprocessing!r}; expected one of {', '.join(PREPROCESSING)}.")
 
 
 def vgg19_features(
@@ -125,32 +122,28 @@ def vgg19_features(
         pooling: "max" as published, or "average" (the plain mean), which Gatys et al. found to look better.
         preprocessing: "caffe" as the network was trained, "torch", "tf" or "none".
         border: What the convolutions see beyond the edge: "zeros" as published, or "replicate", the outermost values
-            again, which leaves no frame along the edges of the stylized picture.
+            again, which leaves no frame along the edges of the stylized image.
 
     Raises:
-        ValueError: If a layer or option is unknown, or the weights cannot be had or read.
+        ValueError: If a layer or option is unknown, or the weights are not available or cannot be read.
 
     Reference:
         Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1,
         column E.
     """
-    return _vgg_features("vgg19", layers, weights, preprocessing, {"pooling": pooling, "border": border})
+    options = {"pooling": pooling, "preprocessing": preprocessing, "border": border}
+    return network_features("vgg19", layers, weights=weights, **options)
 
 
-def vgg16_features(
-    layers: Iterable[str],
-    *,
-    weights: str | os.PathLike | None = "imagenet",
-    pooling: str = "max",
-    preprocessing: str = "caffe",
-    border: str = "zeros",
-) -> FeatureExtractor:
-    """Make a feature extractor of VGG16; see `vgg19_features`.  Its blocks 3 to 5 have three convolutions each.
+def vgg16_features(layers: Iterable[str], **options: Any) -> FeatureExtractor:
+    """Make a feature extractor of VGG16, with the options of `vgg19_features`.
+
+    Its blocks 3 to 5 have three convolutions each.
 
     Reference:
         Simonyan, Zisserman 2015, table 1, column D.
     """
-    return _vgg_features("vgg16", layers, weights, preprocessing, {"pooling": pooling, "border": border})
+    return network_features("vgg16", layers, **options)
 
 
 def slim_features(
@@ -173,22 +166,48 @@ def slim_features(
 
     Reference:
         He, Zhang, Sun: "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017, and the other sources
-        that `nst_tf.networks.distil` names.
+        that `research/slim/distil.py` names.
     """
-    options = {"pooling": pooling, "border": border}
-    _check_preprocessing(preprocessing)
-    layers = check_network("slim", layers, **options)
-    slim = read_slim()
-    taps = {layer: slim.tap(layer, preprocessing, pooling) for layer in layers}
-    model, geometry = build_network(slim.convolutions, layers, taps=taps, **options)
-    channels = {layer: BLOCKS["vgg19"][int(layer[5]) - 1][1] for layer in layers}
-    return FeatureExtractor("slim", model, preprocessing=preprocessing, geometry=geometry, channels=channels)
+    return network_features("slim", layers, pooling=pooling, preprocessing=preprocessing, border=border)
+
+
+def network_features(
+    network: str,
+    layers: Iterable[str],
+    *,
+    weights: str | os.PathLike | None = "imagenet",
+    pooling: str = "max",
+    preprocessing: str = "caffe",
+    border: str = "zeros",
+) -> FeatureExtractor:
+    """Make a feature extractor of a network by its name in `NETWORKS`; for the others, see `vgg19_features`.
+
+    Raises:
+        ValueError: If the name, a layer or an option is unknown, or the weights are not available or cannot be read.
+    """
+    one_of(network, NETWORKS, "network")
+    one_of(pooling, POOLING, "pooling")
+    one_of(preprocessing, PREPROCESSING, "preprocessing")
+    one_of(border, BORDERS, "border")
+    layers = tuple(layers)
+    check_layers(layers, list(NETWORKS[network].channels), network)
+    name, taps, channels = network, {}, {}
+    if NETWORKS[network].bundled:
+        slim = read_slim()
+        convolutions = slim.convolutions
+        taps = {layer: slim.tap(layer, preprocessing, pooling) for layer in layers}
+        channels = {layer: NETWORKS[network].channels[layer] for layer in layers}
+    else:
+        convolutions, origin = read_vgg(network, weights)
+        name = f"{network} ({origin})"
+    model, geometry = build_network(convolutions, layers, pooling=pooling, border=border, taps=taps)
+    return FeatureExtractor(name, model, preprocessing=preprocessing, geometry=geometry, channels=channels)
 
 
 def keras_features(
     model: keras.Model, layers: Iterable[str], *, preprocessing: str, name: str | None = None
 ) -> FeatureExtractor:
-    """Make a feature extractor of any Keras model that takes pictures.
+    """Make a feature extractor of any Keras model that takes images.
 
     Args:
         model: A functional Keras model with one input of shape (batch, height, width, 3).
@@ -203,13 +222,3 @@ def keras_features(
     check_layers(layers, [layer.name for layer in model.layers], model.name)
     truncated = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
     return FeatureExtractor(name or model.name, truncated, preprocessing=preprocessing)
-
-
-def _vgg_features(
-    network: str, layers: Iterable[str], weights: str | os.PathLike | None, preprocessing: str, options: dict[str, str]
-) -> FeatureExtractor:
-    _check_preprocessing(preprocessing)
-    layers = check_network(network, layers, **options)
-    convolutions, origin = read_vgg(network, weights)
-    model, geometry = build_network(convolutions, layers, **options)
-    return FeatureExtractor(f"{network} ({origin})", model, preprocessing=preprocessing, geometry=geometry)

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_tf.pictures.contract import to_uint8
-from nst_tf.pictures.files import written_whole
+from nst_tf.ground.checks import to_uint8
+from nst_tf.ground.files import atomic_write
 from nst_tf.pictures.reading import read_pixels
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
         for keyword, words in png_text.items():
             options["pnginfo"].add_itxt(keyword, words)
     picture = Image.fromarray(to_uint8(image))
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         picture.save(temporary, **options)
     return path
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from nst_tf.ground.checks import one_of
 from nst_tf.networks.gaussians import Gaussian, gaussian_of, squared_wasserstein
 
 
@@ -41,6 +42,29 @@ class Form(NamedTuple):
     formula: str
     latex: str
     distance: Callable[[tf.Tensor, Gaussian, int], tf.Tensor] | None = None
+
+
+class Differences(NamedTuple):
+    """Of each pixel from its neighbours, (batch, height − 1 or height, width − 1 or width, channels)."""
+
+    down: tf.Tensor
+    across: tf.Tensor
+    falling: tf.Tensor
+    rising: tf.Tensor
+
+
+class VariationForm(NamedTuple):
+    """One way to add up what neighbouring pixels differ by.
+
+    Args:
+        total: The sum over an image, from its `Differences`.
+        formula: In plain text.
+        latex: The same for notebooks.
+    """
+
+    total: Callable[[Differences], tf.Tensor]
+    formula: str
+    latex: str
 
 
 # Factors of Σ(F − P)².
@@ -89,24 +113,23 @@ STYLE_FORMS = {
         lambda gram, target, channels: squared_wasserstein(gram, target) / target.energy(),
     ),
 }
-# Here `factor` makes the whole sum, from the differences down, across, and along both diagonals.
 TOTAL_VARIATION_FORMS = {
-    "absolute": Form(
+    "absolute": VariationForm(
         lambda of: tf.reduce_sum(tf.abs(of.down)) + tf.reduce_sum(tf.abs(of.across)),
         "Σ(|down| + |across|)",
         r"\sum |\text{down}| + |\text{across}|",
     ),
-    "squared": Form(
+    "squared": VariationForm(
         lambda of: _squares(of.down, of.across), "Σ(down² + across²)", r"\sum \text{down}^2 + \text{across}^2"
     ),
     # Its gradient is the nine-point Laplacian, so a slanted line costs about what an upright one does.
-    "nine_point": Form(
+    "nine_point": VariationForm(
         lambda of: _squares(of.down, of.across) * 2 / 3 + _squares(of.falling, of.rising) / 6,
         "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
         r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
     ),
     # The keras.io example; the last row and column are left out.
-    "keras": Form(
+    "keras": VariationForm(
         lambda of: tf.reduce_sum((tf.square(of.down[:, :, :-1]) + tf.square(of.across[:, :-1])) ** 1.25),
         "Σ(down² + across²)^1.25",
         r"\sum (\text{down}^2 + \text{across}^2)^{1.25}",
@@ -187,7 +210,7 @@ def content_loss(
 def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None = None) -> tf.Tensor:
     """Return what Σ(F − P)² is multiplied by in a form of the content loss, a scalar; arguments as there."""
     target = float32_at_least(target)
-    factor = _form(CONTENT_FORMS, form, "content loss").factor
+    factor = CONTENT_FORMS[one_of(form, CONTENT_FORMS, "form of the content loss")].factor
     entries = tf.cast(tf.size(target), target.dtype)
     if factor is None:
         return 1 / (entries * tf.maximum(tf.reduce_mean(tf.square(target)), SMALLEST_ENERGY))
@@ -225,7 +248,7 @@ def style_loss(
     Raises:
         ValueError: If the shapes differ, the form is unknown, or what the form needs is missing.
     """
-    factor, _, _, distance = _form(STYLE_FORMS, form, "style loss")
+    factor, _, _, distance = STYLE_FORMS[one_of(form, STYLE_FORMS, "form of the style loss")]
     gram = float32_at_least(gram)
     if not isinstance(target, Gaussian):
         target = float32_at_least(target)
@@ -241,15 +264,6 @@ def style_loss(
         raise ValueError(f"The {form!r} form of the style loss needs positions, and the 'keras' form image_pixels too.")
     counts = (None if count is None else tf.cast(count, gram.dtype) for count in (positions, image_pixels))
     return summed * factor(Size(channels or gram.shape[-1], *counts))
-
-
-class Differences(NamedTuple):
-    """Of each pixel from its neighbours, (batch, height − 1 or height, width − 1 or width, channels)."""
-
-    down: tf.Tensor
-    across: tf.Tensor
-    falling: tf.Tensor
-    rising: tf.Tensor
 
 
 def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Tensor:
@@ -277,7 +291,7 @@ def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Te
         falling=image[:, 1:, 1:] - image[:, :-1, :-1],
         rising=image[:, 1:, :-1] - image[:, :-1, 1:],
     )
-    return _form(TOTAL_VARIATION_FORMS, form, "total variation").factor(differences)
+    return TOTAL_VARIATION_FORMS[one_of(form, TOTAL_VARIATION_FORMS, "form of the total variation")].total(differences)
 
 
 def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
@@ -288,9 +302,3 @@ def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:
 
 def _squares(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(one)) + tf.reduce_sum(tf.square(other))
-
-
-def _form(forms: dict[str, Form], form: str, loss: str) -> Form:
-    if form not in forms:
-        raise ValueError(f"Unknown form of the {loss} {form!r}; expected one of {', '.join(forms)}.")
-    return forms[form]

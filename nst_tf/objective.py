@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from nst_tf.controls.regions import Regions, grams_of_style, in_regions, regions_of
-from nst_tf.controls.styles import Style, as_styles, remembered_grams, weighted_styles
+from nst_tf.controls.styles import Style, as_styles, weighted_styles
 from nst_tf.features import FeatureExtractor
 from nst_tf.losses import (
     STYLE_FORMS,
@@ -47,19 +47,26 @@ class Targets(NamedTuple):
         style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region; in the
             Wasserstein forms the `Gaussian` made of it.
         regions: Where each style is wanted; None if everywhere.
+        held: An image that the generated one is held to, (1, height, width, 3), and how firmly at each pixel,
+            (1, height, width, 1); None if it is free.
+        grey: Whether the generated image stays without colors.
     """
 
     content: dict[str, tf.Tensor]
     content_scales: dict[str, tf.Tensor]
     style: dict[str, tf.Tensor | Gaussian]
     regions: Regions | None = None
+    held: tuple[tf.Tensor, tf.Tensor] | None = None
+    grey: bool = False
 
     def masks(self) -> dict[str, tf.Tensor]:
         """Return the masks by style layer, none if the style is wanted everywhere."""
         return self.regions.masks if self.regions else {}
 
     def where_wanted(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return a gradient by the picture with 0 where no style is wanted."""
+        """Return a gradient with respect to the image with 0 where no style is wanted, and equal channels if grey."""
+        if self.grey:
+            gradient = tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1)
         return gradient * self.regions.pixels if self.regions else gradient
 
 
@@ -97,7 +104,15 @@ class Objective:
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
-        return self.weigh(self.sums(self.extractor(image), targets.content, targets.masks()), image, targets)
+        features = self.extractor(image)
+        return self.weigh(self.sums(features, targets.content, targets.masks()), image, targets)
+
+    def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
+        """Return the losses of an image, and the gradient of the total with respect to its pixels."""
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = self.losses(image, targets)
+        return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
         """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""
@@ -106,7 +121,7 @@ class Objective:
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in filter(features.__contains__, style_layers(self.recipe)):
-            guided = seen_by_style(features[layer], self.recipe)
+            guided = style_features(features[layer], self.recipe)
             guided = in_regions(guided, masks[layer]) if masks else guided
             grams[layer] = gram_matrix(guided, normalize=False)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
@@ -139,7 +154,11 @@ class Objective:
         content *= loss.content_weight
         style *= loss.style_weight
         total_variation *= loss.total_variation_weight
-        return Losses(content + style + total_variation, content, style, total_variation)
+        total = content + style + total_variation
+        if targets.held:
+            held, weights = targets.held
+            total += tf.reduce_sum(weights * tf.square(image - held))
+        return Losses(total, content, style, total_variation)
 
 
 def make_objective(
@@ -177,9 +196,9 @@ def find_targets(
 
     def grams_of(style: Style) -> dict[str, tf.Tensor]:
         features = extractor(style.image)
-        return grams_of_style({layer: seen_by_style(features[layer], recipe) for layer in sizes}, style)
+        return grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style)
 
-    grams = [remembered_grams(extractor, style, recipe, grams_of) for style in styles]
+    grams = [grams_of(style) for style in styles]
     return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
 
@@ -220,7 +239,7 @@ def targets_of(
     return Targets(content, scales, target, regions)
 
 
-def seen_by_style(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
+def style_features(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
     """Return the features whose Gram matrix a recipe's style loss takes."""
     return with_ones(features) if STYLE_FORMS[recipe.loss.style_form].distance else features
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from nst_tf.pictures.contract import alike
+from nst_tf.ground.checks import one_of, suggestions
 from nst_tf.published.records import Loss, Network, Pictures, Stepping
 from nst_tf.published.sources import SOURCES
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that defines a style transfer but the two pictures and the network's weights.
+    """All that defines a style transfer but the two images and the network's weights.
 
     `make_recipe` makes one, and `changed` changes it, by the names of all fields, whichever record they are in.
 
@@ -22,14 +22,14 @@ class Recipe:
         title: One line for lists.
         network: Which features are compared.
         loss: How they become a loss.
-        stepping: Where the picture starts and how it is moved.
-        pictures: In which sizes and colours the pictures are compared.
+        stepping: Where the image starts and how it is moved.
+        pictures: In which sizes and colors the images are compared.
         source: Where the recipe is from.
         url: Where to read it.
         quirks: What surprises in it, one sentence each.
 
     Raises:
-        ValueError: If colours are to be kept where there is no content or no style.
+        ValueError: If colors are to be kept where there is no content or no style.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Recipe:
         color = self.pictures.color
         for weight in ("style_weight", "content_weight"):
             if color != "style" and not getattr(self.loss, weight):
-                raise ValueError(f"These make no sense together: {color=} and {weight}=0. Leave one of them out.")
+                raise ValueError(f"{color=} needs a {weight} above 0. Change one of them.")
 
     def changed(self, **changes: Any) -> Recipe:
         """Return the recipe with some fields changed, such as `start="noise"` or `style_weight=3.0`.
@@ -83,9 +83,7 @@ def find_recipe(recipe: str | Recipe) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
-        raise ValueError(f"There is no recipe {recipe!r}; choose one of {', '.join(RECIPES)}.")
-    return RECIPES[recipe]
+    return RECIPES[one_of(recipe, RECIPES, "recipe")]
 
 
 def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -93,7 +91,7 @@ def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[s
     own, records = {}, {}
     for name, value in values.items():
         if name not in FIELDS:
-            raise ValueError(f"A recipe has no field {name!r}; it has {alike(name, FIELDS)}.")
+            raise ValueError(f"A recipe has no field {name!r}; it has {suggestions(name, FIELDS)}.")
         home = FIELDS[name][1]
         (records.setdefault(home, {}) if home else own)[name] = value
     return own, records

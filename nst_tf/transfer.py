@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,16 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf import __version__
+from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
-from nst_tf.engine.descent import Descent, Engine, engine_among
-from nst_tf.engine.held import Previous
+from nst_tf.engine.extractors import FEATURES, find_features
+from nst_tf.engine.run import Engine, Run, engine_among
 from nst_tf.features import FeatureExtractor
+from nst_tf.ground.checks import one_of, whole_number
+from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
-from nst_tf.networks.finding import FEATURES, find_features
-from nst_tf.networks.neutral import check_process, keras, neutral_keras
 from nst_tf.objective import Losses
-from nst_tf.pictures.contract import whole_number
 from nst_tf.pictures.settings import settings_text
 from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
@@ -46,11 +45,16 @@ class Step:
     losses: Losses
     seconds: float
     _image: tf.Variable = field(repr=False)
-    _finished: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
+    _postprocess: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
+
+    @classmethod
+    def of(cls, run: Run, losses: Losses, image: tf.Variable, postprocess: Callable[[tf.Tensor], tf.Tensor]) -> Step:
+        """Return what there is to tell after the last step of a run."""
+        return cls(run.step, run.steps, Losses(*map(float, losses)), run.seconds, image, postprocess)
 
     def image(self) -> tf.Tensor:
         """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
-        return self._finished(self._image)
+        return self._postprocess(self._image)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def stylize(
     *,
     recipe: str | Recipe = "studio",
     features: str | os.PathLike | FeatureExtractor = "auto",
-    solver: str = "fast",
+    solver: str | keras.optimizers.Optimizer = "fast",
     steps: int | None = None,
     seed: int = 0,
     start: str | tf.Tensor | None = None,
@@ -111,17 +115,18 @@ def stylize(
         features: "auto" (VGG19 where TensorFlow has a GPU, the slim network on a CPU), "slim" (VGG19 with fewer
             channels, which comes with the package), "vgg19" or "vgg16" (with ImageNet's weights from the cache, else
             downloaded), the path of a Keras weights file of VGG19 without its top (.h5), or a `FeatureExtractor`.
-        solver: "fast", or "published" for the optimiser, learning rate and number of steps of the recipe's source.
+        solver: "fast"; "published" for the optimiser, learning rate and number of steps of the recipe's source; or a
+            Keras optimiser, whose learning rate is for images in [0, 1].
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
-        start: "content", "noise", "style" or "content_with_noise" instead of the recipe's own; or a picture, float32
-            (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
+        start: "content", "recolored", "noise", "style" or "content_with_noise" instead of the recipe's own; or an
+            image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
         previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
             has a weight, which adds to the total loss alone.  It is for the frames of a video, which `stylize_frames`
             makes one after the other.
-        callback: Called with a `Step` about four times a second, or after every step where one takes longer.
+        callback: Called with a `Step` after every step.
         **changes: Fields of the recipe to change for this run, such as `style_weight=3.0`, `color="luminance"` or
             `style_scale=1.5`; or fields of the engine, such as `checkpoint="run.nst"`.
 
@@ -148,90 +153,68 @@ def stylize(
         changes, start = {**changes, "start": start}, None
     recipe = find_recipe(recipe).changed(**changes)
     steps = check_run(recipe, solver, steps, seed)
-    scene = Scene.of(recipe, content_image, style_image, start=start, previous=previous)
-    network = find_features(features, recipe)
-    inputs = scene.fingerprints()
+    whole = Scene.of(recipe, content_image, style_image, start=start, previous=previous)
+    extractor = find_features(features, recipe)
+    settings = _settings(whole, features if features in FEATURES else extractor.name, extractor, solver, steps, seed)
+    run = Run(extractor, solver, steps, engine, settings)
 
-    # Only the pixels are variable.  Each step: their features, the losses against P and A, the gradient, a step down.
-    run = Descent(scene, network, solver, steps, engine, {**inputs, "seed": seed})
-    with contextlib.closing(run.descend(run.scene.start(seed))) as progress:
-        try:
-            for losses in progress:
-                if callback:
-                    latest = Losses(*map(float, losses[-1]))
-                    callback(Step(run.step, steps, latest, run.seconds, run.picture, run.scene.finished))
-        except KeyboardInterrupt:
-            run.status = "interrupted"
+    # The image x is all that changes, from x₀ on.  Around each step stand what protects it and what keeps account.
+    try:
+        for scene, last_step in run.sizes(whole, seed):  # from small to large; most recipes have one size
+            for attempt in run.attempts(scene):  # a second one in float32 or in tiles, where the first could not end
+                with attempt:
+                    objective = run.objective(scene)
+                    # 1. The targets, once: P of the content image, and the Gram matrices A of the style image.
+                    targets = objective.find_targets(scene)
+                    optimizer = run.solver(scene, last_step)
+                    while run.step < last_step and not optimizer.stuck:
+                        # 2. The features F of x, and L = α · content(F, P) + β · style(FᵀF, A) + total variation(x).
+                        # 3. ∂L/∂x, the gradient with respect to the pixels; the network's weights never change.
+                        losses, gradient = objective.losses_and_gradient(optimizer.image, targets)
+                        # 4. A step down, clipped to [0, 1]; the best image so far is kept.
+                        optimizer.step(losses.total, gradient)
+                        # 5. The account, and whoever watches.
+                        run.record(losses)
+                        run.tell(callback, Step.of(run, losses, optimizer.image, scene.postprocess))
+                    run.finish(objective.losses(optimizer.image, targets))
+    except KeyboardInterrupt:
+        run.status = "interrupted"
 
-    history = dict(zip(Losses._fields, run.history().T, strict=True))
+    history = run.history()
     _check_finite(history["total"], recipe)
-    settings = {
-        **recipe_settings(recipe),
-        "features": features if features in FEATURES else network.name,
-        "network": network.name,
-        "solver": solver,
+    image = resized(run.progress.image, whole.content_image.shape[1:3])
+    image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
+    precision = run.engine.precision
+    settings["precision"] = precision
+    taken = min(run.step, steps)
+    return Result(image, history, extractor.name, precision, run.status, recipe, taken, run.seconds, settings)
+
+
+def _settings(
+    scene: Scene, features: str, extractor: FeatureExtractor, solver: Any, steps: int, seed: int
+) -> dict[str, Any]:
+    """Return what defines a run, as a PNG and a checkpoint carry it."""
+    return {
+        **recipe_settings(scene.recipe),
+        "features": features,
+        "network": extractor.name,
+        "solver": solver if isinstance(solver, str) else keras.optimizers.serialize(solver),
         "steps": steps,
         "seed": seed,
-        "precision": run.precision,
         "size": [int(side) for side in scene.content_image.shape[1:3]],
         "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
-        **inputs,
+        **scene.fingerprints(),
     }
-    image = tf.clip_by_value(scene.finished(resized(run.image, scene.content_image.shape[1:3])), 0.0, 1.0)
-    taken = min(run.step, steps)
-    return Result(image, history, network.name, run.precision, run.status, recipe, taken, run.seconds, settings)
 
 
-def descend_plainly(
-    objective: Callable[[tf.Tensor], Losses],
-    start: tf.Tensor,
-    *,
-    steps: int,
-    learning_rate: float,
-    callback: Callable[[int, Losses], None] | None = None,
-) -> tf.Tensor:
-    """Minimise an objective over the pixels with Keras's Adam: the loop of the tutorials, written out.
-
-    Args:
-        objective: Returns the losses of a picture, as `make_objective` makes it.
-        start: Where to begin, float32 (1, height, width, 3), RGB in [0, 1].
-        steps: How many.
-        learning_rate: Adam's, for pictures in [0, 1]; 0.02 is usual.
-        callback: Called after each step with its number, from 1, and the losses before it.
-
-    Returns:
-        The last picture.
-
-    Reference:
-        Gatys, Ecker, Bethge 2015, equation 7; Kingma, Ba: "Adam", ICLR 2015.
-    """
-    image = tf.Variable(start)
-    with neutral_keras():
-        optimizer = keras.optimizers.Adam(learning_rate)
-
-    @tf.function
-    def step() -> Losses:
-        with tf.GradientTape() as tape:
-            losses = objective(image)
-        optimizer.apply_gradients([(tape.gradient(losses.total, image), image)])
-        image.assign(tf.clip_by_value(image, 0.0, 1.0))
-        return losses
-
-    for number in range(1, steps + 1):
-        losses = step()
-        if callback:
-            callback(number, losses)
-    return tf.convert_to_tensor(image)
-
-
-def check_run(recipe: Recipe, solver: str, steps: int | None, seed: int) -> int:
+def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
     """Return how many steps a run takes, None meaning the recipe's own number.
 
     Raises:
         ValueError: If there is no such solver, or a number is out of range.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {solver!r}; expected one of {', '.join(SOLVERS)}.")
+    if not isinstance(solver, keras.optimizers.Optimizer):
+        one_of(solver, SOLVERS, "solver")
     if solver == "published" and recipe.stepping.optimizer is None:
         raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
     whole_number(seed, "seed", least=0)

@@ -11,13 +11,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from nst_tf.engine.quiet import start_tensorflow
+from nst_tf.ground.startup import start_tensorflow
 
 start_tensorflow()  # as the command line and the notebooks do
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import save_image
@@ -68,7 +69,13 @@ def slim_network(request, monkeypatch):
         gains = {("caffe", pooling): dict.fromkeys(convolutions, 1.0) for pooling in ("max", "average")}
         weights = SlimWeights(convolutions, taps, gains)
         monkeypatch.setattr("nst_tf.features.read_slim", lambda: weights)
-    monkeypatch.setattr("nst_tf.networks.finding._networks", {})
+    monkeypatch.setattr("nst_tf.engine.extractors._networks", {})
+
+
+@pytest.fixture(autouse=True)
+def no_bfloat16(monkeypatch):
+    """Let precision="auto" be float32 on every CPU, as what is compared here agrees to more than bfloat16's digits."""
+    monkeypatch.setattr("nst_tf.engine.precision.processor", lambda: ("any CPU", frozenset()))
 
 
 @pytest.fixture
@@ -115,19 +122,20 @@ def partial_weights(tmp_path_factory):
     return path
 
 
-class Evaluation:
-    """A function from picture and targets to a tuple of losses, as a solver wants it."""
+def descend(solver, losses, steps, target=0.0):
+    """Take up to so many steps as `stylize` does, down a function from image and target to a tuple of losses.
 
-    traceable = True
-
-    def __init__(self, losses):
-        self.losses = losses
-
-    def losses_and_gradient(self, image, targets):
+    Returns the losses before each step, (steps, parts).
+    """
+    history = []
+    while len(history) < steps and not solver.stuck:
+        image = tf.convert_to_tensor(solver.image)
         with tf.GradientTape() as tape:
             tape.watch(image)
-            losses = self.losses(image, targets)
-        return losses, tape.gradient(losses[0], image)
+            found = losses(image, target)
+        solver.step(found[0], tape.gradient(found[0], image))
+        history.append(np.array(found, np.float32))
+    return np.stack(history)
 
 
 def features_written_out(image, real_weights):
@@ -139,6 +147,14 @@ def features_written_out(image, real_weights):
         tensor = tf.nn.conv2d(tensor, real_weights[f"{name}/kernel"], 1, "SAME") + real_weights[f"{name}/bias"]
         tensor = tf.nn.relu(tensor)
         yield name, tensor
+
+
+def on_transparent(mask, color):
+    """An image of one color, opaque where a mask is 1, as editors export masks."""
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[..., :3] = color
+    pixels[..., 3] = 255 * mask
+    return Image.fromarray(pixels)
 
 
 def smooth_picture(height, width):

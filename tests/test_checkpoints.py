@@ -51,7 +51,7 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     path = tmp_path / "run.nst"
     first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
     assert first.status == "interrupted"
-    written_at = int(read_checkpoint(path).variables["step"])
+    written_at = int(read_checkpoint(path).variables["taken"])
     assert 0 < written_at < 8
     resumed = stylize(*pair, resume=path, **options)
     assert (resumed.status, resumed.steps) == ("done", 8)
@@ -64,7 +64,7 @@ def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, networ
 
     def write(path, checkpoint):
         # TensorFlow reads a copy; an array that owns its numbers would be a second.
-        copied.append(checkpoint.variables["rows"].flags.owndata)
+        copied.append(checkpoint.variables["pair_0"].flags.owndata)
 
     monkeypatch.setattr("nst_tf.engine.checkpoints.write_checkpoint", write)
     stylize(*pair, checkpoint=tmp_path / "run.nst", features=network, steps=2, method="lbfgs", **SHALLOW)
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_refused_and_code_in_it_is_not_run(pair, network
     assert not ran.exists()
 
 
-def test_writing_checkpoints_takes_a_bounded_share_of_the_time(monkeypatch, tmp_path):
+def test_writing_checkpoints_takes_a_bounded_share_of_the_time(network, monkeypatch, tmp_path):
     monkeypatch.undo()
     clock, written, cost = [0.0], 0.0, 3.0
 
@@ -135,11 +135,11 @@ def test_writing_checkpoints_takes_a_bounded_share_of_the_time(monkeypatch, tmp_
 
     monkeypatch.setattr("nst_tf.engine.checkpoints.time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("nst_tf.engine.checkpoints.write_checkpoint", write)
-    saver = Saver(tmp_path / "run.nst")
+    saver = Saver(tmp_path / "run.nst", {}, network)
     while clock[0] < 3600:
         clock[0] += 0.25
         if saver.due():
-            saver.save(None)
+            saver.save({}, np.zeros((0, 4)), {})
             written += cost
     assert 0 < written < 0.05 * clock[0]
 
@@ -175,7 +175,7 @@ def test_an_interrupt_writes_where_it_was(pair, network, tmp_path, monkeypatch):
     monkeypatch.setattr(Saver, "due", lambda self: False)
     path = tmp_path / "run.nst"
     first = stylize(*pair, features=network, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
-    assert int(read_checkpoint(path).variables["step"]) == first.steps
+    assert int(read_checkpoint(path).variables["taken"]) == first.steps
 
 
 def test_resuming_a_finished_run_gives_its_picture(pair, network, tmp_path):
@@ -231,3 +231,12 @@ def test_a_checkpoint_in_a_state_no_run_can_be_in_is_refused(pair, tmp_path, wro
     write_checkpoint(tmp_path / "run.nst", dataclasses.replace(whole, **wrong))
     with pytest.raises(ValueError, match="damaged"):
         stylize(*pair, features="slim", steps=2, resume=tmp_path / "run.nst")
+
+
+def test_a_finished_run_goes_on_with_more_steps(pair, network, tmp_path):
+    options = {"features": network, **SHALLOW}
+    first = stylize(*pair, steps=3, checkpoint=tmp_path / "run.nst", **options)
+    more = stylize(*pair, steps=8, resume=tmp_path / "run.nst", **options)
+    assert more.steps == 8
+    np.testing.assert_array_equal(more.history["total"][:3], first.history["total"][:3])
+    assert more.history["total"].min() < first.history["total"].min()

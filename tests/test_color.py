@@ -3,9 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import small_network
 
 from nst_tf.controls.color import METHODS, luminance, match_colors, match_luminance, with_luminance
-from nst_tf.controls.regions import rest_of
+from nst_tf.controls.masks import rest_of
 from nst_tf.controls.scene import Scene, prepared
 from nst_tf.controls.styles import Style
 from nst_tf.features import vgg19_features
@@ -13,6 +14,7 @@ from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
+STUDIO = RECIPES["studio"]
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
 
@@ -95,9 +97,9 @@ def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"color": "matching", "style_weight": 0.0}, "color='matching' and style_weight=0"),
-        ({"color": "luminance", "content_weight": 0.0}, "color='luminance' and content_weight=0"),
-        ({"color": "matching", "content_weight": 0.0}, "color='matching' and content_weight=0"),
+        ({"color": "matching", "style_weight": 0.0}, "color='matching' needs a style_weight above 0"),
+        ({"color": "luminance", "content_weight": 0.0}, "color='luminance' needs a content_weight above 0"),
+        ({"color": "matching", "content_weight": 0.0}, "color='matching' needs a content_weight above 0"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "nothing is left"),
         ({"style_scale": 2.0, "style_size": "content"}, "squashes the style image"),
         ({"style_scale": 0.0}, "more than 0"),
@@ -147,3 +149,44 @@ def test_matching_takes_each_regions_colours_from_that_region(pair):
     matched = Scene.of(RECIPES["studio"].changed(color="matching"), content, styles).styles
     np.testing.assert_allclose(moments(matched[0].image)[0], (0.8, 0.1, 0.1), atol=1e-3)
     np.testing.assert_allclose(moments(matched[1].image)[0], (0.1, 0.1, 0.8), atol=1e-3)
+
+
+def test_a_recolored_start_has_the_styles_mean_and_covariance(pair):
+    content, style = pair[0] * 0.5 + 0.3, 0.3 + 0.4 * pair[1]
+    seen = {}
+    for start in ("content", "recolored"):
+        scene = Scene.of(STUDIO.changed(start=start), content, style)
+        seen[start] = scene.start(0).numpy().reshape(-1, 3)
+    wanted = style.numpy().reshape(-1, 3)
+    np.testing.assert_allclose(seen["recolored"].mean(0), wanted.mean(0), atol=0.01)
+    np.testing.assert_allclose(np.cov(seen["recolored"].T), np.cov(wanted.T), atol=0.005)
+    np.testing.assert_array_equal(seen["content"], content.numpy().reshape(-1, 3))
+
+
+def test_a_recolored_start_is_the_content_where_colors_are_kept_or_no_style_is_wanted(pair):
+    recipe = STUDIO.changed(start="recolored")
+    for color in ("matching", "luminance"):
+        scene = Scene.of(recipe.changed(color=color), *pair)
+        np.testing.assert_allclose(scene.start(0), scene.content_image, atol=1e-3)  # grey is taken twice
+    left = np.zeros(pair[0].shape[1:3], np.float32)
+    left[:, :32] = 1
+    start = Scene.of(recipe, pair[0], Style(pair[1], content_mask=left)).start(0)
+    np.testing.assert_array_equal(start[:, :, 32:], pair[0][:, :, 32:])
+    assert np.abs(start[:, :, :32] - pair[0][:, :, :32]).max() > 0.1
+
+
+def test_a_recolored_start_of_a_blend_lies_between_those_of_its_styles(pair):
+    grey = tf.fill(pair[1].shape, 0.5)
+    starts = [
+        Scene.of(STUDIO.changed(start="recolored"), pair[0], style).start(0).numpy().mean(axis=(0, 1, 2))
+        for style in (pair[1], grey, [Style(pair[1], 0.25), Style(grey, 0.75)])
+    ]
+    np.testing.assert_allclose(starts[2], 0.25 * starts[0] + 0.75 * starts[1], atol=0.02)
+
+
+def test_a_grey_style_leaves_no_colors(pair):
+    grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[1]))
+    network = small_network(STUDIO.network.layers)
+    for start in ("content", "noise"):
+        image = stylize(pair[0], grey, features=network, steps=3, start=start).image.numpy()
+        assert np.ptp(image, axis=-1).max() < 1e-5

@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from dataclasses import replace
 
 import pytest
@@ -29,7 +30,14 @@ def test_doctor_names_missing_and_old_packages_with_their_remedy(monkeypatch, no
     problems = [str(finding) for finding in examine() if finding.level == "problem"]
     assert len(problems) == 2
     assert "pip install 'surely-not-there>=1.0'" in problems[0]
-    assert "older than 999" in problems[1]
+    assert "numpy" in problems[1] and "is installed, and >=999 is needed" in problems[1]
+
+
+def test_doctor_goes_on_where_even_packaging_is_missing(monkeypatch, no_tensorflow):
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    found = list(examine())
+    assert [finding.remedy for finding in found if finding.level == "problem"] == ["pip install tensorflow"]
+    assert len(found) > 5
 
 
 def test_doctor_sees_folders_that_cannot_be_written(no_tensorflow, tmp_path):

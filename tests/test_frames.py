@@ -4,13 +4,13 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import finite_difference, smooth_picture, striped_picture
+from conftest import smooth_picture, striped_picture
 from PIL import Image
 
+import nst_tf
 from nst_tf.cli.parser import main
-from nst_tf.engine.held import Held, HeldTargets, Previous, held_targets
+from nst_tf.controls.previous import Previous
 from nst_tf.images import load_image, save_image
-from nst_tf.objective import Losses
 from nst_tf.tools.frames import animate, frame_jobs, stylize_frames, unchanged
 from nst_tf.transfer import stylize
 
@@ -98,33 +98,23 @@ def test_a_bad_frame_ends_the_video_with_its_reason(video):
 
 
 def test_results_never_replace_the_frames(video):
-    with pytest.raises(ValueError, match="another folder"):
-        jobs_of(video, "frames")
+    before = {path.name: path.read_bytes() for path in (video / "frames").iterdir()}
+    with pytest.raises(ValueError, match="would be lost"):
+        stylize_frames(jobs_of(video, "frames"))
+    assert {path.name: path.read_bytes() for path in (video / "frames").iterdir()} == before
 
 
-def test_the_held_gradient_is_that_of_the_held_loss(generator):
-    class Quadratic:
-        traceable = True
-
-        def losses(self, image, targets):
-            loss = tf.reduce_sum(targets * image**3)
-            return Losses(loss, loss, 0 * loss, 0 * loss)
-
-        def losses_and_gradient(self, image, targets):
-            return self.losses(image, targets), 3 * targets * image**2
-
-    image = generator.uniform(size=(1, 32, 33, 3))
-    mask = generator.uniform(size=(32, 33)).astype(np.float32)
-    previous = Previous(tf.constant(generator.uniform(size=(1, 32, 33, 3)), tf.float32), 7.0, mask)
-    targets = held_targets(tf.constant(2.0, tf.float64), previous)
-    targets = HeldTargets(targets.targets, tf.cast(targets.image, tf.float64), tf.cast(targets.weights, tf.float64))
-    held = Held(Quadratic())
-    losses, gradient = held.losses_and_gradient(tf.constant(image), targets)
-    distance = 7.0 * (mask[..., np.newaxis] * (image - previous.image.numpy()) ** 2).sum() / (3 * mask.sum())
-    assert float(losses.total) == pytest.approx(2 * (image**3).sum() + distance, rel=1e-6)
-    for index in ((0, 0, 0, 0), (0, 31, 32, 2)):
-        slope = finite_difference(lambda x: float(held.losses(tf.constant(x), targets).total), image, index)
-        assert float(gradient[index]) == pytest.approx(slope, rel=1e-4)
+def test_the_total_loss_holds_the_distance_to_the_previous_image(pair, generator):
+    content, style = pair
+    before = generator.uniform(size=content.shape).astype(np.float32)
+    mask = generator.uniform(size=content.shape[1:3]).astype(np.float32)
+    previous = Previous(tf.constant(before), 7.0, mask)
+    result = stylize(content, style, features="slim", steps=1, start="content", precision="float32", previous=previous)
+    parts = sum(float(result.history[name][0]) for name in ("content", "style", "total_variation"))
+    # The run starts from m x' + (1 - m) c, c being the content image.
+    m, distance = mask[..., np.newaxis].astype(float), content.numpy().astype(float) - before
+    held = 7.0 * (m * ((1 - m) * distance) ** 2).sum() / (3 * m.sum())
+    assert float(result.history["total"][0]) - parts == pytest.approx(held, rel=1e-3)
 
 
 def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
@@ -173,9 +163,21 @@ def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
     assert durations == [100] * 5
 
 
-def test_the_command_line_makes_frames_and_animation(video, monkeypatch):
+def test_the_command_line_makes_frames_and_animation_within_a_mask(video, monkeypatch):
     monkeypatch.chdir(video)
-    command = ["frames", "frames", "style.png", "-o", "out", "--features", "slim"]
+    save_image(np.ones((1, 48, 64, 3), np.float32) * (np.arange(48) < 24)[:, np.newaxis, np.newaxis], "top.png")
+    command = ["frames", "frames", "style.png", "-o", "out", "--features", "slim", "--mask", "top.png"]
     assert main([*command, "--size", "64", "--steps", "4", "--animation", "video.gif"]) == 0
     assert len(list((video / "out").glob("*.png"))) == 5
+    for job in jobs_of(video):
+        np.testing.assert_allclose(pixels(job.output)[25:], pixels(job.content)[25:], atol=1)
     assert (video / "video.gif").exists()
+
+
+def test_frames_are_taken_out_of_an_animation(tmp_path):
+    pictures = [Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (10, 90, 200)]
+    pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
+    save_image(striped_picture(48, 48), tmp_path / "s.png")
+    jobs = nst_tf.frame_jobs(tmp_path / "x.gif", [tmp_path / "s.png"], tmp_path / "out")
+    assert [os.path.basename(job.output) for job in jobs] == ["00001.png", "00002.png", "00003.png"]
+    assert load_image(jobs[2].content).numpy().mean() == pytest.approx(200 / 255, abs=0.02)

@@ -1,3 +1,4 @@
+import contextlib
 import http.server
 import io
 import os
@@ -5,17 +6,21 @@ import platform
 import socket
 import stat
 import threading
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import on_transparent
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+import nst_tf
+from nst_tf.ground.checks import as_image
+from nst_tf.ground.files import check_writable
 from nst_tf.images import load_image, save_image
-from nst_tf.pictures.contract import as_image
-from nst_tf.pictures.files import check_writable
 from nst_tf.pictures.reading import read_pixels
+from nst_tf.transfer import stylize
 
 
 def picture_bytes(picture, format="PNG", **options):
@@ -88,7 +93,7 @@ def test_float_tiff_in_unit_range_is_read_and_any_other_refused():
     ramp = grey_ramp(np.float32, 1)
     image = load_image(picture_bytes(Image.fromarray(ramp), "TIFF"))
     np.testing.assert_allclose(image[0, :, :, 2], ramp, atol=1e-6)
-    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"in \[0, 1\]; got values from 0 to 255"):
         load_image(picture_bytes(Image.fromarray(ramp * 255), "TIFF"))
 
 
@@ -302,7 +307,7 @@ def test_a_damaged_file_is_read_or_refused_but_nothing_else(photo, tmp_path, suf
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux")
 def test_a_full_disk_is_an_error_that_says_so_and_leaves_nothing(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr("nst_tf.pictures.files.secrets.token_hex", lambda size: "x")
+    monkeypatch.setattr("nst_tf.ground.files.secrets.token_hex", lambda size: "x")
     os.symlink("/dev/full", tmp_path / f".x.png.{platform.node()[:32]}-{os.getpid()}-x.part")
     with pytest.raises(OSError, match="No space left"):
         save_image(pair[0], tmp_path / "x.png")
@@ -321,6 +326,11 @@ class Pictures(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
+        if self.path == "/drip":
+            with contextlib.suppress(ConnectionError):
+                for byte in self.server.picture:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.05)
         self.wfile.write(b"<html>not a picture</html>" if self.path == "/page" else self.server.picture)
 
     def log_message(self, *arguments):
@@ -351,14 +361,16 @@ def test_what_an_address_answers_is_checked(address, path):
 
 
 def test_an_address_that_sends_too_much_or_for_too_long_is_given_up(address, monkeypatch):
-    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_BYTES", 100)
+    monkeypatch.setattr("nst_tf.ground.download.DOWNLOAD_LIMIT_BYTES", 100)
     with pytest.raises(ValueError, match="larger than"):
         load_image(f"{address}/photo")
     monkeypatch.undo()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("nst_tf.pictures.addresses.DOWNLOAD_LIMIT_SECONDS", -1)
-    with pytest.raises(ValueError, match="took longer"):
-        load_image(f"{address}/photo")
+    monkeypatch.setattr("nst_tf.ground.download.DOWNLOAD_LIMIT_SECONDS", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match=r"drip.*only a part came within 0\.5 s"):
+        load_image(f"{address}/drip")
+    assert time.monotonic() - begun < 5
 
 
 def test_a_profile_of_a_wrong_kind_is_ignored(tmp_path):
@@ -393,3 +405,38 @@ def test_long_names_in_other_scripts_can_be_written(tmp_path):
     check_writable(path)
     save_image(np.zeros((40, 40, 3), np.float32), path)
     assert path.exists()
+
+
+def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
+    with pytest.raises(ValueError, match="Add 1 and divide by 2"):
+        stylize(2 * pair[0] - 1, pair[1])
+    with pytest.raises(ValueError, match=r"expected \(height, width\)"):
+        load_image(pair[0], size=256)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.uint16, 4095), (np.int32, 255), (np.uint16, 65535)])
+def test_deep_grey_is_as_bright_as_it_was_meant(tmp_path, dtype, most):
+    grey = (np.linspace(0, 0.9, 64 * 48).reshape(48, 64) * most).astype(dtype)
+    path = tmp_path / ("x.png" if dtype == np.uint16 else "x.tif")
+    Image.fromarray(grey).save(path)
+    assert load_image(path).numpy().max() == pytest.approx(0.9, abs=0.01)
+
+
+def test_black_ink_on_a_transparent_ground_is_black_on_white():
+    ink = np.zeros((40, 40), np.uint8)
+    ink[10:20] = 1
+    loaded = load_image(on_transparent(ink, 0)).numpy()
+    assert loaded[0, 0, 0, 0] == 1 and loaded[0, 15, 15, 0] == 0
+
+
+def test_a_large_jpeg_is_read_small(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((1600, 2400, 3), np.uint8)).save(tmp_path / "large.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_500_000)
+    assert load_image(tmp_path / "large.jpg", max_side=300).shape == (1, 200, 300, 3)
+    with pytest.raises(ValueError, match="more than 2,500,000 pixels"):
+        load_image(tmp_path / "large.jpg")
+
+
+def test_a_size_that_exceeds_the_photograph_is_warned_of(pair):
+    with pytest.warns(UserWarning, match="has 64 pixels where 1000 are asked for"):
+        nst_tf.load_images(*pair, size=1000)

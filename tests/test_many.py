@@ -1,19 +1,23 @@
 import dataclasses
+import inspect
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import smooth_picture
 from PIL import Image
 
+import nst_tf
 from nst_tf.cli.parser import main
+from nst_tf.engine import extractors
 from nst_tf.images import save_image
-from nst_tf.networks import finding
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools import running
+from nst_tf.pictures.settings import settings_of
+from nst_tf.tools import inputs
 from nst_tf.tools.jobs import Job, pairs, read_jobs
 from nst_tf.tools.many import stylize_many
 from nst_tf.tools.plan import estimate, plan
@@ -36,14 +40,14 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         "c1__s1.png",
     ]
     for job in jobs:
-        finding._networks.clear()  # so that nothing is left of the run before
+        extractors._networks.clear()  # so that nothing is left of the run before
         alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
 
 def test_a_list_reads_each_picture_once_and_the_next_list_reads_it_again(jobs, monkeypatch):
     read = []
-    monkeypatch.setattr(running, "read_pixels", lambda path: read.append(path) or read_pixels(path))
+    monkeypatch.setattr(inputs, "read_pixels", lambda path, **how: read.append(path) or read_pixels(path, **how))
     sources = {source for job in jobs for source in (job.content, *job.styles)}
     for lists in (1, 2):
         list(stylize_many(jobs, again=True))
@@ -53,7 +57,7 @@ def test_a_list_reads_each_picture_once_and_the_next_list_reads_it_again(jobs, m
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))
-    finding._networks.clear()
+    extractors._networks.clear()
     alone = run(second)
     np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
@@ -113,7 +117,7 @@ def test_a_list_that_breaks_off_is_told_of_to_its_last_job(jobs):
 def test_a_second_job_of_one_output_fails_and_the_first_stays(jobs):
     outcomes = list(stylize_many([jobs[0], dataclasses.replace(jobs[1], output=jobs[0].output)]))
     assert [outcome.status for outcome in outcomes] == ["made", "failed"]
-    assert "another job's too" in outcomes[1].reason
+    assert "written twice" in outcomes[1].reason
     assert is_made(jobs[0])
 
 
@@ -121,7 +125,7 @@ def test_an_output_never_replaces_a_picture_it_is_made_from(jobs):
     before = pixels(jobs[0].content)
     (outcome,) = stylize_many([dataclasses.replace(jobs[0], output=jobs[0].content)])
     assert outcome.status == "failed"
-    assert "would replace" in outcome.reason
+    assert "would be lost" in outcome.reason
     np.testing.assert_array_equal(pixels(jobs[0].content), before)
 
 
@@ -155,6 +159,67 @@ def test_jobs_are_read_as_they_are_needed(jobs):
         outcomes.close()
 
 
+@pytest.fixture
+def masked(jobs, folders):
+    """A job with a mask for the left half, and a start image."""
+    left = np.zeros((1, 48, 64, 3), np.float32)
+    left[:, :, :32] = 1
+    save_image(left, folders / "left.png")
+    save_image(1 - left, folders / "right.png")
+    return dataclasses.replace(jobs[0], size=64, masks=[str(folders / "left.png")], start=Path(jobs[2].content))
+
+
+def test_a_job_with_a_mask_and_a_start_image_is_made_from_them(masked):
+    assert [outcome.status for outcome in stylize_many([masked])] == ["made"]
+    made, content = (pixels(path).astype(float) for path in (masked.output, masked.content))
+    np.testing.assert_allclose(made[:, 33:], content[:, 33:], atol=1)
+    assert np.abs(made[:, :31] - content[:, :31]).mean() > 5
+    without = run(dataclasses.replace(masked, start=None)).image[0, :, :31]
+    assert np.abs(without * 255 - made[:, :31]).mean() > 2
+
+
+def test_a_job_is_skipped_with_the_same_masks_and_start_and_made_again_with_others(masked, jobs, folders):
+    list(stylize_many([masked]))
+    assert [outcome.status for outcome in stylize_many([masked])] == ["skipped"]
+    right = [str(folders / "right.png")]
+    for change in (
+        {"masks": right},
+        {"masks": []},
+        {"softness": 2.0},
+        {"start": "noise"},
+        {"style_masks": [jobs[1].styles[0]]},
+    ):
+        assert not is_made(dataclasses.replace(masked, **change))
+    save_image(np.ones((1, 48, 64, 3), np.float32) * smooth_picture(48, 64).round(), masked.masks[0])
+    assert [outcome.status for outcome in stylize_many([masked])] == ["made"]
+
+
+def test_masks_that_do_not_fit_fail_their_own_job(masked, jobs):
+    wrong = {
+        "There are 2 masks for 1 style images": {"masks": masked.masks * 2},
+        "beside others": {"masks": ["rest"]},
+        "no file 'nowhere.png'": {"masks": ["nowhere.png"]},
+        "Unknown start 'nowhere.png'": {"start": "nowhere.png"},
+        "softness is -1": {"softness": -1.0},
+        "TypeError": {"content": 3},
+    }
+    asked = [
+        dataclasses.replace(masked, output=f"{masked.output}.{n}.png", **change)
+        for n, change in enumerate(wrong.values())
+    ]
+    outcomes = list(stylize_many([*asked, jobs[3]]))
+    assert [outcome.status for outcome in outcomes] == ["failed"] * len(wrong) + ["made"]
+    for message, outcome in zip(wrong, outcomes, strict=False):
+        assert message in outcome.reason
+
+
+def test_the_defaults_of_a_job_are_those_of_stylize_and_load_images():
+    keywords = inspect.signature(nst_tf.stylize).parameters
+    for name in ("recipe", "features", "solver", "steps", "seed", "start"):
+        assert getattr(Job, name) == keywords[name].default
+    assert inspect.signature(nst_tf.load_images).parameters["recipe"].default == Job.recipe
+
+
 def write(path, text):
     path.write_text(text, encoding="utf-8")
     return path
@@ -178,6 +243,29 @@ def test_a_csv_says_what_differs_and_options_say_the_rest(tmp_path):
     assert second.changes == {"border": "zeros", "style_weight": 7.0}
 
 
+def test_a_job_file_names_masks_and_a_start_image_below_its_folder(tmp_path):
+    write(tmp_path / "sketch.png", "")
+    columns = "content,style,output,mask,style_mask,softness,start\n"
+    path = write(
+        tmp_path / "jobs.csv",
+        f"{columns}c.png,s.png|t.png,x.png,m.png|rest,n.png|o.png,2.5,sketch.png\nc.png,s.png,y.png,,,,noise\n",
+    )
+    first, second = read_jobs(path)
+    assert first.masks == [str(tmp_path / "m.png"), "rest"]
+    assert first.style_masks == [str(tmp_path / "n.png"), str(tmp_path / "o.png")]
+    assert (first.softness, first.start) == (2.5, str(tmp_path / "sketch.png"))
+    assert (second.masks, second.softness, second.start) == ([], 0.0, "noise")
+    row = {
+        "content": "c.png",
+        "style": ["s.png", "t.png"],
+        "output": "x.png",
+        "mask": ["m.png", "rest"],
+        "softness": 2.5,
+    }
+    row |= {"style_mask": ["n.png", "o.png"], "start": "sketch.png"}
+    assert next(read_jobs(write(tmp_path / "jobs.jsonl", json.dumps(row)))) == first
+
+
 def test_json_lines_say_the_same(tmp_path):
     row = {"content": "c.jpg", "style": ["s.jpg", "t.jpg"], "output": "x.png", "style_weights": [0.3, 0.7], "steps": 5}
     path = write(tmp_path / "jobs.jsonl", json.dumps(row) + "\n\n" + json.dumps({**row, "style": "s.jpg"}) + "\n")
@@ -190,8 +278,8 @@ def test_json_lines_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("a.csv", "content,style\nc,s\n", "first line must name"),
-        ("a.csv", "content,style,output,seed\nc,s,o.png,x\n", "line 2: seed is a whole number"),
+        ("a.csv", "content,style\nc,s\n", "line 2: output missing"),
+        ("a.csv", "content,style,output,seed\nc,s,o.png,x\n", "line 2: seed is 'x'; expected a whole number"),
         ("a.csv", "content,style,output\nc,s,o.png,extra\n", "line 2: it has not as many fields"),
         ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),
         ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no field 'brush'"),
@@ -226,7 +314,7 @@ def test_pictures_are_paired_by_name(folders):
     assert os.path.basename(job.output) == "c1.png"
     with pytest.raises(ValueError, match="has the name"):
         list(pairs(folders / "contents", folders / "styles" / "s*.png", folders / "out", by_name=True))
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         list(pairs(folders / "out", folders / "styles", folders / "out"))
 
 
@@ -249,7 +337,7 @@ def test_a_plan_finds_what_would_fail_before_anything_is_made(jobs, folders):
     found = plan(twice)
     assert (found.jobs, found.bad, found.existing) == (7, 5, 0)
     words = "\n".join(found.problems)
-    for part in ("c1.png", "another job's too", "no file 'nowhere.png'", "expected a .png"):
+    for part in ("c1.png", "written twice", "no file 'nowhere.png'", "expected a .png"):
         assert part in words
     assert found.first == jobs[0]
 
@@ -262,6 +350,28 @@ def test_the_estimate_is_what_the_formula_says(jobs):
     of_one = estimate(plan(jobs[:1])).size
     assert of_one > 500
     assert cost.size == pytest.approx(4 * of_one)
+
+
+def test_the_command_line_takes_masks_and_start_images_from_a_job_file_and_for_all_jobs(
+    masked, folders, capsys, monkeypatch
+):
+    monkeypatch.chdir(folders)
+    write(
+        folders / "jobs.csv",
+        "content,style,output,mask,start\n"
+        "contents/c0.png,styles/s0.png,out/masked.png,left.png,contents/c1.png\n"
+        "contents/c1.png,styles/s0.png,out/other.png,,noise\n",
+    )
+    options = ["--features", "slim", "--size", "64", "--steps", "3"]
+    assert main(["many", "jobs.csv", *options]) == 0
+    made, content = (pixels(path).astype(float) for path in ("out/masked.png", "contents/c0.png"))
+    np.testing.assert_allclose(made[:, 33:], content[:, 33:], atol=1)
+    np.testing.assert_array_equal(made, np.round(run(masked).image[0] * 255))
+    assert settings_of("out/other.png")["masks"] is None
+    assert settings_of("out/other.png")["changes"]["start"] == "noise"
+    assert "2 made" in capsys.readouterr().out
+    assert main(["many", "jobs.csv", *options, "--mask", "right.png"]) == 0
+    assert "1 made, 1 skipped" in capsys.readouterr().out
 
 
 def test_the_command_line_plans_makes_and_goes_on(folders, capsys):

@@ -10,18 +10,17 @@ import tensorflow as tf
 from conftest import small_network
 
 import nst_tf
-from nst_tf.controls.styles import as_styles
-from nst_tf.engine.gradient import WholePicture
+from nst_tf.controls.scene import Scene
+from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.precision import (
     Device,
     choose_precision,
     extractor_in_precision,
     in_precision,
-    rescaled,
     this_device,
 )
-from nst_tf.engine.quiet import ONEDNN_VARIABLE, start_tensorflow
 from nst_tf.features import FeatureExtractor, keras_features, preprocess, slim_features, vgg19_features
+from nst_tf.ground.startup import ONEDNN_VARIABLE, start_tensorflow
 from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
@@ -50,7 +49,7 @@ def gpu(capability):
         (gpu((7, 5)), "float16", "7.5"),
         (gpu((7, 0)), "float16", "7.0"),
         (gpu((6, 1)), "float32", "6.1"),
-        (gpu(None), "float32", "does not tell"),
+        (gpu(None), "float32", "does not report"),
     ],
 )
 def test_precision_is_chosen_by_what_the_device_has(device, name, reason):
@@ -75,8 +74,8 @@ def test_starting_tensorflow_where_it_was_imported_before_leaves_the_environment
 
 
 def test_nothing_imports_tensorflow_before_those_who_start_it():
-    modules = "__main__, cli.parser, cli.commands, images, pictures.files, pictures.settings, tools.notebook"
-    modules += ", tools.cluster, tools.jobs, tools.many"
+    modules = "__main__, cli.parser, cli.commands, images, ground.files, pictures.settings, tools.notebook"
+    modules += ", tools.cluster, tools.inputs, tools.jobs, tools.many, tools.plan"
     imports = ", ".join(f"nst_tf.{module}" for module in modules.split(", "))
     code = f"import sys; import {imports}; print('tensorflow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -95,8 +94,8 @@ def vgg():
 
 
 def losses_and_gradient(extractor, recipe, pair, image, *, scaled=False):
-    evaluation = WholePicture(Objective(recipe, extractor), scaled=scaled)
-    losses, gradient = evaluation.losses_and_gradient(image, evaluation.targets(pair[0], as_styles(pair[1], pair[0])))
+    evaluation = WholeImage(Objective(recipe, extractor), scaled=scaled)
+    losses, gradient = evaluation.losses_and_gradient(image, evaluation.find_targets(Scene.of(recipe, *pair)))
     return float(losses.total), gradient.numpy().ravel()
 
 
@@ -148,7 +147,7 @@ def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
     for layer in extractor.model.layers[1:4]:  # as if trained to large activations
         layer.set_weights([values * 30 + 0.5 for values in layer.get_weights()] if layer.weights else [])
     image = preprocess(pair[0], "caffe")
-    copy = rescaled(extractor.model, image)
+    copy = in_precision(extractor.model, "float32", image)
     expected, got = extractor.model(image), copy(image)
     for layer, features in expected.items():
         np.testing.assert_allclose(got[layer], features, rtol=1e-5)
@@ -161,7 +160,10 @@ def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
 def test_a_network_with_a_layer_that_does_not_commute_with_a_factor_is_not_rescaled(pair):
     image = keras.Input((None, None, 3))
     model = keras.Model(image, {"soft": keras.layers.Conv2D(4, 3, activation="softplus", name="soft")(image)})
-    assert rescaled(model, pair[0]) is model
+    model.layers[-1].set_weights([values + 1000.0 for values in model.layers[-1].get_weights()])
+    copy = in_precision(model, "float32", pair[0])
+    np.testing.assert_array_equal(copy(pair[0])["soft"], model(pair[0])["soft"])
+    np.testing.assert_array_equal(copy.get_layer("soft").get_weights()[0], model.layers[-1].get_weights()[0])
 
 
 def test_the_picture_itself_is_never_rounded(pair):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from nst_tf.features import slim_features, vgg19_features
-from nst_tf.networks.slim import SLIM_FILE, from_8_bits, read_slim, to_8_bits
+from nst_tf.networks.slim import SLIM_FILE, read_slim
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
@@ -39,13 +39,6 @@ def test_losses_divide_by_vgg19s_channels(pair):
     positions = np.prod(features.shape[1:3])
     expected = recipe.loss.content_weight * np.sum((features - target) ** 2) / (positions * 512)
     assert float(losses.content) == pytest.approx(expected, rel=1e-4)
-
-
-def test_8_bits_are_within_half_a_unit(generator):
-    values = generator.normal(size=(3, 3, 5, 7)).astype(np.float32)
-    rounded, scale = to_8_bits(values)
-    assert rounded.dtype == np.int8
-    assert np.abs(from_8_bits(rounded, scale) - values).max() <= 0.51 * scale.max()
 
 
 def test_a_damaged_file_is_refused(tmp_path):

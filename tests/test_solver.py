@@ -1,11 +1,14 @@
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import Evaluation
+from conftest import descend
 
 from nst_tf.engine import lbfgs
+from nst_tf.engine.adam import LEARNING_RATE, MultiresolutionAdam, _at_resolutions
 from nst_tf.engine.lbfgs import LBFGS
-from nst_tf.engine.solver import FAILURES, LEARNING_RATE, MultiresolutionAdam
+from nst_tf.engine.solver import FAILURES
 
 SHAPE = (1, 16, 24, 3)
 GREY = tf.fill(SHAPE, 0.5)
@@ -13,11 +16,9 @@ GREY = tf.fill(SHAPE, 0.5)
 both = pytest.mark.parametrize("method", [MultiresolutionAdam, LBFGS])
 
 
-def run(losses, start, steps, *, target=0.0, clip=True, call=4, method=MultiresolutionAdam):
-    solver = method(Evaluation(losses), SHAPE, clip=clip)
-    solver.start(start, steps)
-    history = [solver.advance(target, call) for _ in range(steps // call)]
-    return solver, np.concatenate(history)
+def run(losses, start, steps, *, target=0.0, clip=True, method=MultiresolutionAdam):
+    solver = method(start, steps, clip=clip)
+    return solver, descend(solver, losses, steps, target)
 
 
 def distance(image, target):
@@ -39,26 +40,23 @@ def target(generator):
 def test_solver_finds_the_picture_that_is_asked_for(target, method):
     solver, history = run(distance, GREY, 120, target=target, method=method)
     assert history[-1, 0] < 0.02 * history[0, 0]
-    np.testing.assert_allclose(solver.best_image, target, atol=0.12)
+    np.testing.assert_allclose(solver.best.image, target, atol=0.12)
 
 
 def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
     solver, history = run(distance, GREY, 8, target=target, method=LBFGS)
-    np.testing.assert_allclose(solver.best_image, target, atol=1e-4)
+    np.testing.assert_allclose(solver.best.image, target, atol=1e-4)
     assert history[-1, 0] < 1e-8
 
 
 @pytest.mark.parametrize("room", [5, 21, 40])
-def test_lbfgs_aims_where_the_two_loops_of_the_book_do(generator, monkeypatch, room):
-    monkeypatch.setattr(lbfgs, "MOST_PAIRS", room)
+def test_lbfgs_aims_where_the_two_loops_of_the_book_do(generator, room):
     target = tf.constant(generator.uniform(size=SHAPE).astype(np.float32))
-    solver, _ = run(valley, target, room // 2, call=1, method=LBFGS, clip=False)
-    for _ in range(room):
-        solver.advance(0.0, 1)
+    solver, _ = run(valley, target, room + room // 2, method=functools.partial(LBFGS, remembers=2 * room), clip=False)
     variables = {name: variable.numpy().astype(np.float64) for name, variable in solver.variables().items()}
     pairs = int(variables["pairs"])
     assert pairs > room
-    moves, changes = variables["rows"][:room], variables["rows"][room:]
+    moves, changes = np.stack([variables[f"pair_{number}"] for number in range(room)], axis=1)
     order = [(pairs - 1 - age) % room for age in range(room)]  # the newest first
     gradient = variables["origin_gradient"].ravel()
     expected = -two_loops(moves[order], changes[order], gradient).reshape(SHAPE)
@@ -79,16 +77,16 @@ def two_loops(moves, changes, gradient):
 
 def test_lbfgs_counts_on_the_curvature_that_it_found_positive():
     shape = (1, 64, 64, 3)
-    solver = LBFGS(Evaluation(distance), shape)
+    pairs = lbfgs.Pairs(40, np.prod(shape))
     generator = np.random.default_rng(0)
     for _ in range(20):
         moved, change = generator.normal(size=(2, *shape)).astype(np.float32)
         across = change - moved * (np.sum(moved * change, dtype=np.float64) / np.sum(moved**2, dtype=np.float64))
-        solver._remember(tf.constant(moved), tf.constant(across + 1e-8 * moved, tf.float32))
-    pairs, products = int(solver._pairs), solver.variables()["products"].numpy()
-    room = len(products) // 2
-    assert pairs > 0
-    assert (np.diag(products[:room, room:])[:pairs] > 0).all()
+        new = tf.constant(moved), tf.constant(across + 1e-8 * moved, tf.float32)
+        pairs.times_inverse_hessian(tf.constant(change), *new)
+    count, products = int(pairs.count), pairs.products.numpy()
+    assert count > 0
+    assert (np.diag(products[::2, 1::2])[:count] > 0).all()
     np.testing.assert_array_equal(products, products.T)
 
 
@@ -103,7 +101,7 @@ def test_lbfgs_follows_a_bent_valley_where_adam_is_still_on_its_way():
 def test_lbfgs_puts_pixels_at_the_end_of_the_range_and_still_finds_the_others(generator):
     target = generator.uniform(-0.5, 1.5, size=SHAPE).astype(np.float32)
     solver, _ = run(distance, GREY, 24, target=tf.constant(target), method=LBFGS)
-    np.testing.assert_allclose(solver.best_image, np.clip(target, 0, 1), atol=1e-3)
+    np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-3)
 
 
 @both
@@ -124,6 +122,24 @@ def test_broad_changes_take_fewer_steps_than_with_plain_adam():
     assert np.sqrt(history[-1, 0]) < 0.8 - plain_adam_moves_at_most
 
 
+def test_color_from_pixel_to_pixel_counts_for_less_than_half_beside_brightness(generator):
+    across, down = np.meshgrid(np.arange(SHAPE[2]), np.arange(SHAPE[1]))
+    checkered = (-1.0) ** (across + down)[np.newaxis, :, :, np.newaxis]  # which no block has anything of
+    grey, color = generator.normal(size=(*SHAPE[:3], 1)), 0.3 * checkered * (1, 0, -1)
+    downhill = tf.constant(grey + color, tf.float32)
+    solver, _ = run(lambda image, _: (-tf.reduce_sum(downhill * image),), GREY, 4, clip=False)
+    moved = solver.image - GREY
+    colored = moved - tf.reduce_mean(moved, axis=-1, keepdims=True)
+    assert tf.norm(colored) / tf.norm(moved) < 0.5 * np.linalg.norm(color) / np.linalg.norm(downhill)
+
+
+def test_blocks_overlap_so_that_none_has_an_edge_which_shows():
+    impulses = tf.reshape(tf.eye(24), (24, 1, 24, 1)) * tf.ones((1, 16, 1, 3))
+    for averages in _at_resolutions(impulses)[1:]:
+        both = tf.minimum(averages[:-1], averages[1:])  # of a column of pixels and the next
+        assert (tf.reduce_sum(both, axis=(1, 2, 3)).numpy() > 0).all()
+
+
 @both
 def test_picture_stays_in_range_only_if_clipped(method):
     far = tf.fill(SHAPE, 3.0)
@@ -140,8 +156,8 @@ def test_the_best_picture_is_kept_when_the_loss_climbs_or_is_lost(method):
 
     solver, history = run(climbing, GREY, 12, method=method)
     assert np.isnan(history).any()
-    assert float(solver.best_loss) == np.nanmin(history)
-    assert 0.5 < solver.best_image.numpy().mean() <= 0.6
+    assert float(solver.best.loss) == np.nanmin(history)
+    assert 0.5 < solver.best.image.numpy().mean() <= 0.6
 
 
 @both
@@ -154,44 +170,24 @@ def test_a_step_that_climbs_too_far_is_taken_back(method):
     climbed = np.flatnonzero(history > 10)
     assert len(climbed)
     assert history[climbed[0] + 1, 0] < 1
-    assert solver.best_image.numpy().mean() <= 0.55
+    assert solver.best.image.numpy().mean() <= 0.55
 
 
 @both
 def test_a_loss_that_is_never_a_number_stops_the_run_at_its_start(method):
-    solver = method(Evaluation(lambda image, target: (tf.reduce_sum(image) * np.nan,)), SHAPE)
-    solver.start(GREY, 10)
-    history = solver.advance(0.0, 10)
+    solver, history = run(lambda image, target: (tf.reduce_sum(image) * np.nan,), GREY, 10, method=method)
     assert solver.stuck
     assert len(history) == FAILURES
-    np.testing.assert_array_equal(solver.best_image, GREY)
-
-
-@both
-def test_how_the_steps_are_grouped_into_calls_changes_nothing(target, method):
-    pictures = [run(distance, GREY, 12, target=target, call=call, method=method)[0].image for call in (1, 4, 12)]
-    np.testing.assert_array_equal(pictures[0], pictures[1])
-    np.testing.assert_array_equal(pictures[0], pictures[2])
-
-
-@both
-def test_a_second_run_starts_afresh_without_tracing_again(target, method):
-    solver, first = run(distance, GREY, 8, target=target, call=8, method=method)
-    traces = solver.evaluate.experimental_get_tracing_count()
-    solver.start(GREY, 8)
-    second = solver.advance(target, 8)
-    np.testing.assert_array_equal(first, second)
-    assert solver.evaluate.experimental_get_tracing_count() == traces
+    np.testing.assert_array_equal(solver.best.image, GREY)
 
 
 @both
 def test_with_all_its_variables_restored_a_run_goes_on_where_it_was(target, method):
     solver, _ = run(valley, GREY, 8, target=target, method=method)
     kept = {name: variable.numpy() for name, variable in solver.variables().items()}
-    expected = solver.advance(target, 4)
-    other = method(Evaluation(valley), SHAPE)
-    other.start(tf.zeros(SHAPE), 8)
+    expected = descend(solver, valley, 4)
+    other = method(tf.zeros(SHAPE), 3)
     for name, variable in other.variables().items():
         variable.assign(kept[name])
-    np.testing.assert_array_equal(other.advance(target, 4), expected)
+    np.testing.assert_array_equal(descend(other, valley, 4), expected)
     np.testing.assert_array_equal(other.image, solver.image)

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_network
+from conftest import on_transparent, small_network
 
-from nst_tf.controls.regions import load_mask, propose_regions, rest_of, soften
+import nst_tf
+from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
+from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.engine.gradient import WholePicture
+from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.tiles import Tiles
 from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
@@ -58,9 +60,9 @@ def test_a_mask_of_ones_is_no_mask(pair, network):
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
     content = pair[0]
-    evaluation = WholePicture(Objective(STUDIO, network))
+    evaluation = WholeImage(Objective(STUDIO, network))
     plain, masked = (
-        evaluation.losses_and_gradient(content * 0.9, evaluation.targets(content, as_styles(style, content)))[1]
+        evaluation.losses_and_gradient(content * 0.9, evaluation.find_targets(Scene.of(STUDIO, content, style)))[1]
         for style in (pair[1], styles)
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
@@ -130,16 +132,14 @@ def test_regions_have_styles_of_their_own(pair, other, network, left):
 
 
 def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, left):
-    from nst_tf.engine.gradient import WholePicture
-    from nst_tf.objective import Objective
-
     big = tf.image.resize(pair[0], (90, 130))
     mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
-    styles = as_styles([Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))], big)
+    styles = [Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))]
+    scene = Scene.of(STUDIO, big, styles)
     objective = Objective(STUDIO, network)
-    whole, tiles = WholePicture(objective), Tiles(objective, 64)
-    expected = whole.losses_and_gradient(big * 0.8, whole.targets(big, styles))
-    found = tiles.losses_and_gradient(big * 0.8, tiles.targets(big, styles))
+    whole, tiles = WholeImage(objective), Tiles(objective, 64)
+    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(scene))
+    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(scene))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
 
@@ -169,7 +169,7 @@ def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
     for message, styles in refused.items():
         with pytest.raises(ValueError, match=f"(?i){message}"):
             stylize(pair[0], styles, features="slim")
-    with pytest.raises(ValueError, match="masks with style_weight=0"):
+    with pytest.raises(ValueError, match="Masks need a style_weight above 0"):
         stylize(pair[0], Style(pair[1], content_mask=left), features="slim", style_weight=0.0)
 
 
@@ -196,3 +196,14 @@ def test_masks_are_loaded_from_pictures_and_arrays(tmp_path):
     assert mask.shape == (40, 60)
     assert mask[:, :25].max() < 0.01
     assert mask[:, 35:].min() > 0.99
+
+
+def test_masks_come_as_editors_export_them():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, :30] = 1
+    loaded = nst_tf.load_mask(on_transparent(mask, 255), size=(40, 60))
+    np.testing.assert_allclose(loaded, mask, atol=0.01)
+    with pytest.warns(UserWarning, match="white everywhere"):
+        nst_tf.load_mask(np.ones((40, 60), np.float32), size=(40, 60))
+    with pytest.raises(ValueError, match="40 × 60 pixels and its picture 60 × 40"):
+        nst_tf.load_mask(np.ones((60, 40), np.float32), size=(40, 60))

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from conftest import small_network, smooth_picture, striped_picture
 
-from nst_tf.controls.styles import as_styles
-from nst_tf.engine.gradient import WholePicture
+from nst_tf.controls.scene import Scene
+from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.tiles import Tiles, spans
 from nst_tf.features import keras_features, slim_features
 from nst_tf.networks.gaussians import Gaussian
@@ -51,9 +51,9 @@ def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, nam
     else:
         extractor = slim_features(recipe.network.layers, pooling=recipe.network.pooling, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
-    styles = as_styles(odd_pair[1], odd_pair[0])
-    targets, in_tiles = whole.targets(odd_pair[0], styles), tiles.targets(odd_pair[0], styles)
+    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
+    scene = Scene.of(recipe, *odd_pair)
+    targets, in_tiles = whole.find_targets(scene), tiles.find_targets(scene)
     assert targets.regions is in_tiles.regions is None
     for one, other in zip(compared(targets), compared(in_tiles), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
@@ -87,8 +87,8 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
     recipe = RECIPES["studio"]
     extractor = slim_features(recipe.network.layers, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
-    targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
+    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
+    targets = whole.find_targets(Scene.of(recipe, *odd_pair))
     _, gradient = whole.losses_and_gradient(image, targets)
     np.testing.assert_allclose(gradient, plain_gradient(recipe, extractor, image, targets), rtol=1e-4, atol=1e-4)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)
@@ -101,8 +101,8 @@ def test_tiles_stop_at_the_deepest_layer_that_counts(odd_pair, generator, weight
     recipe = RECIPES["gram"].changed(**layers, **weights)
     extractor = small_network(recipe.network.layers)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholePicture(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
-    targets = whole.targets(odd_pair[0], as_styles(odd_pair[1], odd_pair[0]))
+    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
+    targets = whole.find_targets(Scene.of(recipe, *odd_pair))
     _, gradient = whole.losses_and_gradient(image, targets)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)
     np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
@@ -144,16 +144,16 @@ def test_a_style_image_larger_than_a_tile_is_never_computed_whole(odd_pair):
 
 
 def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, monkeypatch):
-    monkeypatch.setattr("nst_tf.engine.descent.TILES", (96, 64))
+    monkeypatch.setattr("nst_tf.engine.run.TILES", (96, 64))
     extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     whole = stylize(*odd_pair, features=extractor, steps=3, **layers)
-    extractor.forget()
+    extractor.clear_caches()
 
     def exhausted(self, image, targets):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(WholePicture, "losses_and_gradient", exhausted)
+    monkeypatch.setattr(WholeImage, "losses_and_gradient", exhausted)
     with pytest.warns(UserWarning, match="ran out of memory; going on in tiles of 96"):
         result = stylize(*odd_pair, features=extractor, steps=3, **layers)
     assert (result.status, result.steps) == ("done", 3)

@@ -1,16 +1,17 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import small_network
 
 import nst_tf
-from nst_tf.networks.finding import find_features
+from nst_tf.engine.extractors import find_features
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
-from nst_tf.transfer import descend_plainly, stylize
+from nst_tf.transfer import stylize
 
 STUDIO = RECIPES["studio"]
 
@@ -92,36 +93,22 @@ def test_two_runs_give_the_same_picture_bit_for_bit(pair):
     np.testing.assert_array_equal(first.image, second.image)
 
 
-def test_determinism_is_asked_for_one_run_and_nothing_stays_changed(pair, network):
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
-    seen = []
-    asked = stylize(
-        *pair,
-        features=network,
-        steps=2,
-        deterministic=True,
-        callback=lambda step: seen.append(is_op_determinism_enabled()),
-    )
-    assert seen
-    assert all(seen)
-    assert not is_op_determinism_enabled()
-    np.testing.assert_array_equal(asked.image, stylize(*pair, features=network, steps=2).image)
-
-    def interrupt(step):
-        raise KeyboardInterrupt
-
-    assert stylize(*pair, features=network, deterministic=True, callback=interrupt).status == "interrupted"
-    assert not is_op_determinism_enabled()
-    assert not network.evaluations, "what was traced for a deterministic run is not for others"
+def test_determinism_is_asked_of_tensorflow_and_changes_no_picture_on_a_cpu(pair, network, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    plain = stylize(*pair, features=network, steps=2)
+    assert not asked
+    result = stylize(*pair, features=network, steps=2, deterministic=True)
+    assert asked
+    np.testing.assert_array_equal(result.image, plain.image)
 
 
 def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, network):
-    noise, style = (STUDIO.changed(start=start) for start in ("noise", "style"))
+    noise, style, content = (STUDIO.changed(start=start) for start in ("noise", "style", "content"))
     first, second = (stylize(*pair, recipe=noise, features=network, steps=1, seed=seed).image for seed in (1, 2))
     assert np.abs(first - second).max() > 0.3
     from_content, from_style = (
-        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (STUDIO, style)
+        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (content, style)
     )
     assert from_style["style"][0] < 0.5 * from_content["style"][0]
     assert from_style["content"][0] > from_content["content"][0] == 0
@@ -153,8 +140,8 @@ def test_auto_is_the_slim_network_on_a_cpu_and_vgg19_on_a_gpu(monkeypatch):
     def unavailable(network):
         raise WeightsUnavailableError("no network here")
 
-    for module in ("vgg", "finding"):
-        monkeypatch.setattr(f"nst_tf.networks.{module}.find_imagenet_weights", unavailable)
+    for module in ("networks.vgg", "engine.extractors"):
+        monkeypatch.setattr(f"nst_tf.{module}.find_imagenet_weights", unavailable)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [])
     assert find_features("auto", STUDIO).name == "slim"
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a made-up one"])
@@ -204,7 +191,7 @@ def test_a_second_run_with_one_extractor_traces_nothing_and_starts_afresh(pair, 
     np.testing.assert_array_equal(first.image, second.image)
     other_style = stylize(pair[0], pair[0][:, ::-1] * 0.5, features=network, steps=5)
     assert dict(network.evaluations) == evaluations
-    assert all(minimised.traced.experimental_get_tracing_count() <= 2 for _, minimised in evaluations.values())
+    assert all(evaluation._evaluate.experimental_get_tracing_count() <= 2 for evaluation in evaluations.values())
     assert np.abs(other_style.image - first.image).max() > 0.01
 
 
@@ -240,20 +227,24 @@ def test_a_start_picture_of_another_size_is_where_the_run_begins(pair, network):
     assert result.history["total"][0] == pytest.approx(float(objective(resized).total), rel=1e-4)
 
 
-def test_the_plain_loop_and_the_engine_come_to_the_same_loss(pair, network):
+def test_a_loop_of_tensorflow_and_keras_alone_comes_to_the_same_losses(pair, network):
     layers = {"content_layers": STUDIO.network.content_layers, "start": "content"}
     recipe = nst_tf.RECIPES["coursera"].changed(**layers)
-    optimizer = recipe.stepping.optimizer
-    engine = stylize(*pair, recipe=recipe, features=network, solver="published", steps=5, style_size="own", clip=True)
+    options = {"recipe": recipe, "features": network, "steps": 5, "style_size": "own"}
+    objective, image = make_objective(recipe, network, *pair), tf.Variable(pair[0])
+    optimizer = keras.optimizers.Adam(recipe.stepping.optimizer.learning_rate)
     losses = []
-    descend_plainly(
-        make_objective(recipe, network, *pair),
-        pair[0],
-        steps=5,
-        learning_rate=optimizer.learning_rate,
-        callback=lambda number, found: losses.append(float(found.total)),
-    )
-    np.testing.assert_allclose(losses, engine.history["total"][:5], rtol=1e-3)
+    for _ in range(5):
+        with tf.GradientTape() as tape:
+            losses.append(objective(image).total)
+        optimizer.apply_gradients([(tape.gradient(losses[-1], image), image)])
+        image.assign(tf.clip_by_value(image, 0.0, 1.0))
+    published = stylize(*pair, solver="published", **options)
+    np.testing.assert_allclose(losses, published.history["total"][:5], rtol=1e-3)
+    given = keras.optimizers.Adam(recipe.stepping.optimizer.learning_rate)
+    first, second = (stylize(*pair, solver=given, **options) for _ in range(2))
+    np.testing.assert_allclose(losses, first.history["total"][:5], rtol=1e-3)
+    np.testing.assert_array_equal(first.image, second.image)  # what is given remembers nothing of a run
 
 
 def test_running_out_of_memory_in_a_callback_reaches_the_user_as_it_is(pair, network):
@@ -262,3 +253,41 @@ def test_running_out_of_memory_in_a_callback_reaches_the_user_as_it_is(pair, net
 
     with pytest.raises(tf.errors.ResourceExhaustedError, match="mine"):
         stylize(*pair, features=network, steps=2, callback=full)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda pair: (np.round(255 * pair[0]).astype(np.uint8), pair[1]),
+        lambda pair: (np.asarray(pair[0])[0], pair[1]),
+        lambda pair: (np.asarray(pair[0], np.float64), pair[1]),
+        lambda pair: (pair[0], np.round(255 * pair[1]).astype(np.uint8)[0]),
+    ],
+)
+def test_what_can_only_mean_a_picture_is_taken_for_one(pair, given):
+    pair = [np.round(255 * picture.numpy()) / np.float32(255) for picture in pair]
+    network = small_network(STUDIO.network.layers)
+    expected = stylize(*pair, features=network, steps=1).image
+    np.testing.assert_allclose(stylize(*given(pair), features=network, steps=1).image, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"steps": "12"}, "steps is '12'"),
+        ({"steps": 2.5}, "steps is 2.5"),
+        ({"style_weight": "5"}, "style_weight is '5'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"tile": 100.5}, "tile is 100.5"),
+        ({"size": "big"}, "size is 'big'"),
+    ],
+)
+def test_anything_else_is_one_sentence_that_names_the_argument(pair, options, named):
+    with pytest.raises(ValueError, match=named):
+        stylize(*pair, features=small_network(STUDIO.network.layers), **options)
+
+
+def test_a_flat_content_picture_is_painted_too(pair):
+    flat = np.full((1, 48, 64, 3), 0.5, np.float32)
+    image = stylize(flat, pair[1], features=small_network(STUDIO.network.layers), steps=5).image.numpy()
+    assert image.std() > 0.02

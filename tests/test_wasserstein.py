@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 import tensorflow as tf
-from conftest import Evaluation, finite_difference, small_network, smooth_picture, striped_picture
+from conftest import descend, finite_difference, small_network, smooth_picture, striped_picture
 
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style
-from nst_tf.engine.descent import _with_steps
-from nst_tf.engine.gradient import WholePicture
-from nst_tf.engine.published import KerasSolver, keras_optimizer
+from nst_tf.engine.evaluation import WholeImage
+from nst_tf.engine.keras_solver import KerasSolver, keras_optimizer
+from nst_tf.engine.run import with_last_steps
 from nst_tf.engine.tiles import Tiles
 from nst_tf.losses import gram_matrix, style_loss, with_ones
 from nst_tf.networks.gaussians import SMALLEST_VARIANCE, gaussian_of, squared_wasserstein
@@ -142,11 +142,11 @@ def test_tiles_give_the_losses_and_the_gradient_of_the_whole(masked):
     content, style = tf.constant(smooth_picture(96, 128)), tf.constant(striped_picture(96, 80))
     mask = np.zeros((96, 128), np.float32)
     mask[:, :70] = 1
-    styles = (Style(style, 1.0, mask if masked else None),)
+    scene = Scene.of(SMALL, content, Style(style, 1.0, mask if masked else None))
     objective = Objective(SMALL, small_network(SMALL.network.layers, **SMALL.network.options))
     results = []
-    for evaluation in (WholePicture(objective), Tiles(objective, 64)):
-        losses, gradient = evaluation.losses_and_gradient(content, evaluation.targets(content, styles))
+    for evaluation in (WholeImage(objective), Tiles(objective, 64)):
+        losses, gradient = evaluation.losses_and_gradient(0.9 * content, evaluation.find_targets(scene))
         results.append((np.array(losses), gradient.numpy()))
     (whole, gradient), (tiled, tiled_gradient) = results
     np.testing.assert_allclose(tiled, whole, rtol=1e-4)
@@ -166,8 +166,8 @@ def test_sizes_grow_from_the_coarsest_to_the_whole(pair):
     assert [max(scene.content_image.shape[1:3]) for scene in scenes] == [128, 181, 256, 362, 512]
     assert scenes[-1].content_image is not scenes[0].content_image
     # 1000 at the first and 500 at each other, as published.
-    assert [steps for _, steps in _with_steps(scenes, 3000)] == [1000, 500, 500, 500, 500]
-    assert sum(steps for _, steps in _with_steps(scenes, 7)) == 7
+    assert [last_step for _, last_step in with_last_steps(scenes, 3000)] == [1000, 1500, 2000, 2500, 3000]
+    assert with_last_steps(scenes, 7)[-1][1] == 7
 
 
 def test_a_given_start_stays_at_one_size(pair):
@@ -211,19 +211,16 @@ def test_a_run_interrupted_at_a_small_size_returns_a_whole_picture_and_goes_on(t
 
 def test_the_average_of_pictures_has_no_bias_towards_black():
     target = tf.constant(smooth_picture(32, 32))
-    evaluation = Evaluation(lambda image, _: (tf.reduce_sum(tf.square(image - target)),))
     published = Optimizer(name="adam", learning_rate=0.01, averaging=0.9)
-    solver = KerasSolver(
-        evaluation, target.shape, clip=True, optimizer=keras_optimizer(published), scale=(1.0,) * 3, averaging=0.9
-    )
-    solver.start(tf.fill(target.shape, 0.5), 5)
+    start = tf.fill(target.shape, 0.5)
+    solver = KerasSolver(start, 5, clip=True, optimizer=keras_optimizer(published), averaging=0.9)
     seen = []
     for _ in range(5):
-        solver.advance(None, 1)
+        descend(solver, lambda image, _: (tf.reduce_sum(tf.square(image - target)),), 1)
         seen.append(solver.image.numpy())
     weights = 0.9 ** np.arange(4, -1, -1)
     expected = np.tensordot(weights / weights.sum(), np.stack(seen), 1)
-    np.testing.assert_allclose(solver.best_image, expected, atol=1e-6)
+    np.testing.assert_allclose(solver.best.image, expected, atol=1e-6)
 
 
 def test_explained_with_its_formula_and_its_sizes():

@@ -69,7 +69,7 @@ def main() -> None:
         try:
             for count, job in enumerate(as_completed(jobs), 1):
                 walls.add(job.result())
-                print(f"[{count}/{len(submissions)}] {in_words(jobs[job], points)}", flush=True)
+                print(f"[{count}/{len(submissions)}] {first_line(jobs[job], points)}", flush=True)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             end(*psutil.Process().children(recursive=True))
@@ -264,7 +264,7 @@ def end(*processes: psutil.Process | BaseProcess) -> None:
             process.kill()
 
 
-def in_words(submission: Submission, points: dict[str, float]) -> str:
+def first_line(submission: Submission, points: dict[str, float]) -> str:
     """Return one line about a submission."""
     missed = [name for name, most in points.items() if (submission.scores.get(name, 0) or 0) < most]
     missed = [name.removeprefix("check_") for name in missed if name.startswith("check_")]

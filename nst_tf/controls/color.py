@@ -10,13 +10,10 @@ Reference:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from nst_tf.engine.solver import Evaluation
+from nst_tf.ground.checks import one_of
 
 METHODS = ("optimal_transport", "cholesky", "pca")
 # Added to the variance of each colour channel, so that a grey or single-coloured picture can be matched too: about
@@ -61,8 +58,7 @@ def match_colors(
         for the optimal transport between Gaussians: Pitié, Kokaram, "The linear Monge-Kantorovitch linear colour
         mapping for example-based colour transfer", CVMP 2007.
     """
-    if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}; expected one of {', '.join(METHODS)}.")
+    one_of(method, METHODS, "method")
     mean, covariance = _moments(image, mask)
     wanted, target = _moments(reference, reference_mask)
     if method == "cholesky":
@@ -121,24 +117,6 @@ def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
     least = -tf.reduce_min(image, axis=-1, keepdims=True)
     most = 1 - tf.reduce_max(image, axis=-1, keepdims=True)
     return image + tf.clip_by_value(added, least, most)
-
-
-class Grey:
-    """An evaluation of grey pictures: its gradient is the steepest way that leaves them grey.
-
-    Args:
-        evaluation: Whose losses they are.
-    """
-
-    def __init__(self, evaluation: Evaluation):
-        self._evaluation = evaluation
-        self.traceable = evaluation.traceable
-        self.losses = evaluation.losses
-
-    def losses_and_gradient(self, image: tf.Tensor, targets: Any) -> tuple[tuple, tf.Tensor]:
-        """Return the losses of a picture, and the gradient with respect to it, three equal channels."""
-        losses, gradient = self._evaluation.losses_and_gradient(image, targets)
-        return losses, tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1)
 
 
 def _moments(image: tf.Tensor, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.previous import Previous
 from nst_tf.controls.regions import wanted_anywhere
-from nst_tf.controls.styles import Style, as_styles, checked_styles, weighted_styles
-from nst_tf.engine.held import Previous
-from nst_tf.pictures.contract import MIN_SIDE, as_image
-from nst_tf.pictures.files import fingerprint
+from nst_tf.controls.styles import Style, as_styles, weighted_styles
+from nst_tf.ground.checks import MIN_SIDE, as_image
+from nst_tf.ground.files import fingerprint
 from nst_tf.recipes import Recipe
 
 # Less than one level of an 8-bit picture.
@@ -61,9 +61,9 @@ class Scene:
             ValueError: If a picture breaks the pixel contract, or the controls contradict each other.
         """
         content_image = tf.constant(as_image(content_image, "content image"))
-        given = as_styles(checked_styles(style_image), content_image)
+        given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
-            raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
+            raise ValueError("Masks need a style_weight above 0. Change one of them.")
         if start is not None:
             start = resized(tf.constant(as_image(start, "start")), content_image.shape[1:3])
         if previous and previous.image.shape != content_image.shape:
@@ -121,21 +121,27 @@ class Scene:
         """Return x₀, where the generated image begins."""
         image = self.start_image
         if image is None:
-            image = _start(self.recipe.stepping.start, self.content_image, self.styles[0].image, seed)
-        if self.start_image is None and np.ptp(image) < FLAT and self.recipe.loss.style_weight:
-            # Where nothing differs from anything, no gradient says where strokes should go.
-            image = _start("content_with_noise", image, image, seed)
+            image = _start(self.recipe, self.content_image, self.styles, seed)
+            if np.ptp(image) < FLAT and self.recipe.loss.style_weight:
+                # Where nothing differs from anything, no gradient says where strokes should go.
+                image = _with_noise(image, seed)
         image = _grey(image) if self.grey else image
-        image = self.kept(image)
+        image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
-    def kept(self, image: tf.Tensor) -> tf.Tensor:
+    def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Return the image that the generated one is held to and how firmly, (1, height, width, 3) and (…, 1)."""
+        if not self.previous or not self.previous.weight:
+            return None
+        return self.previous.image, self.previous.weights()
+
+    def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
         """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
         if not self.styles or self.styles[0].content_mask is None:
             return image
         return tf.where(wanted_anywhere(self.styles), image, self.content_image)
 
-    def finished(self, image: tf.Tensor) -> tf.Tensor:
+    def postprocess(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colours put back, and the content where no style is wanted."""
         masks = [style.content_mask for style in weighted_styles(self.given_styles)]
         color, content = self.recipe.pictures.color, self.given_content
@@ -203,16 +209,40 @@ def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) 
     return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
 
 
-def _start(start: str, content_image: tf.Tensor, style_image: tf.Tensor, seed: int) -> tf.Tensor:
+def _start(recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style], seed: int) -> tf.Tensor:
     """Return what a recipe's word for the start stands for."""
-    if start == "content":
-        return content_image
+    start = recipe.stepping.start
     if start == "style":
-        return resized(style_image, content_image.shape[1:3])
-    noise = np.random.default_rng(seed).uniform(size=content_image.shape).astype(np.float32)
+        return resized(styles[0].image, content_image.shape[1:3])
     if start == "noise":
-        return tf.constant(noise)
-    return tf.clip_by_value(content_image + (noise - 0.5) / 2, 0.0, 1.0)
+        return tf.constant(_noise(content_image.shape, seed))
+    if start == "content_with_noise":
+        return _with_noise(content_image, seed)
+    if start == "content" or recipe.pictures.color != "style" or not recipe.loss.style_weight:
+        return content_image
+    return _recolored(content_image, styles)
+
+
+def _recolored(content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
+    """Return the content image in the colors of the styles: of each in its region, or blended by their weights."""
+    masks = [style.content_mask for style in styles]
+    images = [
+        match_colors(content_image, style.image, mask=style.content_mask, reference_mask=style.style_mask)
+        for style in styles
+    ]
+    if masks[0] is None:
+        image = tf.add_n([style.weight * image for style, image in zip(styles, images, strict=True)])
+    else:
+        image = _by_region(images, masks)
+    return tf.clip_by_value(image, 0.0, 1.0)
+
+
+def _noise(shape: Sequence[int], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+def _with_noise(image: tf.Tensor, seed: int) -> tf.Tensor:
+    return tf.clip_by_value(image + (_noise(image.shape, seed) - 0.5) / 2, 0.0, 1.0)
 
 
 def _mask_resized(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Loading pictures at the sizes that a recipe's source gives them."""
+"""Loading images at the sizes that a recipe's source gives them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load_images(
 
 
 def size_of(recipe: Recipe, height: int, width: int) -> int:
-    """Return what a recipe calls the size of a picture of so many pixels."""
+    """Return what a recipe calls the size of an image of `height` × `width` pixels."""
     measured = {
         "longest side": max(height, width),
         "rows": height,

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from nst_tf.pictures.files import check_writable, written_whole
+from nst_tf.features import FeatureExtractor
+from nst_tf.ground.files import atomic_write, check_writable, fingerprint
+from nst_tf.pictures.settings import plain
 
-VERSION = 8
-# Of the time since the last checkpoint, what writing one may take.
+VERSION = 9
+# Share of the run time that writing checkpoints may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
 # What the settings of a run are called in messages.
@@ -31,6 +33,7 @@ NAMES = {
     "start": "the start picture",
     "previous": "the previous picture",
     "recipe": "the recipe",
+    "changes": "the recipe's changes",
     "network": "the network",
     "solver": "the solver",
     "steps": "the number of steps",
@@ -44,7 +47,7 @@ class Checkpoint:
 
     Args:
         settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
-        state: Where it was: "precision", "seconds", "size" (that at work, −1 for the whole and −2 for the one before).
+        state: Where it was: "precision", "seconds", "size" (that at work: −1 for the whole, −2 for the one before).
         history: Losses before each step, float32 (steps, parts).
         variables: The solver's, by name.
     """
@@ -63,7 +66,7 @@ def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
     """
     facts = json.dumps({"settings": checkpoint.settings, "state": checkpoint.state})
     arrays = {f"variable/{name}": values for name, values in checkpoint.variables.items()}
-    with written_whole(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, facts=np.frombuffer(facts.encode(), np.uint8), history=checkpoint.history, **arrays)
 
 
@@ -120,24 +123,45 @@ def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[
 
 
 class Saver:
-    """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time."""
+    """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time.
 
-    def __init__(self, path: str | os.PathLike):
+    Args:
+        path: Of the file.
+        settings: What the run is asked to do, by name.
+        extractor: The features, whose weights count too.
+    """
+
+    def __init__(self, path: str | os.PathLike, settings: dict[str, Any], extractor: FeatureExtractor):
         check_writable(path)
+        self.settings = {name: json.dumps(value, default=plain) for name, value in settings.items()}
+        operations = [type(step).__name__ for step in extractor.model.operations]
+        network = extractor.name, extractor.preprocessing, extractor.layers, operations
+        weights = fingerprint(*extractor.model.get_weights())
+        self.settings |= {"version": str(VERSION), "network": repr((*network, weights))}
+        self.earlier: Checkpoint | None = None  # that of the run to go on from
         self._path = path
         self._last = time.perf_counter()
         self._cost = 0.0  # of the last, in seconds
+
+    def read(self, path: str | os.PathLike) -> None:
+        """Read the checkpoint of the run to go on from.
+
+        Raises:
+            ValueError: If it is damaged or of another run.
+        """
+        self.earlier = read_checkpoint(path)
+        check_settings(path, self.earlier.settings, self.settings)
 
     def due(self) -> bool:
         """Whether enough time has passed since the last."""
         waited = time.perf_counter() - self._last
         return waited >= max(LEAST_SECONDS_BETWEEN, self._cost / SHARE_OF_TIME)
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, state: dict[str, Any], history: np.ndarray, variables: dict[str, np.ndarray]) -> None:
         """Write a checkpoint; where that fails, say so and let the run go on."""
         begun = time.perf_counter()
         try:
-            write_checkpoint(self._path, checkpoint)
+            write_checkpoint(self._path, Checkpoint(self.settings, state, history, variables))
         except OSError as error:
             warnings.warn(
                 f"The checkpoint {os.fspath(self._path)!r} could not be written ({error.strerror}); the run goes on.",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.solver import NO_LOSS, SMALLEST_GRADIENT, Evaluation, Solver
+from nst_tf.engine.solver import NO_LOSS, SMALLEST_GRADIENT, Solver
 
-# How many pairs of steps and gradient differences are remembered: as many as find room, within limits.
-MOST_PAIRS, FEWEST_PAIRS = 40, 5
-PUBLISHED_PAIRS = 20  # in the published recipes
+# However large an image, so many pairs of moves and gradient differences are remembered; of smaller ones as many as
+# these bytes hold, and no more than asked for.
+FEWEST_PAIRS = 5
 PAIRS_BYTES = 512 * 2**20
-# TensorFlow copies what it reads of a variable that is written to in places.  So what is remembered is read in about so
-# many parts, which is one row at a time where there are fewest.
-PARTS = 2 * FEWEST_PAIRS
 # The largest change of a pixel in the first step, which knows nothing yet of the loss's curvature.
 FIRST_STEP = 0.02
 # No step moves a pixel further than this.
@@ -30,156 +27,185 @@ SHORTEST_LENGTH = 1e-3
 SMALLEST_CURVATURE = 1e-10
 
 
+class Search(NamedTuple):
+    """Where a line search starts, and along what."""
+
+    origin: tf.Variable  # (1, height, width, 3)
+    origin_gradient: tf.Variable  # (1, height, width, 3)
+    origin_loss: tf.Variable
+    direction: tf.Variable  # (1, height, width, 3)
+    length: tf.Variable
+    scale: tf.Variable  # what losses and gradients are multiplied by; 0 before the first
+
+
 class LBFGS(Solver):
     """Minimises with limited-memory BFGS.
 
     From the last steps and the changes of the gradient along them it estimates the curvature of the loss, and so
     where its minimum may be.  A step after which the loss has not fallen enough is taken back and tried again,
     shorter.  Gradients are divided by the largest entry of the first, so a loss may have any scale.  In a clipped
-    picture, pixels that lie at black or white and want to go further are left where they are.
+    image, pixels that lie at black or white and want to go further are left where they are.
+
+    Args:
+        image: As for `Solver`.
+        steps: As for `Solver`.
+        clip: As for `Solver`.
+        remembers: How many images it may remember, two in each pair of a move and a change of the gradient.
 
     Reference:
         Nocedal, Wright: "Numerical Optimization", 2nd edition 2006, algorithms 7.4 and 7.5.
     """
 
-    def __init__(self, evaluation: Evaluation, shape: tuple[int, ...], *, clip: bool = True, pairs: int | None = None):
-        super().__init__(evaluation, shape, clip=clip)
-        self._origin = tf.Variable(tf.zeros(shape), trainable=False)
-        self._origin_gradient = tf.Variable(tf.zeros(shape), trainable=False)
-        self._origin_loss = tf.Variable(NO_LOSS, trainable=False, dtype=tf.float32)
-        self._direction = tf.Variable(tf.zeros(shape), trainable=False)
-        self._length = tf.Variable(1.0, trainable=False)
-        self._scale = tf.Variable(0.0, trainable=False)
-        self._room = min(pairs or MOST_PAIRS, pairs_for(shape))
-        self._pairs = tf.Variable(0, trainable=False, dtype=tf.int32)
-        # The moves first, the changes of the gradient after them; then the products of all rows with all.
-        self._rows = tf.Variable(tf.zeros((2 * self._room, int(np.prod(shape)))), trainable=False)
-        self._products = tf.Variable(tf.zeros((2 * self._room, 2 * self._room)), trainable=False)
-        self._rows_at_once = max(1, 2 * self._room // PARTS)
-
-    def start(self, image: tf.Tensor, steps: int) -> None:
-        """Forget the run before, and begin one of so many steps at a picture in [0, 1]."""
-        super().start(image, steps)
-        self._origin.assign(image)
-        self._origin_gradient.assign(tf.zeros_like(self._origin))
-        self._origin_loss.assign(NO_LOSS)
-        self._direction.assign(tf.zeros_like(self._direction))
-        self._length.assign(1.0)
-        self._scale.assign(0.0)
-        self._forget_pairs()
+    def __init__(self, image: tf.Tensor, steps: int, *, clip: bool = True, remembers: int = 80):
+        super().__init__(image, steps, clip=clip)
+        starts = (image, tf.zeros_like(image), NO_LOSS, tf.zeros_like(image), 1.0, 0.0)
+        self._search = Search(*(tf.Variable(start, trainable=False, dtype=tf.float32) for start in starts))
+        self._pairs = Pairs(min(remembers // 2, pairs_for(image.shape)), int(np.prod(image.shape)))
 
     def variables(self) -> dict[str, tf.Variable]:
         """Return all that a run consists of, by name: with these restored it goes on where it was."""
-        names = ("origin", "origin_gradient", "origin_loss", "direction", "length", "scale")
-        names += ("pairs", "rows", "products")
-        return {**super().variables(), **{name: getattr(self, f"_{name}") for name in names}}
-
-    def _forget_pairs(self) -> None:
-        self._pairs.assign(0)
-        self._products.assign(tf.zeros_like(self._products))
+        return {**super().variables(), **self._search._asdict(), **self._pairs.variables()}
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
-        if self._scale == 0 and finite:
-            self._scale.assign(1 / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
-        loss, gradient = loss * self._scale, gradient * self._scale
-        moved = self.image - self._origin
-        promised = tf.reduce_sum(self._origin_gradient * moved)
-        kept = finite and loss <= self._origin_loss + SUFFICIENT_DECREASE * promised
+        search = self._search
+        if search.scale == 0 and finite:
+            search.scale.assign(1 / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
+        loss, gradient = loss * search.scale, gradient * search.scale
+        moved = self.image - search.origin
+        promised = tf.reduce_sum(search.origin_gradient * moved)
+        kept = finite and loss <= search.origin_loss + SUFFICIENT_DECREASE * promised
+        new_pair = ()
         if kept:
-            self._remember(moved, gradient - self._origin_gradient)
-            self._origin.assign(self.image)
-            self._origin_gradient.assign(gradient)
-            self._origin_loss.assign(loss)
+            new_pair = moved, gradient - search.origin_gradient
+            search.origin.assign(self.image)
+            search.origin_gradient.assign(gradient)
+            search.origin_loss.assign(loss)
         else:
             # The lowest point of the parabola through both losses and the slope between them.
-            lowest = -promised / (2 * (loss - self._origin_loss - promised))
+            lowest = -promised / (2 * (loss - search.origin_loss - promised))
             shorter = tf.clip_by_value(lowest, SHORTEST_RETRY, LONGEST_RETRY) if finite else SHORTEST_RETRY
-            self._length.assign(self._length * shorter)
-        in_vain = self._length < SHORTEST_LENGTH
-        if in_vain:
-            self._forget_pairs()
-        if kept or in_vain:
+            search.length.assign(search.length * shorter)
+        if search.length < SHORTEST_LENGTH:
+            self._pairs.clear()
             self._aim()
-        trial = self._origin + self._length * self._direction
+        elif kept:
+            self._aim(*new_pair)
+        trial = search.origin + search.length * search.direction
         self.image.assign(tf.clip_by_value(trial, 0.0, 1.0) if self._clip else trial)
 
-    def _remember(self, moved: tf.Tensor, change: tf.Tensor) -> None:
-        curvature = tf.reduce_sum(moved * change)
-        if curvature > SMALLEST_CURVATURE * tf.reduce_sum(tf.square(change)):
-            newest = int(self._pairs) % self._room
-            rows = [newest, self._room + newest]
-            pair = tf.reshape(tf.stack([moved, change]), (2, -1))
-            self._rows.scatter_update(tf.IndexedSlices(pair, rows))
-            products, own = self._products.numpy(), self._times_rows(pair)
-            # The curvature is put in as it was found positive; the sum in another order might say otherwise.
-            own[0, rows[1]] = own[1, rows[0]] = float(curvature)
-            products[rows], products[:, rows] = own, own.T
-            self._products.assign(products)
-            self._pairs.assign_add(1)
-
-    def _aim(self) -> None:
+    def _aim(self, *new_pair: tf.Tensor) -> None:
         """Choose the next direction: the quasi-Newton one, or down the gradient where that does not lead down."""
-        gradient = self._origin_gradient * self._free()
-        direction = -self._times_inverse_hessian(gradient) * self._free()
-        if self._pairs == 0 or tf.reduce_sum(direction * gradient) >= 0:
-            self._forget_pairs()
+        free = self._free()
+        gradient = self._search.origin_gradient * free
+        direction = -self._pairs.times_inverse_hessian(gradient, *new_pair) * free
+        if self._pairs.count == 0 or not -np.inf < float(tf.reduce_sum(direction * gradient)) < 0:
+            self._pairs.clear()
             direction = -gradient * (FIRST_STEP / tf.maximum(tf.reduce_max(tf.abs(gradient)), SMALLEST_GRADIENT))
-        self._direction.assign(direction)
-        self._length.assign(tf.minimum(1.0, LONGEST_STEP / tf.maximum(tf.reduce_max(tf.abs(direction)), 1e-30)))
+        self._search.direction.assign(direction)
+        longest = LONGEST_STEP / tf.maximum(tf.reduce_max(tf.abs(direction)), SMALLEST_GRADIENT)
+        self._search.length.assign(tf.minimum(1.0, longest))
 
     def _free(self) -> tf.Tensor:
         """Return 1 where a pixel may go where the gradient sends it, and 0 where the end of the range is in its way."""
+        origin, gradient = self._search.origin, self._search.origin_gradient
         if not self._clip:
-            return tf.ones_like(self._origin)
-        at_black = (self._origin <= 0) & (self._origin_gradient > 0)
-        at_white = (self._origin >= 1) & (self._origin_gradient < 0)
-        return tf.cast(~(at_black | at_white), tf.float32)
+            return tf.ones_like(origin)
+        at_end = ((origin <= 0) & (gradient > 0)) | ((origin >= 1) & (gradient < 0))
+        return tf.cast(~at_end, tf.float32)
 
-    def _times_inverse_hessian(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return the estimated inverse Hessian times a gradient.
+
+class Pairs:
+    """The last moves and the changes of the gradient along them, and the products of all of these with each other.
+
+    Args:
+        capacity: How many pairs there is room for.
+        size: How many numbers an image has.
+    """
+
+    def __init__(self, capacity: int, size: int):
+        # One variable for each pair: TensorFlow copies what it reads of a variable that is written to in places.
+        self.rows = [tf.Variable(tf.zeros((2, size)), trainable=False) for _ in range(capacity)]
+        self.products = tf.Variable(tf.zeros((2 * capacity, 2 * capacity)), trainable=False)
+        self.count = tf.Variable(0, trainable=False, dtype=tf.int32)  # of all pairs until now
+
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return all that is remembered, by name."""
+        rows = {f"pair_{number}": pair for number, pair in enumerate(self.rows)}
+        return {**rows, "products": self.products, "pairs": self.count}
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self.count.assign(0)
+        self.products.assign(tf.zeros_like(self.products))
+
+    def times_inverse_hessian(self, gradient: tf.Tensor, *new_pair: tf.Tensor) -> tf.Tensor:
+        """Remember a new pair if there is one, and return the estimated inverse Hessian times a gradient.
 
         The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
-        coefficients of these, given all products between them, and read the rows twice.
+        coefficients of these, given all products between them, and the pairs are read twice: for their products with
+        the new images, and for the sum.
+
+        Args:
+            gradient: (1, height, width, 3).
+            *new_pair: A move and the change of the gradient along it, each (1, height, width, 3).
         """
-        room, pairs = self._room, int(self._pairs)
-        flat = tf.reshape(gradient, (1, -1))
-        products = np.concatenate([self._products.numpy(), self._times_rows(flat).T], axis=1)
-        coefficients = np.zeros(2 * room + 1, np.float32)
-        coefficients[-1] = 1  # of the gradient
-        shares = {}
-        newest_first = [pair % room for pair in range(pairs - 1, max(-1, pairs - 1 - room), -1)]
-        for row in newest_first:
-            shares[row] = products[row] @ coefficients / products[row, room + row]
-            coefficients[room + row] -= shares[row]
-        if newest_first:
-            latest = newest_first[0]
-            energy = products[room + latest, room + latest] / products[latest, room + latest]
-            coefficients /= max(energy, SMALLEST_GRADIENT)
-        for row in reversed(newest_first):
-            back = products[room + row] @ coefficients / products[row, room + row]
-            coefficients[row] += shares[row] - back
-        direction = coefficients[-1] * flat[0] + self._sum_of_rows(coefficients[:-1])
+        images = tf.reshape(tf.stack([gradient, *new_pair]), (1 + len(new_pair), -1))  # (1 or 3, pixels)
+        among_them = tf.matmul(images, images, transpose_b=True).numpy()  # (1 or 3, 1 or 3)
+        known = range(min(int(self.count), len(self.rows)))
+        with_pairs = np.zeros((len(images), 2 * len(self.rows)), np.float32)
+        for number in known:
+            columns = slice(2 * number, 2 * number + 2)
+            with_pairs[:, columns] = tf.matmul(images, self.rows[number], transpose_b=True)
+        if new_pair:
+            self._remember(images[1:], among_them, with_pairs)
+        coefficients = self._two_loops(with_pairs[0])
+        direction = coefficients[-1] * images[0]
+        for number in range(min(int(self.count), len(self.rows))):
+            pair = coefficients[np.newaxis, 2 * number : 2 * number + 2]
+            direction += tf.matmul(pair, self.rows[number])[0]
         return tf.reshape(direction, gradient.shape)
 
-    def _times_rows(self, pictures: tf.Tensor) -> np.ndarray:
-        """Return the products of pictures, (count, pixels), with all rows, as (count, rows)."""
-        parts = [tf.matmul(tf.gather(self._rows, rows), pictures, transpose_b=True) for rows in self._parts()]
-        return np.concatenate(parts).T.copy()
+    def _remember(self, pair: tf.Tensor, among_them: np.ndarray, with_pairs: np.ndarray) -> None:
+        """Remember a pair, unless the gradient hardly changed along the move; put its products where they belong."""
+        curvature, squares = among_them[1, 2], among_them[2, 2]
+        if not curvature > SMALLEST_CURVATURE * squares:
+            return
+        newest = int(self.count) % len(self.rows)
+        self.rows[newest].assign(pair)
+        columns = slice(2 * newest, 2 * newest + 2)
+        with_pairs[:, columns] = among_them[:, 1:]
+        products = self.products.numpy()
+        products[columns] = with_pairs[1:]
+        products[:, columns] = with_pairs[1:].T
+        self.products.assign(products)
+        self.count.assign_add(1)
 
-    def _sum_of_rows(self, coefficients: np.ndarray) -> tf.Tensor:
-        """Return the sum of all rows, each times its coefficient, as (pixels,)."""
-        total = tf.zeros(self._rows.shape[1])
-        for rows in self._parts():
-            total += tf.linalg.matvec(tf.gather(self._rows, rows), coefficients[rows], transpose_a=True)
-        return total
+    def _two_loops(self, with_gradient: np.ndarray) -> np.ndarray:
+        """Return the coefficients of all moves and changes, in turns, and of the gradient, in the direction.
 
-    def _parts(self) -> Iterator[np.ndarray]:
-        """Yield the numbers of the rows that are read at once."""
-        for first in range(0, 2 * self._room, self._rows_at_once):
-            yield np.arange(first, min(first + self._rows_at_once, 2 * self._room))
+        Args:
+            with_gradient: The products of all rows with the gradient, (2 capacity,).
+        """
+        products = np.concatenate([self.products.numpy(), with_gradient[:, np.newaxis]], axis=1, dtype=np.float64)
+        coefficients = np.zeros(products.shape[1])
+        coefficients[-1] = 1
+        count, capacity = int(self.count), len(self.rows)
+        newest_first = [2 * (pair % capacity) for pair in range(count - 1, max(-1, count - 1 - capacity), -1)]
+        shares = {}
+        for move in newest_first:
+            change = move + 1
+            shares[move] = products[move] @ coefficients / products[move, change]
+            coefficients[change] -= shares[move]
+        if newest_first:
+            move, change = newest_first[0], newest_first[0] + 1
+            coefficients /= max(products[change, change] / products[move, change], SMALLEST_GRADIENT)
+        for move in reversed(newest_first):
+            back = products[move + 1] @ coefficients / products[move, move + 1]
+            coefficients[move] += shares[move] - back
+        return coefficients.astype(np.float32)
 
 
 def pairs_for(shape: tuple[int, ...]) -> int:
-    """Return how many pairs are remembered for pictures of a shape."""
+    """Return how many pairs there is room for with images of a shape."""
     pair_bytes = 2 * 4 * int(np.prod(shape))
-    return int(np.clip(PAIRS_BYTES // pair_bytes, FEWEST_PAIRS, MOST_PAIRS))
+    return max(FEWEST_PAIRS, PAIRS_BYTES // pair_bytes)

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-from nst_tf.engine.lbfgs import MOST_PAIRS, PUBLISHED_PAIRS, pairs_for
+from nst_tf.engine.lbfgs import pairs_for
 from nst_tf.engine.precision import this_device
-from nst_tf.engine.quiet import onednn_is_on
+from nst_tf.ground.checks import one_of
+from nst_tf.ground.startup import onednn_is_on
 from nst_tf.networks.slim import read_slim
-from nst_tf.networks.vgg import channels_of, down_to_deepest, layer_names, stages, tile_of_stage
+from nst_tf.networks.table import NETWORKS, with_poolings
+from nst_tf.networks.vgg import Geometry, down_to_deepest, geometry_of, stages, tile_of_stage
+from nst_tf.published.sources import METHODS, OPTIMIZERS
 from nst_tf.recipes import Recipe, find_recipe
 
 MEBIBYTE = 2**20
 # The constants below are fitted to peaks measured on a CPU; docs/speed.md has them.
-# What Python, TensorFlow and Keras take before there is a picture, and what loading and tracing a network takes.
+# What Python, TensorFlow and Keras take before there is an image.
 PROCESS_BYTES = 590 * MEBIBYTE
-NETWORK_BYTES = {"vgg19": 300 * MEBIBYTE, "vgg16": 300 * MEBIBYTE, "slim": 290 * MEBIBYTE}
-# Of each layer's output, what the forward and the backward pass hold at once, with oneDNN's operations and without.
-COPIES = {"vgg19": 1.5, "vgg16": 1.5, "slim": 2.3}
+# Of each layer's output, what the forward and the backward pass hold at once without oneDNN's operations; with them it
+# is `Network.copies`.
 COPIES_WITHOUT_ONEDNN = 2.4
-# Float32 pictures held by the run besides the solver's own.
-PICTURES = 9
+# Float32 images that a run holds at once: nine besides the solver's own, Adam's two moments at each resolution, and a
+# direction.
+IMAGES = 13
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128)
 # Where Linux says what a container may take and has taken, in both versions of its control groups; the cache of files
 # counts as taken, but is given up when needed.
@@ -33,7 +34,7 @@ CGROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-# Of the memory that is free, what a run may take.
+# Share of the free memory that a run may take.
 SHARE = 0.8
 
 
@@ -54,9 +55,9 @@ def estimate_memory(
         width: Of the content image, in pixels.
         recipe: Its layers and its solver count.
         precision: "float32", "bfloat16" or "float16".
-        features: "vgg19", "vgg16" or "slim".
+        features: A name in `NETWORKS`, or the name of an extractor that begins with one, such as "vgg19 (imagenet)".
         solver: "fast" or "published".
-        tile: Side of a tile in pixels, or None for the whole picture at once.
+        tile: Side of a tile in pixels, or None for the whole image at once.
 
     Returns:
         Bytes, of the whole process on a CPU.  On a GPU the process's own share of them (about 600 MiB) lies in the
@@ -66,39 +67,67 @@ def estimate_memory(
         ValueError: If the recipe, its layers or the features are unknown.
     """
     recipe = find_recipe(recipe)
-    if features not in NETWORK_BYTES:
-        raise ValueError(f"Unknown features {features!r}; expected one of {', '.join(NETWORK_BYTES)}.")
+    network = NETWORKS[one_of(features.partition(" ")[0], NETWORKS, "features")]
     if not can_estimate(features, recipe):
         raise ValueError(f"Memory is known for VGG's layers only, not for all of {', '.join(recipe.network.layers)}.")
-    outputs = _outputs(features, recipe.network.layers)
-    with_onednn = onednn_is_on() and this_device().kind == "CPU"
-    copies = COPIES[features] if with_onednn else COPIES_WITHOUT_ONEDNN
-    if tile and tile < max(height, width):
-        activations = _bytes_in_tiles(outputs, height, width, tile, copies, precision)
-    else:
-        activations = copies * height * width * _bytes_per_pixel(outputs, precision)
+    channels = network.channels
+    if network.bundled:
+        channels = with_poolings({name: len(bias) for name, (_, bias) in read_slim().convolutions.items()})
+    geometry = geometry_of(down_to_deepest(channels, recipe.network.layers))
+    half = precision != "float32"
+    # Of each layer's output, bytes per pixel of the image.  The first layer works on the image's own channels, and so
+    # in float32 whatever the precision.
+    outputs = {
+        layer: channels[layer] / lies.stride**2 * (2 if half and index else 4)
+        for index, (layer, lies) in enumerate(geometry.items())
+    }
     pixels = height * width
-    remembered = 12 * pixels * _remembered_pictures(recipe, solver, height, width)
-    # Adam has two moments at each resolution, and both methods a direction.
-    pictures = 12 * pixels * (PICTURES + 4) + remembered
-    targets = sum(_bytes_of(outputs[layer], precision) * pixels for layer in recipe.network.content_layers)
-    # While a checkpoint is written, L-BFGS's pairs are there twice, and the network holds nothing.
-    network = NETWORK_BYTES[features] + max(activations, remembered) + pictures + targets
-    return round(PROCESS_BYTES + network)
+    copies = network.copies if onednn_is_on() and this_device().kind == "CPU" else COPIES_WITHOUT_ONEDNN
+    if tile and tile < max(height, width):
+        activations = _bytes_in_tiles(outputs, geometry, height, width, tile, copies, 2 if half else 1)
+    else:
+        activations = copies * pixels * sum(outputs.values())
+    most = METHODS[recipe.stepping.method].remembers if solver == "fast" else 0
+    if solver == "published" and recipe.stepping.optimizer:
+        most = OPTIMIZERS[recipe.stepping.optimizer.name].remembers
+    remembered = 12 * pixels * min(most, 2 * pairs_for((1, height, width, 3)))
+    targets = pixels * sum(outputs[layer] for layer in recipe.network.content_layers)
+    # While a checkpoint is written, what the solver remembers is there twice, and the network holds nothing.
+    at_work = max(activations, remembered) + remembered + targets + 12 * pixels * IMAGES
+    return round(PROCESS_BYTES + network.megabytes * MEBIBYTE + at_work)
 
 
 def can_estimate(features: str, recipe: Recipe) -> bool:
     """Whether the memory of a network and a recipe's layers is known."""
-    return features in NETWORK_BYTES and set(recipe.network.layers) <= set(layer_names(_channels(features)))
+    network = NETWORKS.get(features.partition(" ")[0])
+    return network is not None and set(recipe.network.layers) <= set(network.channels)
 
 
-def _remembered_pictures(recipe: Recipe, solver: str, height: int, width: int) -> int:
-    """Return how many float32 pictures L-BFGS remembers, two in each pair; 0 of another method."""
-    stepping = recipe.stepping
-    method = stepping.method if solver == "fast" else stepping.optimizer and stepping.optimizer.name
-    if method != "lbfgs":
-        return 0
-    return 2 * min(pairs_for((1, height, width, 3)), MOST_PAIRS if solver == "fast" else PUBLISHED_PAIRS)
+def _bytes_in_tiles(
+    outputs: dict[str, float],
+    geometry: dict[str, Geometry],
+    height: int,
+    width: int,
+    tile: int,
+    copies: float,
+    gradient: float,
+) -> float:
+    """Return what one stage's tile takes at most, and what goes from stage to stage.
+
+    A float32 gradient takes `gradient` times what it is the gradient by.
+    """
+    before, largest, entered = Geometry(1, 0), 0.0, [0.0]
+    for names in stages(outputs):
+        last = geometry[names[-1]]
+        own = before.stride * tile_of_stage(tile, before.stride)
+        seen = math.prod(min(side, own + 2 * (last.reach - before.reach)) for side in (height, width))
+        largest = max(largest, copies * seen * sum(outputs[name] for name in names))
+        entered.append(outputs[names[-1]])
+        before = last
+    entered[-1] = 0.0  # nothing enters a stage after the last
+    # On the way back, a stage has what entered it and those before, and the gradient by that and by what goes on.
+    kept = max(sum(entered[: k + 1]) + gradient * (entered[k] + entered[k + 1]) for k in range(len(entered) - 1))
+    return largest + kept * height * width
 
 
 def free_memory() -> int:
@@ -119,9 +148,9 @@ def free_memory() -> int:
 def choose_tile(
     height: int, width: int, recipe: Recipe, precision: str, *, features: str, free: int, solver: str = "fast"
 ) -> int | None:
-    """Return None if the whole picture fits into the memory that is free, else the largest tile that does.
+    """Return None if the whole image fits into the memory that is free, else the largest tile that does.
 
-    Where not even the smallest fits, it is returned all the same, if it is smaller than the picture.
+    Where not even the smallest fits, it is returned all the same, if it is smaller than the image.
     """
     for tile in (None, *TILES):
         if tile and tile >= max(height, width):
@@ -130,61 +159,3 @@ def choose_tile(
         if wanted - PROCESS_BYTES <= SHARE * free:
             return tile
     return TILES[-1] if TILES[-1] < max(height, width) else None
-
-
-class _Output(NamedTuple):
-    """What a layer gives: its stride in pixels, and its channels."""
-
-    stride: int
-    channels: int
-
-
-def _channels(features: str) -> dict[str, int]:
-    """Return how many channels each convolution of a network has."""
-    if features == "slim":
-        return {name: len(bias) for name, (_, bias) in read_slim().convolutions.items()}
-    return channels_of(features)
-
-
-def _outputs(features: str, layers: Iterable[str]) -> dict[str, _Output]:
-    """Return what each layer gives, down to the deepest of those asked for."""
-    channels = _channels(features)
-    names = layer_names(channels)
-    outputs, before = {}, _Output(1, 0)
-    for name in down_to_deepest(names, layers):
-        pool = name.endswith("_pool")
-        before = _Output(2 * before.stride, before.channels) if pool else _Output(before.stride, channels[name])
-        outputs[name] = before
-    return outputs
-
-
-def _bytes_of(output: _Output, precision: str) -> float:
-    """Return what a layer's output takes, per pixel of the picture."""
-    return output.channels / output.stride**2 * (4 if precision == "float32" else 2)
-
-
-def _bytes_per_pixel(outputs: dict[str, _Output], precision: str) -> float:
-    """Return what layers' outputs take, per pixel of the picture."""
-    # The first layer works on the picture's own channels, and so in float32 whatever the precision.
-    return sum(
-        _bytes_of(output, "float32" if name == "block1_conv1" else precision) for name, output in outputs.items()
-    )
-
-
-def _bytes_in_tiles(
-    outputs: dict[str, _Output], height: int, width: int, tile: int, copies: float, precision: str
-) -> float:
-    """Return what one stage's tile takes at most, and what goes from stage to stage."""
-    stride, largest, onward = 1, 0.0, []
-    for names in stages(outputs):
-        own = {name: outputs[name] for name in names}
-        reach = sum(output.stride for name, output in own.items() if not name.endswith("_pool"))
-        seen = math.prod(min(side, stride * tile_of_stage(tile, stride) + 2 * reach) for side in (height, width))
-        largest = max(largest, copies * seen * _bytes_per_pixel(own, precision))
-        stride = own[names[-1]].stride
-        onward.append(own[names[-1]])
-    # On the way back, a stage has what entered it and those before, and the gradient by that and by what goes on.
-    entered = [0.0, *(_bytes_of(output, precision) for output in onward[:-1])]
-    gradients = [0.0, *(_bytes_of(output, "float32") for output in onward[:-1]), 0.0]
-    kept = max(sum(entered[: k + 1]) + gradients[k] + gradients[k + 1] for k in range(len(entered)))
-    return largest + kept * height * width

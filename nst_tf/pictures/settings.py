@@ -1,4 +1,4 @@
-"""What a picture was made with, kept inside the PNG itself as plain text."""
+"""What an image was made with, kept inside the PNG itself as plain text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 KEYWORD = "nst_tf"
-# No PNG of ours comes near it, and nobody should have to parse another's megabytes.
+# No PNG of ours comes near it, and nobody should have to parse megabytes from elsewhere.
 LONGEST_TEXT = 100_000
-# What every picture's settings hold, and of what kind.
+# What the settings of every image hold, and of what kind.
 KINDS = {
     "recipe": str,
     "changes": dict,
@@ -45,7 +45,8 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
 
     Returns:
         "recipe" and what was changed in it ("changes"), "features", "solver", "steps", "seed", "precision", "size"
-        (height, width), "versions" by package, and SHA-256 hashes of the two inputs' pixels ("content", "style").
+        (height, width), "versions" by package, and SHA-256 hashes of what it was made from ("content",
+        "style", "masks", "start", "previous").
 
     Raises:
         ValueError: If there is no such file, or it carries no settings.
@@ -61,9 +62,9 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its pixels are never read
-            picture = Image.open(path, formats=["PNG"])
-        with picture:
-            text = picture.info.get(KEYWORD) or getattr(picture, "text", {}).get(KEYWORD, "")
+            image = Image.open(path, formats=["PNG"])
+        with image:
+            text = image.info.get(KEYWORD) or getattr(image, "text", {}).get(KEYWORD, "")
         settings = json.loads(text) if len(text) <= LONGEST_TEXT else None
     except (OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError) as error:
         raise ValueError(refusal) from error

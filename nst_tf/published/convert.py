@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
-
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, Size
-from nst_tf.networks.vgg import channels_of
-
-if TYPE_CHECKING:
-    from nst_tf.recipes import Recipe
+from nst_tf.networks.table import NETWORKS
+from nst_tf.networks.vgg import geometry_of
+from nst_tf.recipes import Recipe
 
 
 def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> Recipe:
     """Express a recipe's weights in the forms of another, so that the objective stays the same.
 
     Writing S = Σ(G − A)² for a layer with C channels at M positions, every fixed style form is S times a number that
-    depends on C, M and the picture's size, and every fixed content form is Σ(F − P)² times one.  The weights take up
+    depends on C, M and the image's size, and every fixed content form is Σ(F − P)² times one.  The weights take up
     the quotients, layer by layer.
 
     Args:
         recipe: Whose objective is kept, with its layers, network, total variation and start.
         to: Whose `content_form` and `style_form` it is written in.
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
 
     Returns:
         The recipe in the other's forms.  Its `content_weight` and `style_weight` are `to`'s; its layers' weights take
@@ -31,51 +27,40 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
 
     Raises:
         ValueError: If a form is relative or Wasserstein's, for which no fixed weight exists; if a layer is not one of
-            VGG's, whose channels and positions are known; or if the recipe has a total variation of another form than
+            VGG19's, whose channels and positions are known; or if the recipe has a total variation of another form than
             `to`.
     """
-    for what in (recipe, to):
-        for forms, form in ((CONTENT_FORMS, what.loss.content_form), (STYLE_FORMS, what.loss.style_form)):
-            if forms[form].factor is None:
-                raise ValueError(
-                    f"{what.name!r} has a loss of the form {form!r}, which is no fixed multiple of a sum of squares; "
-                    "no weights of another form say the same."
-                )
-    if not to.loss.content_weight or not to.loss.style_weight:
-        raise ValueError(f"{to.name!r} has a weight of 0, in which no other can be expressed.")
-    forms = [one.loss.total_variation_form for one in (recipe, to)]
-    if recipe.loss.total_variation_weight and forms[0] != forms[1]:
+    variations = [one.loss.total_variation_form for one in (recipe, to)]
+    if recipe.loss.total_variation_weight and variations[0] != variations[1]:
         raise ValueError(
-            f"{recipe.name!r} has a total variation of the form {forms[0]!r}, and {to.name!r} one of the form "
-            f"{forms[1]!r}; these are different functions, which no weight makes equal. "
+            f"{recipe.name!r} has a total variation of the form {variations[0]!r}, and {to.name!r} one of the form "
+            f"{variations[1]!r}; these are different functions, which no weight makes equal. "
             "Convert recipe.changed(total_variation_weight=0.0) instead."
         )
-    content_layers, style_layers = {}, {}
-    for layer, weight in recipe.network.content_layers.items():
-        factors = (CONTENT_FORMS[one.loss.content_form].factor for one in (recipe, to))
-        content_layers[layer] = recipe.loss.content_weight * weight * _quotient(factors, layer, height, width)
-    for layer, weight in recipe.network.style_layers.items():
-        factors = (STYLE_FORMS[one.loss.style_form].factor for one in (recipe, to))
-        style_layers[layer] = recipe.loss.style_weight * weight * _quotient(factors, layer, height, width)
-    return recipe.changed(
-        name=f"{recipe.name} in the forms of {to.name}",
-        content_layers={layer: weight / to.loss.content_weight for layer, weight in content_layers.items()},
-        content_weight=to.loss.content_weight,
-        content_form=to.loss.content_form,
-        style_layers={layer: weight / to.loss.style_weight for layer, weight in style_layers.items()},
-        style_weight=to.loss.style_weight,
-        style_form=to.loss.style_form,
-    )
+    changes = {"name": f"{recipe.name} in the forms of {to.name}"}
+    for kind, forms in (("content", CONTENT_FORMS), ("style", STYLE_FORMS)):
+        factors = [forms[getattr(one.loss, f"{kind}_form")].factor for one in (recipe, to)]
+        for one, factor in zip((recipe, to), factors, strict=True):
+            if factor is None:
+                raise ValueError(
+                    f"{one.name!r} has a {kind} loss of the form {getattr(one.loss, f'{kind}_form')!r}, which is no "
+                    "fixed multiple of a sum of squares; no weights of another form say the same."
+                )
+        weight, new_weight = (getattr(one.loss, f"{kind}_weight") for one in (recipe, to))
+        if not new_weight:
+            raise ValueError(f"{to.name!r} has {kind}_weight=0, in which no other weight can be expressed.")
+        layers = {}
+        for layer, share in getattr(recipe.network, f"{kind}_layers").items():
+            factor, new_factor = (factor(_size_at(layer, recipe, height, width)) for factor in factors)
+            layers[layer] = share * (weight * factor) / (new_weight * new_factor)
+        changes |= {f"{kind}_{field}": getattr(to.loss, f"{kind}_{field}") for field in ("weight", "form")}
+        changes[f"{kind}_layers"] = layers
+    return recipe.changed(**changes)
 
 
-def _quotient(factors: Iterable[Callable[[Size], float]], layer: str, height: int, width: int) -> float:
-    """Return one form's factor over another's at one of VGG's convolutions, for a picture of this size."""
-    channels = channels_of("vgg19")
+def _size_at(layer: str, recipe: Recipe, height: int, width: int) -> Size:
+    channels = NETWORKS["vgg19"].channels
     if layer not in channels:
-        raise ValueError(
-            f"The channels and positions of {layer!r} are not known; weights convert for VGG's convolutions only."
-        )
-    halvings = int(layer[len("block")]) - 1
-    size = Size(channels[layer], (height >> halvings) * (width >> halvings), height * width)
-    mine, others = (factor(size) for factor in factors)
-    return mine / others
+        raise ValueError(f"The channels and positions of {layer!r} are not known; weights convert for VGG19's layers.")
+    geometry = geometry_of(channels, recipe.network.border)[layer]
+    return Size(channels[layer], geometry.positions(height) * geometry.positions(width), height * width)

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nst_tf.pictures.contract import alike
+from nst_tf.ground.checks import suggestions
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
 from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
-# What text says of these would be prose, or an object.
+# Fields that text cannot set: prose and objects.
 NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
+# By the type of a field, what reads it from text, and what it says of itself.
+KINDS = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
+}
 
 
 def parse_change(text: str) -> tuple[str, Any]:
@@ -44,22 +51,16 @@ def parse_value(name: str, text: str) -> Any:
     """
     kinds = {field: kind for field, (kind, _) in FIELDS.items() if field not in NOT_BY_TEXT}
     if name not in kinds:
-        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {alike(name, kinds)}.")
+        raise ValueError(f"A recipe has no field {name!r} that can be set by text; it has {suggestions(name, kinds)}.")
     if name in LAYERS:
         return parse_layers(text)
-    kind = kinds[name]
-    if "None" in kind and text.lower() == "none":
+    if "None" in kinds[name] and text.lower() == "none":
         return None
-    if kind == "bool":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(f"{name} is true or false; got {text!r}.")
-        return text.lower() == "true"
-    if kind.startswith("str"):
-        return text
+    read, expected = KINDS[kinds[name].removesuffix(" | None")]
     try:
-        return int(text) if kind.startswith("int") else float(text)
-    except ValueError:
-        raise ValueError(f"{name} is a {'whole ' if kind.startswith('int') else ''}number; got {text!r}.") from None
+        return read(text)
+    except (ValueError, KeyError):
+        raise ValueError(f"{name} is {expected}; got {text!r}.") from None
 
 
 def parse_layers(text: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The records that a recipe is made of: what is compared, how the picture is stepped, how pictures are prepared."""
+"""The records that a recipe is made of: what is compared, how the image is stepped, how images are prepared."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nst_tf.ground.checks import number, one_of, whole_number
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.networks.vgg import BORDERS, POOLING
-from nst_tf.pictures.contract import number, whole_number
-from nst_tf.published.sources import Optimizer
+from nst_tf.published.sources import METHODS, Optimizer
 
-STARTS = ("content", "noise", "style", "content_with_noise")
+# The words that fields take, with what they mean.
+STARTS = {
+    "content": "the content image",
+    "noise": "uniform white noise",
+    "style": "the style image",
+    "recolored": "the content image in the style's colors, by the linear optimal transport of their RGB values",
+    "content_with_noise": "the content image plus uniform noise of ±0.25, clipped to [0, 1]",
+}
+SIZINGS = {
+    "square": "both pictures squashed to {0} × {0}",
+    "longest side": "longest side {0}",
+    "rows": "{0} rows",
+    "shorter side": "shorter side at most {0}",
+}
+STYLE_SIZES = {"own": "the style image keeps its aspect", "content": "the style image is squashed to the same"}
 LARGEST_STYLE_SCALE = 8
 
 
@@ -24,7 +38,7 @@ class Network:
         style_layers: Weight of each style layer; the same.
         pooling: "max" or "average".
         preprocessing: "caffe", "torch" or "none".
-        border: What VGG's convolutions see beyond the picture's edge: "zeros", as published; "replicate", the
+        border: What VGG's convolutions see beyond the image's edge: "zeros", as published; "replicate", the
             outermost values again, which leaves no frame; or "replicate_first", these at the first convolution alone.
     """
 
@@ -68,7 +82,7 @@ class Loss:
         total_variation_weight: What the total variation is multiplied by; 0 leaves it out.
         total_variation_form: A form of `nst_tf.total_variation_loss`.
         total_variation_per_pixel: Divide the total variation by height × width, so that one weight suits all sizes.
-        total_variation_units: "unit" takes it of the picture in [0, 1], "caffe" of the picture in [0, 255].
+        total_variation_units: "unit" takes it of the image in [0, 1], "caffe" of the image in [0, 255].
     """
 
     content_weight: float = 1.0
@@ -96,15 +110,17 @@ class Stepping:
     """Where the generated image starts and how it is moved.
 
     Args:
-        start: "content", "noise" (uniform, white), "style", or "content_with_noise" (uniform noise of ±0.25 added).
+        start: "content"; "recolored", which is the content image in the style's colors (Pitié, Kokaram 2007), or the
+            content image where its colors are kept; "noise" (uniform, white); "style"; or "content_with_noise" (uniform
+            noise of ±0.25 added).
         steps: How many steps `solver="fast"` takes when not told.
         method: What `solver="fast"` uses: "lbfgs" comes to the lowest loss in the fewest steps, "adam" (at several
             resolutions) leaves less grain and needs less memory.
         optimizer: What `solver="published"` uses; None where nothing was published.
         published_steps: How many steps it takes.
-        clip: Whether the picture is kept in [0, 1] after each step.
-        coarsest: Begin with pictures made so small that the longest side has at least so many pixels, and take what
-            comes of each size, enlarged, as the start of the next; the first takes twice as many of the steps as each
+        clip: Whether the image is kept in [0, 1] after each step.
+        coarsest: Begin with images made so small that the longest side has at least this many pixels, and start each
+            larger size from the result of the one before, enlarged; the first takes twice as many of the steps as each
             of the others.  None stays at one size.
         growth: By how much one size is larger than the one before.
     """
@@ -120,7 +136,7 @@ class Stepping:
 
     def __post_init__(self):
         """Reject unknown words, and numbers out of range."""
-        _check_words(self, start=STARTS, method=("adam", "lbfgs"))
+        _check_words(self, start=STARTS, method=METHODS)
         _make_whole(self, "steps")
         if self.coarsest is not None:
             _make_whole(self, "coarsest")
@@ -130,7 +146,7 @@ class Stepping:
 
 @dataclass(frozen=True)
 class Pictures:
-    """In which sizes and colours the pictures are compared.
+    """In which sizes and colors the images are compared.
 
     Args:
         sizing: What `size` measures of the content image: "longest side", "rows", "square" (both sides, the aspect is
@@ -140,8 +156,8 @@ class Pictures:
         style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
         style_scale: How long the style image's longest side is, as a multiple of the content image's: larger than 1
             for larger strokes, smaller for finer ones.  None leaves it as it is given.
-        color: "style" takes the style's colours.  "matching" gives the style image the content's colours before
-            the run, and the result after it (losses and the choice of the best picture are those before);
+        color: "style" takes the style's colors.  "matching" gives the style image the content's colors before
+            the run, and the result after it (losses and the choice of the best image are those before);
             "luminance" repaints the luminance alone and keeps the content's chroma.
     """
 
@@ -154,7 +170,7 @@ class Pictures:
 
     def __post_init__(self):
         """Reject unknown words, sizes out of range, and a scale where there is nothing to scale."""
-        _check_words(self, sizing=("longest side", "rows", "square", "shorter side"), style_size=("own", "content"))
+        _check_words(self, sizing=SIZINGS, style_size=STYLE_SIZES)
         _check_words(self, color=("style", "matching", "luminance"))
         _make_whole(self, "size")
         if self.style_scale is not None and not 0 < number(self.style_scale, "style_scale") <= LARGEST_STYLE_SCALE:
@@ -163,15 +179,14 @@ class Pictures:
             )
         if self.style_scale is not None and self.style_size == "content":
             raise ValueError(
-                "These make no sense together: style_scale with style_size='content', which squashes the style image "
-                "to the content's size. Leave one of them out."
+                "style_size='content' squashes the style image to the content's size, so style_scale has no effect. "
+                "Leave one of them out."
             )
 
 
 def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
     for name, words in known.items():
-        if getattr(record, name) not in words:
-            raise ValueError(f"Unknown {name} {getattr(record, name)!r}; expected one of {', '.join(words)}.")
+        one_of(getattr(record, name), words, name)
 
 
 def _make_whole(record: Any, name: str) -> None:

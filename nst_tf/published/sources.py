@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from nst_tf.features import TORCH_STANDARD_DEVIATION_RGB
+from nst_tf.ground.checks import one_of
 
 # What the span from black to white is in the units that a source's constants are given in, by channel.
 UNITS = {
@@ -12,9 +14,36 @@ UNITS = {
     "caffe": (255.0, 255.0, 255.0),
     "torch": tuple(1 / deviation for deviation in TORCH_STANDARD_DEVIATION_RGB),
 }
-OPTIMIZERS = ("adam", "sgd", "lbfgs")
-
 FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
+
+
+class Method(NamedTuple):
+    """A way to move the image downhill.
+
+    Args:
+        words: Its name in explanations.
+        solver: Where its class is, as `pkgutil.resolve_name` takes it; it is loaded when it is used.
+        options: Which fields of `Optimizer` a class of Keras's takes.
+        remembers: How many images of the generated image's size it remembers at most, besides what every solver holds.
+    """
+
+    words: str
+    solver: str
+    options: tuple[str, ...] = ()
+    remembers: int = 0
+
+
+# What `solver="fast"` uses, by a recipe's `method`.
+METHODS = {
+    "adam": Method("Adam at four resolutions", "nst_tf.engine.adam:MultiresolutionAdam"),
+    "lbfgs": Method("L-BFGS", "nst_tf.engine.lbfgs:LBFGS", remembers=80),
+}
+# What `solver="published"` uses, by the name of a recipe's `Optimizer`.
+OPTIMIZERS = {
+    "adam": Method("Adam", "keras.optimizers:Adam", ("learning_rate", "beta_1", "beta_2", "epsilon")),
+    "sgd": Method("SGD", "keras.optimizers:SGD", ("learning_rate",)),
+    "lbfgs": Method("L-BFGS", "nst_tf.engine.lbfgs:LBFGS", remembers=40),
+}
 
 
 @dataclass(frozen=True)
@@ -22,16 +51,16 @@ class Optimizer:
     """The optimiser that a recipe was published with, in the units of its source.
 
     Args:
-        name: "adam", "sgd" or "lbfgs".
-        learning_rate: In the units named by `units`; L-BFGS has none.
+        name: A name in `OPTIMIZERS`.
+        learning_rate: In the units named by `units`; None for one that takes none.
         beta_1: Adam's first decay rate.
         beta_2: Adam's second decay rate.
         epsilon: Adam's guard against division by zero.
         decay_rate: What the learning rate is multiplied by over `decay_steps` steps.
         decay_steps: See `decay_rate`.
-        units: "unit" for pictures in [0, 1], "caffe" for [0, 255], "torch" for ImageNet's standard deviations.
-        averaging: How much of the running average of the pictures is kept at each step; the average is the result.
-            0 for the picture itself.
+        units: "unit" for images in [0, 1], "caffe" for [0, 255], "torch" for ImageNet's standard deviations.
+        averaging: How much of the running average of the images is kept at each step; the average is the result.
+            0 for the image itself.
     """
 
     name: str
@@ -47,12 +76,16 @@ class Optimizer:
     def __post_init__(self):
         """Reject unknown words and a missing learning rate."""
         for name, words in (("name", OPTIMIZERS), ("units", UNITS)):
-            if getattr(self, name) not in words:
-                raise ValueError(f"Unknown {name} {getattr(self, name)!r}; expected one of {', '.join(words)}.")
+            one_of(getattr(self, name), words, name)
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}; expected at least 0 and less than 1.")
-        if self.name != "lbfgs" and self.learning_rate is None:
+        if "learning_rate" in self.arguments and self.learning_rate is None:
             raise ValueError(f"The optimiser {self.name!r} needs a learning_rate.")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its class in `OPTIMIZERS` is called with; the decay of the learning rate is not among it."""
+        return {option: getattr(self, option) for option in OPTIMIZERS[self.name].options}
 
 
 STUDIO = dict(
@@ -63,15 +96,17 @@ STUDIO = dict(
     content_weight=1.0,
     style_weight=12.0,
     style_form="relative_wasserstein",
-    steps=40,
+    start="recolored",
+    steps=30,
     coarsest=512,
     border="replicate",
     source="this project",
     quirks=(
-        "Each loss is divided by its target's own energy, so 1 is the distance of a picture without any features and "
+        "Each loss is divided by its target's own energy, so 1 is the distance of an image without any features and "
         "one pair of weights suits every network, layer and size.",
         "Style is compared by means and covariances, as in the recipe wasserstein; from 1024 pixels on the picture is "
         "painted small first, so that strokes do not shrink to grain.",
+        "It begins with the content image in the style's colors, which halves the loss before the first step.",
     ),
 )
 
@@ -82,6 +117,7 @@ GRAM = STUDIO | dict(
     style_layers=dict.fromkeys(FIRST_CONVOLUTIONS, 1 / 5),
     style_weight=8.0,
     style_form="relative",
+    start="content",
     steps=60,
     coarsest=None,
     quirks=STUDIO["quirks"][:1],

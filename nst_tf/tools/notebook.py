@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import warnings
 
-from nst_tf.engine.quiet import show_log, start_tensorflow
+from nst_tf.ground.startup import show_log, start_tensorflow
 
 JPEG_QUALITY = 82
 FIGURE_DPI = 80
@@ -16,7 +16,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "pillow")
 def set_up_notebook() -> str:
     """Set up figures and warnings for a notebook, start TensorFlow quietly, and say where it runs.
 
-    Figures become JPEG, which keeps notebooks full of pictures small.  Warnings are printed as one line among the
+    Figures become JPEG, which keeps notebooks full of images small.  Warnings are printed as one line among the
     output, without the source line that raised them.
 
     Returns:

@@ -39,6 +39,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if fault == "drip":
+            for byte in content:
+                self.wfile.write(bytes([byte]))
+                if server.go_on.wait(0.05):
+                    return
         self.wfile.write(content[:HALF] if fault in ("cut", "stall") else content)
         self.wfile.flush()
         if fault == "stall":

@@ -20,9 +20,9 @@ import numpy as np
 from misbehaving_server import CONTENT, misbehaving
 
 from nst_tf.engine.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
+from nst_tf.ground.files import atomic_write
 from nst_tf.images import save_image
 from nst_tf.networks import weights
-from nst_tf.pictures.files import written_whole
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import settings_of, settings_text
 
@@ -235,7 +235,7 @@ def failing_writers(folder: Path) -> tuple[int, int]:
     lost, target = 0, folder / "kept.txt"
     target.write_text("kept")
     for number in range(100):
-        with contextlib.suppress(RuntimeError), written_whole(target) as temporary:
+        with contextlib.suppress(RuntimeError), atomic_write(target) as temporary:
             temporary.write_text("x" * number)
             raise RuntimeError
         lost += target.read_text() != "kept" or [path.name for path in folder.iterdir()] != ["kept.txt"]

@@ -17,7 +17,7 @@ from test_many import pixels
 
 from nst_tf.engine.checkpoints import read_checkpoint
 from nst_tf.engine.memory import estimate_memory
-from nst_tf.engine.quiet import ONEDNN_VARIABLE
+from nst_tf.ground.startup import ONEDNN_VARIABLE
 from nst_tf.images import save_image
 from nst_tf.tools.jobs import read_jobs
 from nst_tf.tools.many import stylize_many, worker_processes
@@ -40,21 +40,17 @@ import re
 import tensorflow as tf
 from nst_tf.engine.lbfgs import LBFGS
 
-class Distance:
-    traceable = True
-
-    def losses_and_gradient(self, image, targets):
-        return (tf.reduce_sum(tf.square(image - targets)),), 2 * (image - targets)
-
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
 
 shape = (1, 512, 512, 3)
-solver = LBFGS(Distance(), shape)
-solver.start(tf.fill(shape, 0.5), 12)
+solver = LBFGS(tf.fill(shape, 0.5), 12)
 begun = peak()
-solver.advance(tf.fill(shape, 0.6), 12)
-print(peak() - begun, 4 * solver.variables()["rows"].shape.num_elements())
+for _ in range(12):
+    difference = solver.image - 0.6
+    solver.step(tf.reduce_sum(tf.square(difference)), 2 * difference)
+pairs = [variable for name, variable in solver.variables().items() if name.startswith("pair_")]
+print(peak() - begun, 4 * sum(pair.shape.num_elements() for pair in pairs))
 """
 
 
@@ -80,8 +76,8 @@ def test_lbfgs_uses_what_it_remembers_without_copying_it():
 )
 @pytest.mark.parametrize(("given", "on"), [({}, True), ({ONEDNN_VARIABLE: "0"}, False)])
 def test_starting_tensorflow_turns_onednn_on_unless_the_environment_says_otherwise(given, on):
-    code = "from nst_tf.engine.quiet import start_tensorflow; start_tensorflow();"
-    code += "from nst_tf.engine.quiet import onednn_is_on; print(onednn_is_on())"
+    code = "from nst_tf.ground.startup import start_tensorflow; start_tensorflow();"
+    code += "from nst_tf.ground.startup import onednn_is_on; print(onednn_is_on())"
     environment = {name: value for name, value in os.environ.items() if name != ONEDNN_VARIABLE}
     told = subprocess.run(
         [sys.executable, "-c", code], env={**environment, **given}, capture_output=True, text=True, check=True

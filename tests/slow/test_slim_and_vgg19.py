@@ -1,4 +1,4 @@
-"""The slim network is made again, and compared with VGG19."""
+"""The slim network compared with VGG19."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,6 @@ from conftest import REPOSITORY
 
 from nst_tf import load_image
 from nst_tf.features import slim_features, vgg19_features
-from nst_tf.networks.distil import Effort, distil
-from nst_tf.networks.slim import read_slim, write_slim
 from nst_tf.networks.weights import state_of_cache
 from nst_tf.objective import make_objective
 from nst_tf.recipes import RECIPES
@@ -18,8 +16,6 @@ STUDIO = RECIPES["studio"]
 
 pytestmark = pytest.mark.slim
 
-NARROW = {"block1_conv1": 4, "block1_conv2": 5, "block2_conv1": 6, "block2_conv2": 7, "block3_conv1": 8}
-LITTLE = Effort(crops=4, descents=4, groups=2, steps=3)
 PUBLISHED = [name for name in RECIPES if name != "studio"]
 CONTENTS = ("astronaut", "chelsea", "coffee", "rocket")
 STYLES = (
@@ -46,42 +42,6 @@ def load_pair(*names):
 def ten_descents():
     """What a descent passes through, by pair: the picture after ten steps."""
     return {pair: tf.constant(stylize(*load_pair(*pair), features="slim", steps=10).image) for pair in TEN_PAIRS}
-
-
-@pytest.fixture
-def teacher(generator):
-    """A VGG19 of three blocks and few channels."""
-    convolutions, before = {}, 3
-    for layer, width in zip(NARROW, (8, 8, 12, 12, 16), strict=True):
-        kernel = generator.normal(0, np.sqrt(2 / (9 * before)), (3, 3, before, width)).astype(np.float32)
-        convolutions[layer] = kernel, generator.normal(0, 1, width).astype(np.float32)
-        before = width
-    return convolutions
-
-
-@pytest.fixture
-def photographs(generator):
-    return [generator.integers(0, 256, (180, 200, 3)).astype(np.uint8) for _ in range(3)]
-
-
-def test_distilling_again_gives_the_same_bits_and_the_file_keeps_them(teacher, photographs, tmp_path):
-    first, again = (distil(teacher, photographs, widths=NARROW, effort=LITTLE) for _ in range(2))
-    write_slim(first, tmp_path / "slim.npz")
-    read = read_slim(tmp_path / "slim.npz")
-    for layer in NARROW:
-        for one, other in zip(first.convolutions[layer], again.convolutions[layer], strict=True):
-            np.testing.assert_array_equal(one, other)
-        np.testing.assert_allclose(read.convolutions[layer][0], first.convolutions[layer][0], rtol=1e-5)
-        np.testing.assert_array_equal(first.taps[layer], again.taps[layer])
-    assert first.gains == again.gains
-
-
-def test_a_network_as_wide_as_its_teacher_has_its_gram_matrices(teacher, photographs):
-    widths = {layer: len(bias) for layer, (_, bias) in teacher.items()}
-    slim = distil(teacher, photographs, widths=widths, effort=LITTLE)
-    for gains in slim.gains.values():
-        assert min(gains.values()) > 0.9
-        assert max(gains.values()) < 1.1
 
 
 @needs_vgg19

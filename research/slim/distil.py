@@ -1,4 +1,4 @@
-"""Make the slim network's file from VGG19 and a folder of pictures: python -m nst_tf.networks.distil PICTURES OUT.
+"""Make the slim network's file from VGG19 and a folder of pictures: python research/slim/distil.py PICTURES OUT.
 
 A network that learned to name a million photographs knows more than style transfer needs, and most of its work is
 spent on channels that nearly repeat each other.  This makes a narrow copy of it, in an hour on two cores:
@@ -13,7 +13,7 @@ spent on channels that nearly repeat each other.  This makes a narrow copy of it
 3. **Maps.**  At each layer, a linear map by least squares from the channels that stay to all of VGG19's.
 4. **Descents and tuning.**  A picture that the slim network is content with goes where the two networks differ most.
    So let it make some, and then tune blocks 2 to 5 by gradient descent until features, Gram matrices and the
-   differences between pictures are VGG19's on these too (`nst_tf.networks.tune`).
+   differences between pictures are VGG19's on these too (`tune.py`).
 5. **Taps.**  Kernels are rounded to 8 bits and the maps fitted anew.  What a map can reach has no more dimensions than
    it was given, so QR turns it into a rotation, which no loss notices, and a square, which the file holds.
 6. **Gains.**  What was fitted shrinks what it cannot predict, so each layer gets a factor that makes differences as
@@ -41,11 +41,11 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 from PIL import Image
+from tune import Convolution, activations, convolve, make_descents, pool, tune
 
 from nst_tf.features import preprocess
 from nst_tf.losses import gram_matrix
-from nst_tf.networks.slim import SlimWeights, from_8_bits, to_8_bits, write_slim
-from nst_tf.networks.tune import Convolution, activations, convolve, make_descents, pool, tune
+from nst_tf.networks.slim import SlimWeights, from_8_bits
 from nst_tf.networks.vgg import BORDERS, read_vgg
 
 # Channels of each convolution.  Block 1 is dear in time, since it has all positions; block 5 in bytes.
@@ -65,7 +65,7 @@ RIDGE = 1e-6
 BATCH = 8
 
 
-class Diet(NamedTuple):
+class InputKind(NamedTuple):
     """What a network is given: the range of its pictures, its kind of pooling, and how much that counts."""
 
     preprocessing: str
@@ -73,20 +73,20 @@ class Diet(NamedTuple):
     share: float
     crops: float  # as a share of all
 
-    def served(self, crops: tf.Tensor | np.ndarray) -> tf.Tensor:
+    def preprocess(self, crops: tf.Tensor | np.ndarray) -> tf.Tensor:
         """Return crops, float32 in [0, 1], in this range."""
         return tf.convert_to_tensor(preprocess(crops, self.preprocessing))
 
 
-DIETS = (
-    Diet("caffe", "max", 1.0, 1.0),
-    Diet("caffe", "average", 0.35, 1 / 5),
-    Diet("torch", "max", 0.25, 1 / 6),
-    Diet("none", "max", 0.25, 1 / 6),
+INPUT_KINDS = (
+    InputKind("caffe", "max", 1.0, 1.0),
+    InputKind("caffe", "average", 0.35, 1 / 5),
+    InputKind("torch", "max", 0.25, 1 / 6),
+    InputKind("none", "max", 0.25, 1 / 6),
 )
 
 
-class Effort(NamedTuple):
+class Budget(NamedTuple):
     """How much to do.  What is here takes an hour and 12 GB."""
 
     crops: int = 300  # that kernels are fitted to at first
@@ -95,12 +95,12 @@ class Effort(NamedTuple):
     steps: int = 2000  # of tuning
 
 
-WHOLE_EFFORT = Effort()
+WHOLE_BUDGET = Budget()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, distil, and write the file."""
-    parser = argparse.ArgumentParser(prog="python -m nst_tf.networks.distil", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python research/slim/distil.py", description=__doc__.splitlines()[0])
     parser.add_argument("pictures", type=Path, help="a folder of a few hundred photographs and paintings")
     parser.add_argument("out", type=Path, help="the file to write, .npz")
     parser.add_argument("--weights", default="imagenet", help="of VGG19, as for vgg19_features (default: imagenet)")
@@ -161,7 +161,7 @@ def distil(
     pictures: Sequence[np.ndarray],
     *,
     widths: Mapping[str, int] = WIDTHS,
-    effort: Effort = WHOLE_EFFORT,
+    budget: Budget = WHOLE_BUDGET,
     seed: int = 0,
     report: Callable[[str], None] = lambda line: None,
 ) -> SlimWeights:
@@ -171,7 +171,7 @@ def distil(
         teacher: VGG19's kernels and biases by layer.
         pictures: uint8 (height, width, 3), RGB, each side at least `SIDE`.
         widths: Channels of each convolution.
-        effort: How much to do.
+        budget: How much to do.
         seed: Of all that is drawn.
         report: Called with a line about each layer and every hundred steps.
 
@@ -180,37 +180,37 @@ def distil(
     """
     generator = np.random.default_rng(seed)
 
-    def crops_of(diet: Diet, count: float) -> np.ndarray:
-        return draw_crops(pictures, max(2, round(count * diet.crops)), generator)
+    def crops_of(kind: InputKind, count: float) -> np.ndarray:
+        return draw_crops(pictures, max(2, round(count * kind.crops)), generator)
 
-    def groups_of(diet: Diet, count: float) -> np.ndarray:
-        count = max(2, round(count * diet.crops))
+    def groups_of(kind: InputKind, count: float) -> np.ndarray:
+        count = max(2, round(count * kind.crops))
         return draw_crops(pictures, 5 * count, generator).reshape(count, 5, SIDE, SIDE, 3)
 
-    first = [diet.served(crops_of(diet, effort.crops)).numpy() for diet in DIETS]
+    first = [kind.preprocess(crops_of(kind, budget.crops)).numpy() for kind in INPUT_KINDS]
     convolutions, spreads, moments = _fit_layers(teacher, first, widths, generator, report)
     del first
-    mixed = [diet.served(crops_of(diet, effort.crops / 2)).numpy() for diet in DIETS]
+    mixed = [kind.preprocess(crops_of(kind, budget.crops / 2)).numpy() for kind in INPUT_KINDS]
     maps = _fit_maps(teacher, convolutions, mixed, spreads, generator)
-    starts = [draw_crops(pictures, effort.descents, generator) for _ in range(2)]
-    descents = make_descents(convolutions, maps, *starts, DIETS[0].served, generator, report)
-    groups = {diet: groups_of(diet, effort.groups) for diet in DIETS}
-    groups[DIETS[0]] = np.concatenate([descents, groups[DIETS[0]]])
+    starts = [draw_crops(pictures, budget.descents, generator) for _ in range(2)]
+    descents = make_descents(convolutions, maps, *starts, INPUT_KINDS[0].preprocess, generator, report)
+    groups = {kind: groups_of(kind, budget.groups) for kind in INPUT_KINDS}
+    groups[INPUT_KINDS[0]] = np.concatenate([descents, groups[INPUT_KINDS[0]]])
     convolutions = tune(
-        teacher, convolutions, maps, moments, spreads, groups, effort.steps, generator=generator, report=report
+        teacher, convolutions, maps, moments, spreads, groups, budget.steps, generator=generator, report=report
     )
     convolutions = {layer: (_rounded(kernel), bias) for layer, (kernel, bias) in convolutions.items()}
-    some = {diet: values[: len(values) // 2] for diet, values in groups.items()}
-    mixed = [diet.served(values.reshape(-1, SIDE, SIDE, 3)).numpy() for diet, values in some.items()]
+    some = {kind: values[: len(values) // 2] for kind, values in groups.items()}
+    mixed = [kind.preprocess(values.reshape(-1, SIDE, SIDE, 3)).numpy() for kind, values in some.items()]
     maps = _fit_maps(teacher, convolutions, mixed, spreads, generator)
     taps = {layer: _rounded(np.linalg.qr(onto_all.T)[1].T) for layer, onto_all in maps.items()}
     slim = SlimWeights(convolutions, taps, {})
-    starts = [draw_crops(pictures, effort.descents // 2, generator, GAINS_SIDE) for _ in range(2)]
-    descents = make_descents(convolutions, taps, *starts, DIETS[0].served, generator, report, steps=20)
+    starts = [draw_crops(pictures, budget.descents // 2, generator, GAINS_SIDE) for _ in range(2)]
+    descents = make_descents(convolutions, taps, *starts, INPUT_KINDS[0].preprocess, generator, report, steps=20)
     triples = [*descents[:, [0, 1, 2]], *descents[:, [0, 1, 3]]]
-    for diet in DIETS:
-        slim.gains[diet.preprocessing, diet.pooling] = _measure_gains(teacher, slim, triples, diet)
-        report(f"gains for {diet.preprocessing} and {diet.pooling}")
+    for kind in INPUT_KINDS:
+        slim.gains[kind.preprocessing, kind.pooling] = _measure_gains(teacher, slim, triples, kind)
+        report(f"gains for {kind.preprocessing} and {kind.pooling}")
     return slim
 
 
@@ -224,7 +224,7 @@ def _fit_layers(
     """Fit kernels by least squares, layer after layer.
 
     Returns:
-        By layer: kernels and biases; VGG19's standard deviation for each diet, over all channels together; the second
+        By layer: kernels and biases; VGG19's standard deviation for each kind, over all channels together; the second
         moments of VGG19's channels.
     """
     big, small = list(inputs), [values.copy() for values in inputs]
@@ -232,13 +232,13 @@ def _fit_layers(
     for layer, width in widths.items():
         if before and before[:6] != layer[:6]:
             big, small = (
-                [_in_batches(pool, x, diet.pooling) for x, diet in zip(both, DIETS, strict=True)]
+                [_in_batches(pool, x, kind.pooling) for x, kind in zip(both, INPUT_KINDS, strict=True)]
                 for both in (big, small)
             )
         before = layer
         goals = [_in_batches(convolve, values, *teacher[layer]) for values in big]
         spreads[layer] = np.array([_spread(goal) for goal in goals], np.float32)
-        weights = np.float32([diet.share for diet in DIETS]) / spreads[layer]
+        weights = np.float32([kind.share for kind in INPUT_KINDS]) / spreads[layer]
         moments[layer] = _second_moments(goals, weights, generator)
         kept = _channels_that_span(moments[layer], width)
         kernel, bias = _fit_kernel(small, [goal[..., kept] for goal in goals], weights, generator)
@@ -307,16 +307,16 @@ def _fit_maps(
 ) -> dict[str, np.ndarray]:
     """Return by layer the map (channels that stay, all channels) from the slim network's features to VGG19's."""
     squares, products = dict.fromkeys(convolutions, 0.0), dict.fromkeys(convolutions, 0.0)
-    for number, (values, diet) in enumerate(zip(inputs, DIETS, strict=True)):
+    for number, (values, kind) in enumerate(zip(inputs, INPUT_KINDS, strict=True)):
         for i in range(0, len(values), BATCH):
             batch = tf.constant(values[i : i + BATCH])
-            small = activations(batch, convolutions, diet.pooling)
-            for layer, big in activations(batch, teacher, diet.pooling).items():
+            small = activations(batch, convolutions, kind.pooling)
+            for layer, big in activations(batch, teacher, kind.pooling).items():
                 wanted = big.numpy().reshape(-1, big.shape[-1])
                 rows = small[layer].numpy().reshape(len(wanted), -1)
                 chosen = generator.integers(len(rows), size=min(len(rows), ROWS_PER_MAP * BATCH))
                 rows, wanted = rows[chosen], wanted[chosen]
-                weight = (diet.share / spreads[layer][number]) ** 2 / ROWS_PER_MAP
+                weight = (kind.share / spreads[layer][number]) ** 2 / ROWS_PER_MAP
                 squares[layer] += weight * (rows.T @ rows).astype(np.float64)
                 products[layer] += weight * (rows.T @ wanted).astype(np.float64)
     return {layer: _ridge(squares[layer])(products[layer]).astype(np.float32) for layer in convolutions}
@@ -337,7 +337,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _measure_gains(
-    teacher: Mapping[str, Convolution], slim: SlimWeights, triples: Sequence[np.ndarray], diet: Diet
+    teacher: Mapping[str, Convolution], slim: SlimWeights, triples: Sequence[np.ndarray], kind: InputKind
 ) -> dict[str, float]:
     """Return by layer what makes the slim network's differences between pictures as large as VGG19's on average.
 
@@ -345,9 +345,9 @@ def _measure_gains(
     """
     logarithms: dict[str, list[float]] = {layer: [] for layer in slim.convolutions}
     for triple, border in itertools.product(triples, BORDERS):
-        images = diet.served(triple)
-        small = activations(images, slim.convolutions, diet.pooling, border)
-        for layer, big in activations(images, teacher, diet.pooling, border).items():
+        images = kind.preprocess(triple)
+        small = activations(images, slim.convolutions, kind.pooling, border)
+        for layer, big in activations(images, teacher, kind.pooling, border).items():
             ratio = _difference(big, layer) / _difference(tf.tensordot(small[layer], slim.taps[layer], 1), layer)
             logarithms[layer].append(np.log(ratio) / (4 if layer.endswith("conv1") else 2))
     return {layer: float(np.exp(np.mean(values))) for layer, values in logarithms.items()}
@@ -362,6 +362,25 @@ def _difference(features: tf.Tensor, layer: str) -> float:
 def _in_batches(function: Callable[..., tf.Tensor], values: np.ndarray, *others) -> np.ndarray:
     """Return what a function makes of a long array, a few at a time."""
     return np.concatenate([function(values[i : i + BATCH], *others).numpy() for i in range(0, len(values), BATCH)])
+
+
+def write_slim(weights: SlimWeights, path: Path) -> None:
+    """Write a slim network's file: each kernel and tap in 8 bits with a scale for each channel it leads to."""
+    arrays: dict[str, np.ndarray] = {}
+    for layer, (kernel, bias) in weights.convolutions.items():
+        for name, values in ((f"{layer}/kernel", kernel), (f"{layer}/tap", weights.taps[layer])):
+            arrays[name], arrays[f"{name}_scale"] = to_8_bits(values)
+        arrays[f"{layer}/bias"] = bias.astype(np.float32)
+    for key, gains in weights.gains.items():
+        arrays["/".join(("gains", *key))] = np.array([gains[layer] for layer in weights.convolutions], np.float32)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def to_8_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round to whole numbers of −127 to 127, and return these with the scale of each channel of the last axis."""
+    scale = np.maximum(np.abs(values).max(axis=tuple(range(values.ndim - 1))) / 127, 1e-12).astype(np.float32)
+    return np.round(values / scale).astype(np.int8), scale
 
 
 if __name__ == "__main__":

@@ -32,7 +32,52 @@ def check_writable(path: str | os.PathLike) -> None:
         raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
 
 
-def check_apart(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
+class OverwriteError(ValueError):
+    """An output would take the place of a file that is read."""
+
+
+class OverwriteGuard:
+    """Which files are read and which are written, so that no output replaces an input or another output.
+
+    Only hashes of the paths are kept, so that those of a million jobs fit into memory.
+    """
+
+    def __init__(self):
+        self._read: set[bytes] = set()
+        self._written: set[bytes] = set()
+
+    def reads(self, path: str | os.PathLike) -> None:
+        """Note an input; raise OverwriteError if it is an output too."""
+        names = _names(path)
+        if names & self._written:
+            raise _overwrites(path)
+        self._read |= names
+
+    def writes(self, path: str | os.PathLike) -> None:
+        """Note an output; raise OverwriteError if it is an input too, ValueError if it is noted already."""
+        names = _names(path)
+        if names & self._read:
+            raise _overwrites(path)
+        if names & self._written:
+            raise ValueError(f"{os.fspath(path)!r} is written twice, so the first would be lost; choose another name.")
+        self._written |= names
+
+
+def _overwrites(path: str | os.PathLike) -> OverwriteError:
+    return OverwriteError(f"{os.fspath(path)!r} is an input and an output, and would be lost; choose another output.")
+
+
+def _names(path: str | os.PathLike) -> set[bytes]:
+    """Return hashes by which a file is known, whatever link or spelling leads to it."""
+    real = os.path.normcase(os.path.realpath(path))
+    names = [os.fsencode(real)]
+    with contextlib.suppress(OSError):
+        state = os.stat(real)
+        names += [f"{state.st_dev} {state.st_ino}".encode()] if state.st_ino else []
+    return {hashlib.blake2b(name, digest_size=8).digest() for name in names}
+
+
+def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
     """Find out, before anything is made, whether all outputs can be written and none would replace an input.
 
     Args:
@@ -43,23 +88,16 @@ def check_apart(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[st
         ValueError: If an output is an input too, by a link as well, or two outputs are one file, or one cannot be
             written.
     """
-    taken = {os.path.realpath(source): "is read" for source in filter(None, inputs)}
+    guard = OverwriteGuard()
+    for path in filter(None, inputs):
+        guard.reads(path)
     for path in filter(None, outputs):
-        real = os.path.realpath(path)
-        same = real in taken or any(_is_one_file(real, other) for other in taken)
-        if same:
-            why = taken.get(real, "is read")
-            raise ValueError(f"{os.fspath(path)!r} {why} by this command too, and would be lost; choose another name.")
-        taken[real] = "is written"
+        guard.writes(path)
         check_writable(path)
 
 
-def _is_one_file(path: str, other: str) -> bool:
-    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
-
-
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there when the block ends well.
 
     A reader never sees half a file, and what stood at `path` before stays until the new file is complete.  Missing
@@ -125,7 +163,7 @@ def _is_guarded(path: Path) -> bool:
     return bool(folder.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, path.stat().st_uid, folder.st_uid)
 
 
-def version_of(path: str) -> str:
+def file_signature(path: str) -> str:
     """Return what tells a file from itself after it was replaced; what is no file, such as an address, as it is."""
     if not os.path.isfile(path):
         return path

@@ -9,12 +9,13 @@ import warnings
 
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, slim_features, vgg16_features, vgg19_features
+from nst_tf.features import FeatureExtractor, network_features
+from nst_tf.ground.files import file_signature
+from nst_tf.networks.table import NETWORKS
 from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
-from nst_tf.pictures.files import version_of
 from nst_tf.recipes import Recipe
 
-FEATURES = ("auto", "slim", "vgg19", "vgg16")
+FEATURES = ("auto", *NETWORKS)
 # The networks of this process, made once for all runs that ask for the same; a recipe's layers are part of one.
 MOST_NETWORKS = 6
 _networks: dict[str, FeatureExtractor] = {}
@@ -25,7 +26,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
     """Return the extractor that a word stands for; see `stylize`.
 
     Raises:
-        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
+        ValueError: If the word is unknown, the weights are not available, or an extractor lacks a layer of the recipe.
     """
     layers = recipe.network.layers
     if isinstance(features, FeatureExtractor):
@@ -38,11 +39,11 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     check_features(features)
-    return _kept(settled(features), recipe)
+    return _kept(resolve_auto(features), recipe)
 
 
-def settled(features: str) -> str:
-    """Return what "auto" stands for here, VGG19 on a GPU if its weights can be had, else slim; or another word."""
+def resolve_auto(features: str) -> str:
+    """Return what "auto" stands for here, VGG19 on a GPU if its weights are available, else slim; or another word."""
     if features != "auto":
         return features
     if tf.config.get_visible_devices("GPU"):
@@ -63,16 +64,13 @@ def _find_vgg19() -> WeightsFile:
 def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     """Return the network of a word or a file, made if this process has not made it yet."""
     layers, options = recipe.network.layers, recipe.network.options
-    key = repr((version_of(features), recipe.network))
+    key = repr((file_signature(features), recipe.network))
     with _lock:
         if key not in _networks:
-            if features in ("slim", "vgg16"):
-                made = (slim_features if features == "slim" else vgg16_features)(layers, **options)
-            else:
-                weights = "imagenet" if features == "vgg19" else features
-                made = vgg19_features(layers, weights=weights, **options)
+            network, weights = (features, "imagenet") if features in NETWORKS else ("vgg19", features)
+            made = network_features(network, layers, weights=weights, **options)
             while len(_networks) >= MOST_NETWORKS:
-                _networks.pop(next(iter(_networks))).forget()
+                _networks.pop(next(iter(_networks))).clear_caches()
             _networks[key] = made
         return _networks[key]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.solver import Evaluation
-from nst_tf.pictures.contract import as_image, number
+from nst_tf.ground.checks import as_image, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,48 +47,8 @@ class Previous:
         unchanged = self.unchanged[np.newaxis, :, :, np.newaxis]
         return unchanged * self.image + (1 - unchanged) * image
 
-
-class HeldTargets(NamedTuple):
-    """What a held picture is compared with.
-
-    Args:
-        targets: Of the evaluation itself.
-        image: x′, (1, height, width, 3).
-        weights: w · m / (3 Σ m), (1, height, width, 1).
-    """
-
-    targets: Any
-    image: tf.Tensor
-    weights: tf.Tensor
-
-
-class Held:
-    """An evaluation whose total loss also grows with the distance from another picture.
-
-    Args:
-        evaluation: Whose losses and gradient are added to.
-    """
-
-    def __init__(self, evaluation: Evaluation):
-        self._evaluation = evaluation
-        self.traceable = evaluation.traceable
-
-    def losses(self, image: tf.Tensor, targets: HeldTargets) -> tuple:
-        """Return the losses of a picture; only the total holds the term."""
-        losses = self._evaluation.losses(image, targets.targets)
-        difference = image - targets.image
-        return losses._replace(total=losses.total + tf.reduce_sum(targets.weights * tf.square(difference)))
-
-    def losses_and_gradient(self, image: tf.Tensor, targets: HeldTargets) -> tuple[tuple, tf.Tensor]:
-        """Return the same, and the gradient of the total with respect to the picture."""
-        losses, gradient = self._evaluation.losses_and_gradient(image, targets.targets)
-        pull = targets.weights * (image - targets.image)
-        total = losses.total + tf.reduce_sum(pull * (image - targets.image))
-        return losses._replace(total=total), gradient + 2 * pull
-
-
-def held_targets(targets: Any, previous: Previous) -> HeldTargets:
-    """Return what a held picture of the previous one's size is compared with."""
-    unchanged = np.ones(previous.image.shape[1:3], np.float32) if previous.unchanged is None else previous.unchanged
-    weights = previous.weight * unchanged / (3 * max(float(unchanged.sum()), 1.0))
-    return HeldTargets(targets, previous.image, tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32))
+    def weights(self) -> tf.Tensor:
+        """Return w · m / (3 Σ m), float32 (1, height, width, 1)."""
+        unchanged = np.ones(self.image.shape[1:3], np.float32) if self.unchanged is None else self.unchanged
+        weights = self.weight * unchanged / (3 * max(float(unchanged.sum()), 1.0))
+        return tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32)

@@ -1,4 +1,4 @@
-"""Gradient descent through blocks 2 to 5 of the slim network: the second half of `nst_tf.networks.distil`."""
+"""Gradient descent through blocks 2 to 5 of the slim network: the second half of `distil.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DESCENT_STEPS, KEPT_STEPS = 80, (5, 20, 80)
 STYLE_WEIGHTS = (4, 8, 14, 25)
 LEARNING_RATE = 2e-3
 GROUPS_A_STEP = 2
-SHARES = (0.7, 0.1, 0.1, 0.1)  # of the steps, by diet
+SHARES = (0.7, 0.1, 0.1, 0.1)  # of the steps, by kind
 # Added to a difference's size, in the target's own: what is nearly equal need not be so in all its digits.
 GRAM_FLOOR, CONTENT_FLOOR = 0.02, 0.05
 
@@ -57,7 +57,7 @@ def make_descents(
     maps: Mapping[str, np.ndarray],
     contents: np.ndarray,
     styles: np.ndarray,
-    served: Callable[[tf.Tensor], tf.Tensor],
+    preprocess: Callable[[tf.Tensor], tf.Tensor],
     generator: np.random.Generator,
     report: Callable[[str], None],
     steps: int = DESCENT_STEPS,
@@ -74,7 +74,7 @@ def make_descents(
     squares = {layer: np.linalg.qr(maps[layer].T)[1].T for layer in dict.fromkeys(style_layers + content_layers)}
 
     def features_of(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        found = activations(served(images), needed, "max")
+        found = activations(preprocess(images), needed, "max")
         return {layer: tf.tensordot(found[layer], square, 1) for layer, square in squares.items()}
 
     def relative(found: Sequence[tf.Tensor], targets: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -134,8 +134,8 @@ def tune(
         convolutions: The slim network's, where to begin.
         maps: From its features to VGG19's, where to begin.
         moments: Second moments of VGG19's channels.
-        spreads: VGG19's standard deviation by layer, for each diet.
-        groups: By diet, (count, 5, side, side, 3), float32 in [0, 1].
+        spreads: VGG19's standard deviation by layer, for each kind.
+        groups: By kind, (count, 5, side, side, 3), float32 in [0, 1].
         steps: How many.
         generator: Draws which groups a step sees.
         report: Called every hundred steps with the errors of the Gram matrices and of the features by layer.
@@ -191,11 +191,11 @@ def tune(
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return tf.stack(of_grams + of_differences)
 
-    diets, scales, data = list(groups), np.stack([spreads[layer] for layer in compared], axis=1), []
-    for diet, its_scales in zip(diets, scales, strict=True):
+    kinds, scales, data = list(groups), np.stack([spreads[layer] for layer in compared], axis=1), []
+    for kind, its_scales in zip(kinds, scales, strict=True):
         data.append([])
-        for group in groups[diet]:
-            inputs, targets = prepared(diet.served(group), diet.pooling)
+        for group in groups[kind]:
+            inputs, targets = prepared(kind.preprocess(group), kind.pooling)
             scaled = [target.numpy() / scale for target, scale in zip(targets, its_scales, strict=True)]
             data[-1].append((inputs.numpy(), [values.astype(np.float16) for values in scaled]))
     report("targets")
@@ -205,7 +205,7 @@ def tune(
         chosen = [data[number][i] for i in generator.choice(len(data[number]), GROUPS_A_STEP, replace=False)]
         inputs = np.concatenate([one[0] for one in chosen])
         targets = [tf.constant(np.concatenate(values)) for values in zip(*(one[1] for one in chosen), strict=True)]
-        found = step(tf.constant(inputs), targets, tf.constant(scales[number]), diets[number].pooling)
+        found = step(tf.constant(inputs), targets, tf.constant(scales[number]), kinds[number].pooling)
         errors += [found.numpy()] if number == 0 else []
         if count % 100 == 0 and errors:
             report(f"step {count}: " + " ".join(f"{error:.3f}" for error in np.mean(errors, axis=0)))

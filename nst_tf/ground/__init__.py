@@ -1,0 +1,1 @@
+"""What everything may import: starting TensorFlow, files written whole, checks, the bounded download."""

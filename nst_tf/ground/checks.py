@@ -1,0 +1,142 @@
+"""Checks of what comes from outside: images by the pixel contract, numbers, and words from a list.
+
+The pixel contract: an image is float32 of shape (1, height, width, 3), RGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+MIN_SIDE = 32
+# Resizing and arithmetic overshoot a little; an image in 0 to 255 overshoots by far more.
+OVERSHOOT = 1e-3
+
+
+def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
+    """Return an image as the pixel contract has it.
+
+    Args:
+        image: float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32; or what can only mean such an
+            image: without the leading 1, with another floating-point type, or with bytes of 0 to 255.
+        name: What to call it in the message, such as "content image".
+        dtype: What it is to be; float64 is for checking gradients.
+
+    Raises:
+        ValueError: If it is anything else; the message says what came and how to make it right.
+    """
+    if isinstance(image, (str, bytes)) or not hasattr(image, "shape"):
+        raise ValueError(f"The {name} is a {type(image).__name__}, not an image. Load it with nst_tf.load_image.")
+    pixels = np.asarray(image)
+    pixels = pixels[np.newaxis] if pixels.ndim == 3 else pixels
+    if pixels.ndim != 4 or pixels.shape[0] != 1 or pixels.shape[-1] != 3:
+        raise ValueError(
+            f"Expected the {name} in the shape (1, height, width, 3); got {np.shape(image)}. Load it with "
+            "nst_tf.load_image, which makes it so."
+        )
+    if min(pixels.shape[1:3]) < MIN_SIDE:
+        raise ValueError(
+            f"The {name} is {pixels.shape[2]} × {pixels.shape[1]} pixels; each side must have at least {MIN_SIDE}. "
+            "Choose a larger image."
+        )
+    return in_unit_range(pixels, f"the {name}", dtype)
+
+
+def in_unit_range(pixels: np.ndarray, name: str, dtype: type = np.float32) -> np.ndarray:
+    """Return unsigned integers of 8 or 16 bits, or floating-point numbers in [0, 1], as such numbers in [0, 1].
+
+    Raises:
+        ValueError: If the type is another, or a value is not finite or outside by more than rounding explains.
+    """
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels.astype(dtype) / np.iinfo(pixels.dtype).max
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"Expected {name} as uint8, uint16 or float in [0, 1]; got {pixels.dtype}. Convert it.")
+    pixels = pixels.astype(dtype, copy=False)
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"Expected finite numbers in {name}; got NaN or infinite ones. Look at how it was made.")
+    least, most = float(pixels.min()), float(pixels.max())
+    if least < -OVERSHOOT or most > 1 + OVERSHOOT:
+        remedy = "Divide by 255."
+        if least > -0.5 and most < 1.5:
+            remedy = "Clip it: tf.clip_by_value(image, 0, 1)."
+        elif least > -1.01 and most < 1.01:
+            remedy = "Add 1 and divide by 2."
+        raise ValueError(f"Expected {name} in [0, 1]; got values from {least:.3g} to {most:.3g}. {remedy}")
+    return pixels
+
+
+def to_uint8(image: Any) -> np.ndarray:
+    """Turn an image into bytes, rounding to the nearest level.
+
+    Args:
+        image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1], values outside are clipped; or bytes.
+
+    Returns:
+        uint8 array of shape (height, width, 3).
+
+    Raises:
+        ValueError: If the shape is another, or a value is not finite.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 4 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    if pixels.ndim != 3 or pixels.shape[-1] != 3:
+        raise ValueError(f"Expected an image of shape (1, height, width, 3), got {np.shape(image)}.")
+    if pixels.dtype == np.uint8:
+        return pixels
+    pixels = pixels.astype(np.float32)
+    if not np.isfinite(pixels).all():
+        raise ValueError("The image holds NaN or infinite values; nothing was saved.")
+    return np.round(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def whole_number(value: Any, name: str, *, least: int) -> int:
+    """Return a whole number, be it an int, NumPy's, or a float such as 12.0.
+
+    Raises:
+        ValueError: If it is none, or less than `least`.
+    """
+    plain = _plain(value)
+    if plain is None or plain != plain // 1 or not plain >= least:
+        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}.")
+    return int(plain)
+
+
+def number(value: Any, name: str, *, least: float = 0.0) -> float:
+    """Return a finite number of at least `least`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    plain = _plain(value)
+    if plain is None or not least <= plain < float("inf"):
+        raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}.")
+    return float(plain)
+
+
+def _plain(value: Any) -> int | float | None:
+    """Return a number of Python's, NumPy's or TensorFlow's as Python's; None for anything else."""
+    plain = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
+    return plain if isinstance(plain, (int, float)) and not isinstance(plain, bool) else None
+
+
+def one_of(value: Any, known: Iterable[Any], what: str) -> Any:
+    """Return a value that is among those known.
+
+    Raises:
+        ValueError: If it is not; the message lists them.
+    """
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(map(str, known))}.")
+    return value
+
+
+def suggestions(name: str, names: Iterable[str]) -> str:
+    """Return the names that one may have been meant for, all of them if none is like it, for a message."""
+    names = list(names)
+    return ", ".join(get_close_matches(name, names) or names)
