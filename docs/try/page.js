@@ -62,7 +62,7 @@ const answers = {
     drawCurve($('curve'), losses, steps);
   },
   stopped: () => enter('stopped', 'Stopped. Go on, start anew, or save the picture.'),
-  done: () => enter('done', 'Done. Save it, or try other pictures and settings.'),
+  done: () => enter('done', 'Done. Save it, or try other pictures, or a larger size under Settings.'),
   failed({ why }) {
     painter.terminate();
     painter = null;

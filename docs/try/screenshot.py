@@ -32,7 +32,7 @@ def main(path: str) -> None:
         page.eval_on_selector("#size", "size => { size.value = 400; }")
         page.click("#paint")
         page.wait_for_function(
-            "document.querySelector('#status').textContent.startsWith('Done')", timeout=LONGEST_RUN_MS
+            "() => document.querySelector('#status').textContent.startsWith('Done')", timeout=LONGEST_RUN_MS
         )
         page.mouse.move(0, 0)
         page.screenshot(path=Path(folder) / "page.png")
