@@ -398,7 +398,7 @@ def test_lost_graphics_card_leaves_the_last_picture_to_go_on_from(visit, browser
     page = visit("?backend=webgl", backend="webgl")
     choose_small(page, steps=20)
     page.click("#paint")
-    page.wait_for_function("() => document.querySelector('#progress').value > 0.1")
+    page.wait_for_function("() => document.querySelector('#progress').value > 0.5")
     with contextlib.suppress(Exception):  # it answers only if it survives
         browsers("webgl").new_browser_cdp_session().send("Browser.crashGpuProcess")
     wait_for(page, "graphics card was taken away")

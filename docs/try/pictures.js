@@ -29,7 +29,8 @@ export function fitted({ width, height }, side, { enlarge = false } = {}) {
 /** Draw a picture on a canvas, which takes its size or the one given; return the canvas. */
 export function draw(canvas, picture, { width, height } = picture) {
   Object.assign(canvas, { width, height });
-  const context = canvas.getContext('2d');
+  // Kept in main memory, a canvas also outlives the graphics card.
+  const context = canvas.getContext('2d', { willReadFrequently: true });
   Object.assign(context, { imageSmoothingQuality: 'high', fillStyle: 'white' });
   context.fillRect(0, 0, width, height);
   context.drawImage(picture, 0, 0, width, height);
