@@ -49,8 +49,8 @@ class Solver:
 
     def variables(self) -> dict[str, tf.Variable]:
         """Return all that a run consists of, by name: with these restored it goes on where it was."""
-        own = {name: getattr(self, name) for name in ("image", "taken", "steps", "failures")}
-        return {**own, "best_image": self.best.image, "best_loss": self.best.loss}
+        own = {name: getattr(self, name) for name in ("image", "steps", "failures")}
+        return {**own, "step": self.taken, "best_image": self.best.image, "best_loss": self.best.loss}
 
     def step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
         """Move the image one step downhill, and keep the best.
