@@ -12,7 +12,7 @@ PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -148,6 +148,9 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 
 strip: $(VENV)/.core  ## make the README's pictures again
 	@$(BIN)/python images/make_strip.py
+
+layer-pictures: $(VENV)/.core  ## paint the pictures of notebook 03 again (a quarter of an hour); NAMES="style_block3" for some
+	@$(BIN)/python images/make_layers.py $(NAMES)
 
 gallery: $(VENV)/.core  ## make the gallery of controls in docs/ again (minutes)
 	@$(BIN)/python images/make_gallery.py
