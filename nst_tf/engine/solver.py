@@ -39,12 +39,12 @@ class Solver:
         self.best = Best(tf.Variable(image, trainable=False), tf.Variable(NO_LOSS, trainable=False, dtype=tf.float32))
         self.taken = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(steps, trainable=False, dtype=tf.int32)
-        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
+        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses or gradients that were not numbers
         self._clip = clip
 
     @property
     def stuck(self) -> bool:
-        """Whether the loss was not a number too often, though the steps were made smaller each time."""
+        """Whether the loss or its gradient was not a number too often."""
         return int(self.failures) >= FAILURES
 
     def variables(self) -> dict[str, tf.Variable]:
