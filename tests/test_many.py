@@ -353,8 +353,8 @@ def test_what_pillow_reads_is_an_image_and_nothing_else_in_a_folder_is(tmp_path)
 @pytest.mark.parametrize(
     ("pattern", "names"),
     [
-        ("*/a.png", ["jo_a", "ma_a"]),
-        ("**/b.png", ["ma_b", "ma_sub_b"]),
+        ("[jm]*/a.png", ["jo_a", "ma_a"]),
+        ("**/b.png", ["b", "sub_b"]),
         ("jo", ["a"]),
         ("film/%05d.png", ["00001", "00002"]),
         ("film/%d.png", ["00001", "00002", "7"]),

@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nst_tf.tools.jobs import image_suffixes
 # By suffix, how Pillow writes the format.
 ANIMATIONS = {".gif": {"format": "GIF"}, ".webp": {"format": "WEBP", "quality": 80, "method": 4}}
 FILM = ".mp4"
+KINDS = (FILM, *ANIMATIONS)
 OTHER_FILMS = (".avi", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".webm", ".wmv")
 # What a film counts in where the images of an animation stay for different times.
 SHORTEST_SECONDS = 0.02
@@ -99,42 +100,38 @@ def _counts(seconds: Sequence[float], unit: float) -> list[int]:
 
 
 def is_film(path: str | os.PathLike) -> bool:
-    """Return whether a result's path names a film or an animation, rather than a folder.
-
-    Raises:
-        ValueError: If it names one of a kind that is not written, or a film and there is no ffmpeg.
-    """
+    """Return whether a path names a film or an animation, not a folder; raise ValueError if none such is written."""
     suffix = Path(path).suffix.lower()
     if suffix == FILM:
         _ffmpeg()
-    elif suffix in OTHER_FILMS or _is_animation(path):
-        check_animation(path, (FILM, *ANIMATIONS))
-    return suffix == FILM or suffix in ANIMATIONS
+    elif suffix in OTHER_FILMS or suffix in image_suffixes():
+        check_animation(path, KINDS)
+    return suffix in KINDS
 
 
 def extract_frames(source: str | os.PathLike, folder: str | os.PathLike) -> Path:
-    """Write the images of an animation, or the frames of a film, as 00001.png and so on below a folder; return where.
-
-    Raises:
-        ValueError: If the file is neither, or a film and there is no ffmpeg.
-    """
+    """Write the images of an animation or a film as 00001.png and so on below a folder, and return where."""
     source = user_path(source)
     folder = user_path(folder) / f"frames of {source.name}"
     folder.mkdir(parents=True, exist_ok=True)
     for earlier in folder.glob("*.png"):  # of a longer film of that name
         earlier.unlink()
-    if not _is_animation(source):
+    if source.suffix.lower() not in image_suffixes():
         # At an even rate from the sound's beginning on, and with square pixels.
         even = f"fps={_rate(source)}:start_time=0,scale=trunc(iw*sar):ih,setsar=1"
         _run_ffmpeg(["-i", source, "-map", "0:v:0", "-vf", even, folder / "%05d.png"])
         return folder
-    try:
-        with Image.open(source) as animation:
-            for index, frame in enumerate(ImageSequence.Iterator(animation), 1):
-                save_image(read_pixels(frame.copy(), name=f"frame {index} of {source}"), folder / f"{index:05}.png")
-    except OSError as error:
-        raise ValueError(f"{str(source)!r} cannot be read as an animation ({error}).") from error
+    for index, frame in enumerate(_images(source), 1):
+        save_image(read_pixels(frame, name=f"frame {index} of {source}"), folder / f"{index:05}.png")
     return folder
+
+
+def _images(animation: str | os.PathLike) -> Iterator[Image.Image]:
+    try:
+        with Image.open(animation) as opened:
+            yield from (image.copy() for image in ImageSequence.Iterator(opened))
+    except OSError as error:
+        raise ValueError(f"{os.fspath(animation)!r} cannot be read as an animation ({error}).") from error
 
 
 def animate(
@@ -159,13 +156,11 @@ def animate(
         ValueError: If there is no image, the path ends otherwise, `like` has another number of images, or ffmpeg fails.
     """
     path, seconds, sound = user_path(path), [1 / number(rate, "rate", least=0.01)] * len(paths), []
-    check_animation(path, (FILM, *ANIMATIONS))
+    check_animation(path, KINDS)
     if not len(paths):
         raise ValueError("There is no image to animate.")
-    if like is not None and _is_animation(like):
-        with Image.open(like) as animation:
-            given = [frame.copy().info.get("duration") for frame in ImageSequence.Iterator(animation)]  # milliseconds
-        seconds = [each / 1000 if each else 1 / rate for each in given]
+    if like is not None and Path(like).suffix.lower() in image_suffixes():
+        seconds = [(image.info.get("duration") or 1000 / rate) / 1000 for image in _images(like)]
     elif like is not None:
         seconds = [1 / _rate(like)] * len(paths)
         sound = ["-i", like, "-map", "0:v", "-map", "1:a:0?", "-c:a", "aac"]
@@ -176,10 +171,6 @@ def animate(
     with atomic_write(path) as temporary:
         _run_ffmpeg(["-f", "image2pipe", "-framerate", 1 / unit, "-i", "-", *sound, *H264, temporary], images)
     return path
-
-
-def _is_animation(path: str | os.PathLike) -> bool:
-    return Path(path).suffix.lower() in image_suffixes()
 
 
 def _ffmpeg() -> str:
@@ -208,7 +199,6 @@ def _run_ffmpeg(arguments: list[Any], images: Iterable[bytes] = ()) -> None:
 def _rate(film: str | os.PathLike) -> float:
     """Return how many frames a second a film has."""
     said = subprocess.run([_ffmpeg(), "-i", film], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
-    found = re.search(rb"Stream .*Video: .* ([\d.]+) fps", said)
-    if not found:
-        raise ValueError(f"{os.fspath(film)!r} cannot be read as a film.")
-    return float(found[1])
+    if found := re.search(rb"Stream .*Video: .* ([\d.]+) fps", said):
+        return float(found[1])
+    raise ValueError(f"{os.fspath(film)!r} cannot be read as a film.")

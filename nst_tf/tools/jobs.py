@@ -305,15 +305,10 @@ def image_suffixes() -> frozenset[str]:
 
 
 def images_of(place: str | os.PathLike) -> dict[str, Path]:
-    """Return the images of a folder or a pattern, by the names for their results, in the order of these.
-
-    An image is a file whose name ends as one of `image_suffixes` and does not begin with a dot.
+    """Return the images of a folder or a pattern by their names without suffix, after the folder's if it differs.
 
     Args:
         place: A folder, or a pattern: "photos/2024-*.jpg", "*/photo.jpg", or "frames/%05d.png", as ffmpeg has it.
-
-    Returns:
-        Paths by name without suffix; of images in several folders, their names begin with those of the folders.
 
     Raises:
         ValueError: If there is none, or two have one name but for the suffix.
