@@ -37,11 +37,11 @@ _HOMES = {  # by module, the names that it gives the package
     "tools.jobs": "Job read_jobs pairs",
     "tools.many": "stylize_many worker_processes",
     "tools.cluster": "cluster_workers",
-    "tools.frames": "stylize_frames frame_jobs animate",
+    "tools.frames": "stylize_frames frame_jobs",
     "controls.previous": "Previous",
     "tools.notebook": "set_up_notebook in_colab",
     "display": "show_images plot_history contact_sheet",
-    "tools.animations": "timelapse",
+    "tools.animations": "timelapse animate",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from nst_tf.ground.checks import to_uint8
-from nst_tf.ground.files import atomic_write
+from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
         ValueError: If the suffix is not one of .png, .jpg, .jpeg, .webp, or the picture is not RGB or not finite.
         OSError: If the file cannot be written; nothing is left behind, and a file that stood there is untouched.
     """
-    path = Path(path)
+    path = user_path(path)
     options = dict(save_options(path))
     if options["format"] == "PNG" and png_text:
         options["pnginfo"] = PngInfo()

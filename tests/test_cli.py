@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nst_tf.cli.commands import _Progress
 from nst_tf.cli.parser import main
 from nst_tf.images import save_image
 
@@ -224,3 +225,48 @@ def test_a_picture_that_cannot_be_saved_is_rescued_and_the_message_says_where(na
     said = capsys.readouterr().out
     (rescued,) = named_files.glob("stylized-*.png")
     assert rescued.name in said and "No space left" in said
+
+
+def test_in_a_log_a_run_says_how_far_it_is_in_plain_lines_and_not_in_each_step(nst_tf, files, tmp_path):
+    done = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--features", "slim", "--steps", 40)
+    assert not set(done.stdout) & set("\r\b\x1b")
+    steps = [line for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert steps[0].startswith("step 1/40, loss ")
+    assert steps[-1].startswith("step 40/40, loss ")
+    assert len(steps) < 10
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("xterm", 1), ("dumb", 2)])
+def test_on_a_terminal_one_line_is_written_over(capsys, monkeypatch, kind, lines):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("COLUMNS", "20")
+    progress = _Progress("step")
+    for step in range(1, 4):
+        progress(step, 3, ", loss 1.2345678901234567890")
+    said = capsys.readouterr().out
+    assert said.count("\n") == lines
+    if kind == "xterm":
+        assert all(len(part) < 20 for part in said.rstrip("\n").split("\r"))
+
+
+def test_a_stopped_run_leaves_the_cursor_at_the_beginning_of_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    progress = _Progress("step")
+    progress(1, 3)
+    progress.end_line()
+    assert capsys.readouterr().out.endswith("\n")
+
+
+def test_output_that_cannot_be_written_costs_no_picture(files, tmp_path, monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        flush = isatty = lambda self: False
+        fileno = os.open(os.devnull, os.O_WRONLY).__index__
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "slim", "--steps", "1"]
+    assert main(arguments) == 0
+    assert (tmp_path / "x.png").exists()

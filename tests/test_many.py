@@ -18,7 +18,7 @@ from nst_tf.images import save_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import settings_of
 from nst_tf.tools import inputs
-from nst_tf.tools.jobs import Job, pairs, read_jobs
+from nst_tf.tools.jobs import Job, images_of, pairs, read_jobs
 from nst_tf.tools.many import stylize_many
 from nst_tf.tools.plan import estimate, plan
 from nst_tf.tools.running import is_made, run
@@ -300,6 +300,108 @@ def test_a_job_file_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes("content,style,output\nä,s,o.png\n".encode("cp1252"))
     with pytest.raises(ValueError, match=r"a\.csv is not in UTF-8"):
         list(read_jobs(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_is_read_as_excel_and_pandas_write_it(delimiter, tmp_path):
+    lines = [
+        ["", "Content", "style", "output", "steps", "coarsest", "style_weight", "style_weights", "style_layers"],
+        ["0", "a,b.jpg", "s.jpg|t.jpg", "o.png", "5.0", "64.0", "0,5", "0,25|0,75", "block1_conv1:0,5+block2_conv1:2"],
+        ["", "", "", "", "", "", "", "", ""],
+    ]
+    path = tmp_path / "a.csv"
+    path.write_text("".join(delimiter.join(line) + "\n" for line in lines), encoding="utf-8-sig")
+    (job,) = read_jobs(path)
+    assert job.content == str(tmp_path / "a,b.jpg")
+    assert (job.steps, job.style_weights) == (5, [0.25, 0.75])
+    assert job.changes["style_weight"] == 0.5
+    assert job.changes["coarsest"] == 64
+    assert job.changes["style_layers"] == {"block1_conv1": 0.5, "block2_conv1": 2.0}
+
+
+def test_null_in_json_lines_is_as_if_it_were_not_there(tmp_path):
+    row = {"content": "c", "style": "s", "output": "o.png", "steps": None, "style_weight": None}
+    assert next(read_jobs(write(tmp_path / "a.jsonl", json.dumps(row)))).changes == {}
+
+
+def test_a_report_says_its_encoding_once(folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    write(folders / "jobs.csv", "content,style,output\ncontents/c0.png,styles/s0.png,out/ö.png\n")
+    for _ in range(2):
+        assert (
+            main(["many", "jobs.csv", "--report", "r.csv", "--features", "slim", "--size", "48", "--steps", "1"]) == 0
+        )
+    text = (folders / "r.csv").read_bytes().decode()
+    assert text.startswith("\ufeffjob,")
+    assert text.count("\ufeff") == 1
+    assert text.count("ö.png") == 2
+
+
+def test_what_pillow_reads_is_an_image_and_nothing_else_in_a_folder_is(tmp_path):
+    picture = Image.fromarray(np.zeros((40, 40, 3), np.uint8))
+    readable = [".jpg", ".JPEG", ".jfif", ".png", ".webp", ".ppm", ".bmp", ".tga", ".tif", ".gif"]
+    readable += [suffix for suffix in (".jp2", ".avif") if suffix in Image.registered_extensions()]
+    for suffix in readable:
+        picture.save(tmp_path / f"is{suffix.replace('.', '_')}{suffix}")
+    for name in (".DS_Store", "._a.jpg", "Thumbs.db", "a.xmp", "notes.txt", "w.h5", "a.eps", "a.mpg", "a.pdf"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "trip.jpg").mkdir()
+    (tmp_path / "frames of x.gif").mkdir()
+    assert {path.suffix for path in images_of(tmp_path).values()} == set(readable)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("[jm]*/a.png", ["jo_a", "ma_a"]),
+        ("**/b.png", ["b", "sub_b"]),
+        ("jo", ["a"]),
+        ("film/%05d.png", ["00001", "00002"]),
+        ("film/%d.png", ["00001", "00002", "7"]),
+        ("one [2]/*.png", ["a"]),
+        ("jo/a.png", ["a"]),
+    ],
+)
+def test_patterns_are_those_that_people_know(pattern, names, tmp_path):
+    for name in ("jo/a", "ma/a", "ma/b", "ma/sub/b", "film/00001", "film/00002", "film/7", "film/x", "one [2]/a"):
+        save_image(smooth_picture(40, 40), tmp_path / f"{name}.png")
+    assert list(images_of(tmp_path / pattern)) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "output"), [("contents", "contents"), ("contents/*", "contents/../contents"), ("*/c*", "styles")]
+)
+def test_results_that_the_same_command_would_take_for_inputs_are_refused_the_first_time(
+    content, output, folders, monkeypatch
+):
+    monkeypatch.chdir(folders)
+    with pytest.raises(ValueError, match="choose another output folder"):
+        next(pairs(content, "styles", output))
+    assert len(list(pairs("contents/c?.png", "styles/s0.png", "contents"))) == 2  # which does not find c0__s0.png
+
+
+def test_the_home_folder_is_meant_by_a_tilde_wherever_a_path_is_given(jobs, folders, monkeypatch):
+    monkeypatch.setenv("HOME", str(folders))
+    monkeypatch.setenv("USERPROFILE", str(folders))
+    monkeypatch.chdir(folders / "styles")
+    write(folders / "jobs.csv", "content,style,output\n~/contents/c0.png,~/styles/s0.png,~/out/table.png\n")
+    (job,) = read_jobs("~/jobs.csv", **OPTIONS)
+    assert [outcome.status for outcome in stylize_many([job])] == ["made"]
+    assert settings_of("~/out/table.png")["steps"] == 3
+    (job,) = pairs("~/contents/c0.png", "~/styles/s0.png", "~/out", **OPTIONS)
+    assert job == dataclasses.replace(jobs[0])
+    options = ["--features", "slim", "--size", "48", "--steps", "2", "--checkpoint", "~/run.nst", "--plot", "~/p.png"]
+    assert main(["stylize", "~/contents/c0.png", "~/styles/s0.png", "-o", "~/a.png", *options]) == 0
+    nst_tf.stylize(
+        *nst_tf.load_images("~/contents/c0.png", ["~/styles/s0.png"], size=48),
+        features="slim",
+        resume="~/run.nst",
+        steps=2,
+    ).save("~/b.png")
+    for name in ("a.png", "b.png", "p.png", "run.nst"):
+        assert (folders / name).is_file()
+    assert main(["stylize", "~/a.png", "~/styles/s0.png", "-o", "~/a.png"]) == 2
+    assert not (folders / "styles" / "~").exists()
 
 
 def test_two_pictures_of_one_name_are_refused_for_their_results_would_have_one(folders):

@@ -7,6 +7,7 @@ import contextlib
 import csv
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ READ = ("content", "style", "styles", "masks", "style_masks", "start", "like", "
 MOST_FRAMES = 80
 FRAME_SIDE = 320
 SECONDS_PER_LINE = 0.5
+SECONDS_PER_LOOK, SECONDS_PER_LOGGED_LINE = 0.1, 5.0
 SECONDS_PER_COUNT = 2.0
 
 
@@ -107,6 +109,7 @@ def reconstruct(options: argparse.Namespace) -> int:
 
 def regions(options: argparse.Namespace) -> int:
     """Propose masks."""
+    from nst_tf.ground.files import user_path
     from nst_tf.images import save_image
     from nst_tf.pictures.reading import read_pixels
 
@@ -117,7 +120,7 @@ def regions(options: argparse.Namespace) -> int:
     from nst_tf.controls.masks import propose_regions
     from nst_tf.images import load_image
 
-    folder = Path(options.output)
+    folder = user_path(options.output)
     numbered = (folder / f"region_{number}.png" for number in range(1, options.count + 1))
     _check_no_overwrite(options, folder / "overview.png", *numbered)
     image = load_image(pixels, max_side=options.size, name="the content image")
@@ -127,7 +130,7 @@ def regions(options: argparse.Namespace) -> int:
     save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
     for number, mask in enumerate(masks, 1):
         path = save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), folder / f"region_{number}.png")
-        print(f"{path}: {100 * mask.mean():.0f} % of the picture")
+        _say(f"{path}: {100 * mask.mean():.0f} % of the picture")
     return DONE
 
 
@@ -138,25 +141,17 @@ def sweep(options: argparse.Namespace) -> int:
     with cached_inputs():
         read_inputs(Job(**{"size": 192, **_given(options)}))
         _start_tensorflow()
-        import keras
-
         from nst_tf.tools import sweep as sweeping
 
         job = Job(**_given(options, with_set=True))
         axes = {"rows": sweeping.parse_axis(options.rows), "columns": sweeping.parse_axis(options.columns)}
         cells = sweeping.cells_of(job, options.folder, **axes)
-        bar, finished = keras.utils.Progbar(len(cells), unit_name="image"), 0
-
-        def progress(done: int, _: int) -> None:
-            nonlocal finished
-            finished = done
-            with _stdout_may_close():
-                bar.update(done)
-
+        progress = _Progress("image")
         try:
             sweeping.sweep(job, options.folder, **axes, callback=progress)
         except KeyboardInterrupt:
-            _say(f"\nInterrupted; {finished} images are in {options.folder}. The same command goes on from there.")
+            progress.end_line()
+            _say(f"Interrupted; {progress.done} images are in {options.folder}. The same command goes on from there.")
             return INTERRUPTED
     _say(f"{Path(options.folder) / sweeping.SHEET}; the last of them at full size:")
     _say(sweeping.large_again(cells[-1]))
@@ -187,9 +182,10 @@ def many(options: argparse.Namespace) -> int:
     if options.dry_run or found.jobs == found.bad:
         return BAD_INPUT if found.bad else DONE
     counts = dict.fromkeys(("made", "skipped", "failed", "interrupted"), 0)
-    begun, told, report = time.monotonic(), -SECONDS_PER_LINE, options.report or os.devnull
+    begun, told, report = time.monotonic(), -SECONDS_PER_LINE, os.path.expanduser(options.report or os.devnull)
     try:
-        with _workers(options) as executor, open(report, "a", newline="", encoding="utf-8") as file:
+        # Excel knows UTF-8 by the mark at the beginning, which is written once.
+        with _workers(options) as executor, open(report, "a", newline="", encoding="utf-8-sig") as file:
             table = csv.writer(file)
             if not file.tell():
                 table.writerow(("job", "output", "status", "seconds", "reason"))
@@ -248,19 +244,21 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 
 def frames(options: argparse.Namespace) -> int:
-    """Repaint the frames of a video."""
-    from nst_tf.tools.animations import check_animation
+    """Repaint the frames of a film."""
+    from nst_tf.ground.checks import number
+    from nst_tf.tools.animations import is_film
 
-    if options.animation:
-        check_animation(options.animation)
-    _check_no_overwrite(options, options.animation)
-    if options.rate <= 0:
-        raise ValueError(f"--rate is {options.rate:g}; expected a positive number of frames a second.")
+    folder, film = options.folder, options.folder if is_film(options.folder) else None
+    if film:
+        folder = f"{os.path.splitext(film)[0]}_frames"
+    _check_no_overwrite(options, film)
+    number(options.rate, "--rate", least=0.01)
     _start_tensorflow()
-    from nst_tf.tools.frames import HOLD, animate, frame_jobs, stylize_frames
+    from nst_tf.tools.animations import animate
+    from nst_tf.tools.frames import HOLD, frame_jobs, stylize_frames
 
     hold, given = HOLD if options.hold is None else options.hold, _given(options, with_set=True)
-    jobs = frame_jobs(options.frames, given.pop("styles"), options.folder, **given)
+    jobs = frame_jobs(options.frames, given.pop("styles"), folder, **given)
     made = stylize_frames(jobs, hold=hold, later_steps=options.later_steps, again=options.again)
     begun = time.monotonic()
     for done, outcome in enumerate(made, 1):
@@ -270,8 +268,11 @@ def frames(options: argparse.Namespace) -> int:
             return INTERRUPTED
         if outcome.status == "failed":
             return PROBLEM_FOUND
-    if options.animation:
-        _say(f"{animate([job.output for job in jobs], options.animation, rate=options.rate)}")
+    if film:
+        source = os.path.expanduser(options.frames)
+        source = source if os.path.isfile(source) else None
+        made = animate([job.output for job in jobs], film, rate=options.rate, like=source)
+        _say(f"{made}: {len(jobs)} frames, which are in {folder} too")
     return DONE
 
 
@@ -357,7 +358,7 @@ def doctor(options: argparse.Namespace) -> int:
 
     levels = []
     for finding in examine():
-        print(finding, flush=True)
+        _say(str(finding))
         levels.append(finding.level)
     return PROBLEM_FOUND if PROBLEM in levels else DONE
 
@@ -371,31 +372,25 @@ def recipes(options: argparse.Namespace) -> int:
     from nst_tf.recipes import RECIPES, find_recipe
 
     if options.name is None:
-        print(overview(list(RECIPES.values())))
+        _say(overview(list(RECIPES.values())))
     else:
-        print(explain(find_recipe(options.name), plain=True), end="")
+        _say(explain(find_recipe(options.name), plain=True).rstrip("\n"))
     return DONE
 
 
 def _start_tensorflow() -> None:
     from nst_tf.ground.startup import start_tensorflow
 
-    print("Starting TensorFlow ...", flush=True)
+    _say("Starting TensorFlow ...")
     start_tensorflow()
     warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
 
 
-def _say(text: str = "") -> None:
-    with _stdout_may_close():
-        print(text, flush=True)
-
-
-@contextlib.contextmanager
-def _stdout_may_close() -> Iterator[None]:
-    """Go on in silence if whoever read the output has gone, for the image is worth more than the report."""
+def _say(text: str = "", end: str = "\n") -> None:
+    """Print, or go on in silence if whoever read the output has gone: the image is worth more than the report."""
     try:
-        yield
-    except BrokenPipeError:
+        print(text, end=end, flush=True)
+    except OSError:  # the reader, the terminal or the space on the disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -483,24 +478,49 @@ def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace)
     return problem
 
 
-class _Watcher:
-    """A callback that draws a progress bar, and keeps images for a time-lapse if asked to."""
+class _Progress:
+    """Says how far a command is: on a terminal in one line that is written over, elsewhere in a line now and then."""
 
-    def __init__(self, *, keeps_images: bool):
-        self.images = []
-        self._keeps_images = keeps_images
-        self._bar = None
+    def __init__(self, unit: str):
+        self.done = 0
+        self._unit = unit
+        self._begun = self._told = time.monotonic()
+        self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._line_is_open = False
 
-    def __call__(self, step: Step) -> None:
-        if self._bar is None:
-            import keras
+    def __call__(self, done: int, count: int, words: str = "") -> None:
+        now, first, self.done = time.monotonic(), not self.done, done
+        self._begun = now if first else self._begun
+        pause = SECONDS_PER_LOOK if self._terminal else SECONDS_PER_LOGGED_LINE
+        if not first and done < count and now - self._told < pause:
+            return
+        self._told = now
+        left = (now - self._begun) / max(done - 1, 1) * (count - done)
+        text = f"{self._unit} {done}/{count}{words}" + (f", {_duration(left)} left" if left else "")
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            text = f"\r{text[:width]:{width}}"
+        self._line_is_open = self._terminal and done < count
+        _say(text, end="" if self._line_is_open else "\n")
 
-            self._bar = keras.utils.Progbar(step.steps, stateful_metrics=["loss", "content", "style"], unit_name="step")
-        values = [("loss", step.losses.total), ("content", step.losses.content), ("style", step.losses.style)]
-        with _stdout_may_close():
-            self._bar.update(step.step, values)
-        self._line_is_open = step.step < step.steps
+    def end_line(self) -> None:
+        """Go to a new line if the cursor is not at the beginning of one."""
+        if self._line_is_open:
+            _say()
+
+
+class _Watcher(_Progress):
+    """A callback that says how far a run is, and keeps images for a time-lapse if asked to."""
+
+    def __init__(self, *, keeps_images: bool):
+        super().__init__("step")
+        self.images = []
+        self._keeps_images = keeps_images
+
+    def __call__(self, step: Step) -> None:
+        losses = step.losses
+        words = f", loss {losses.total:.4g}: content {losses.content:.4g}, style {losses.style:.4g}"
+        super().__call__(step.step, step.steps, words)
         if self._keeps_images:
             import numpy as np
 
@@ -511,8 +531,3 @@ class _Watcher:
                 self.images.append(read_pixels(frame, max_side=FRAME_SIDE))
             if len(self.images) > MOST_FRAMES:
                 del self.images[1::2]
-
-    def end_line(self) -> None:
-        """Go to a new line if the bar stopped before its end."""
-        if self._line_is_open:
-            _say()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,9 @@ from nst_tf.tools.jobs import Job
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 a problem found, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    for name in ("stdin", "stdout", "stderr"):  # closed (>&-), or not there, as under pythonw
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
     show_log()
     if hasattr(sys.stdout, "reconfigure"):  # a name that is not UTF-8 is no reason to lose the image
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -159,6 +163,7 @@ WORKERS = [
     _option("--cluster ADDRESS", CLUSTER),
 ]
 PUBLISHED = " or ".join(name for name, network in NETWORKS.items() if network.weights)
+FILM = "a film or animation, .mp4, .gif or .webp; or a folder, for PNGs"
 HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)"
 SOURCE = "keras for its exact file, or pip for VGG19 in 8 bits (default: keras, and where that fails pip)"
 
@@ -195,15 +200,14 @@ COMMANDS: dict[str, tuple[str, list]] = {
         ],
     ),
     "frames": (
-        "a video's frames, each started from the one before",
+        "a film, each of its frames started from the one before",
         [
-            _option("FRAMES", "folder of frames, or a pattern in quotes"),
+            _option("FRAMES", "film, animation, folder of frames, or a pattern in quotes"),
             _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
-            _option("-o --output DIR", "where the results go, as PNGs", required=True, dest="folder"),
+            _option("-o --output OUT", FILM, required=True, dest="folder"),
             _option("--hold W", HOLD, _amount),
             _option("--later-steps N", "steps of each frame after the first (default: half as many)", _positive),
-            _option("--animation GIF", "also write an animation, .gif or .webp"),
-            _option("--rate N", "frames a second of the animation (default: 12)", _amount, default=12.0),
+            _option("--rate N", "frames a second of what was no film before (default: 12)", _amount, default=12.0),
             *[AGAIN, *_job()],
         ],
     ),

@@ -15,6 +15,11 @@ import numpy as np
 import psutil
 
 
+def user_path(path: str | os.PathLike) -> Path:
+    """Return the path that a person means; ~ at its beginning is the home folder, as in a shell."""
+    return Path(os.path.expanduser(path))
+
+
 def check_writable(path: str | os.PathLike) -> None:
     """Find out whether a file could be written, before the hour that would be lost if not.
 
@@ -69,7 +74,7 @@ def _overwrites(path: str | os.PathLike) -> OverwriteError:
 
 def _names(path: str | os.PathLike) -> set[bytes]:
     """Return hashes by which a file is known, whatever link or spelling leads to it."""
-    real = os.path.normcase(os.path.realpath(path))
+    real = os.path.normcase(os.path.realpath(user_path(path)))
     names = [os.fsencode(real)]
     with contextlib.suppress(OSError):
         state = os.stat(real)
@@ -149,7 +154,7 @@ def _target(path: str | os.PathLike) -> Path:
     Raises:
         OSError: If a folder, a device or the like stands there.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(user_path(path)))
     if target.exists() and not target.is_file():
         raise IsADirectoryError(0, "it is a folder" if target.is_dir() else "it is no ordinary file")
     return target
@@ -165,6 +170,7 @@ def _is_guarded(path: Path) -> bool:
 
 def file_signature(path: str) -> str:
     """Return what tells a file from itself after it was replaced; what is no file, such as an address, as it is."""
+    path = os.path.expanduser(path)
     if not os.path.isfile(path):
         return path
     state = os.stat(path)

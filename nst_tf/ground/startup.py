@@ -45,6 +45,7 @@ def show_log() -> None:
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.handleError = lambda record: None  # a reader who has gone is no reason for a traceback
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
 

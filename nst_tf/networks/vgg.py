@@ -6,12 +6,12 @@ import functools
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.ground.files import user_path
 from nst_tf.ground.keras_defaults import in_neutral_keras, keras
 from nst_tf.ground.startup import onednn_is_on, processor
 from nst_tf.networks.table import NETWORKS, with_poolings
@@ -211,7 +211,7 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
     if weights is None:
         return _drawn(channels), "random"
     found = find_imagenet_weights(network) if weights == "imagenet" else None
-    path = found.path if found else Path(weights)
+    path = found.path if found else user_path(weights)
     if not path.is_file():
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."

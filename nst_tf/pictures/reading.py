@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from nst_tf.ground.checks import MIN_SIDE, in_unit_range, whole_number
 from nst_tf.ground.download import fetch
+from nst_tf.ground.files import user_path
 
 logger = logging.getLogger("nst_tf")
 # The largest values of 8, 12, 16 and 31 bits.
@@ -67,7 +68,7 @@ def read_pixels(
     elif isinstance(source, (str, os.PathLike)):
         name = repr(os.fspath(source))
         is_url = isinstance(source, str) and "://" in source
-        pixels = _decode(fetch(source) if is_url else _read_file(Path(source), name), name, ground, at_least)
+        pixels = _decode(fetch(source) if is_url else _read_file(user_path(source), name), name, ground, at_least)
     elif hasattr(source, "shape"):
         name = name or "the array given"
         pixels = _array_to_pixels(np.asarray(source), name, ground)

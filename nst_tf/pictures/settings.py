@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from nst_tf.ground.files import user_path
 
 KEYWORD = "nst_tf"
 # No PNG of ours comes near it, and nobody should have to parse megabytes from elsewhere.
@@ -55,8 +56,8 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         >>> settings_of("stylized.png")["recipe"]
         'studio'
     """
-    shown = repr(os.fspath(path))
-    if not Path(path).is_file():
+    shown, path = repr(os.fspath(path)), user_path(path)
+    if not path.is_file():
         raise ValueError(f"There is no file {shown}. Check the path and the working folder.")
     refusal = f"{shown} carries no settings; only a PNG that nst_tf saved does."
     try:

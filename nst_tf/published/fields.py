@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nst_tf.ground.checks import suggestions
+from nst_tf.ground.checks import suggestions, whole_number
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
 from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
@@ -17,7 +17,7 @@ NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
 # By the type of a field, what reads it from text, and what it says of itself.
 KINDS = {
     "str": (str, "text"),
-    "int": (int, "a whole number"),
+    "int": (lambda text: whole_number(float(text), "it", least=0), "a whole number"),  # 5.0 in a table is 5
     "float": (float, "a number"),
     "bool": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
 }

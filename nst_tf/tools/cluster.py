@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
-from nst_tf.tools.many import first_line, start_worker
+from nst_tf.tools.many import one_line, start_worker
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -49,13 +49,13 @@ def cluster_workers(address: str) -> Iterator[Executor]:
     try:
         client = distributed.Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        raise ValueError(f"There is no Dask scheduler at {address!r}: {first_line(error)}") from error
+        raise ValueError(f"There is no Dask scheduler at {address!r}: {one_line(error)}") from error
     with client:
         try:
             client.register_worker_callbacks(_start)
         except Exception as error:  # whatever kind of error the worker had
             raise ValueError(
-                f"A worker of {address!r} cannot start; is nst_tf installed there? {first_line(error)}"
+                f"A worker of {address!r} cannot start; is nst_tf installed there? {one_line(error)}"
             ) from error
         workers = client.get_executor(pure=False)  # the same job a second time is not what it was the first time
         workers.ahead = AHEAD

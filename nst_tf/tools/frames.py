@@ -7,21 +7,19 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageSequence
 from scipy.ndimage import uniform_filter
 
 from nst_tf.controls.previous import Previous
 from nst_tf.ground.checks import number
-from nst_tf.images import load_image, save_image
+from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools.animations import timelapse
+from nst_tf.tools.animations import extract_frames
 from nst_tf.tools.inputs import cached_inputs
-from nst_tf.tools.jobs import Job, absolute, images_of
+from nst_tf.tools.jobs import Job, absolute, images_of, result_path
 from nst_tf.tools.many import Outcome, make
 from nst_tf.tools.running import check_jobs, load, recipe_of
 from nst_tf.transfer import Step, check_run
@@ -40,39 +38,25 @@ def frame_jobs(
     """Return a job for each frame of a folder, in the order of their numbers.
 
     Args:
-        frames: A folder of images, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or an
-            animation, whose images are put into a folder of its name below that of the results.
+        frames: A folder of images, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or a film (with
+            the extra `video`) or an animation, whose images are put into a folder of its name below that of the
+            results.
         styles: Paths or URLs of the style images.
         folder: Where the results go, under the frames' own names, as PNGs.
         **defaults: Of the fields of `Job`.
 
     Raises:
-        ValueError: If there is no image.
+        ValueError: If there is no image, the results would be among the frames, or a film cannot be read.
     """
-    paths = sorted(images_of(_extract_frames(frames, folder)), key=_in_order)
-    return [absolute(Job(path, styles, os.path.join(folder, f"{path.stem}.png"), **defaults)) for path in paths]
+    is_film = os.path.isfile(os.path.expanduser(frames))
+    images = images_of(extract_frames(frames, folder) if is_film else frames)
+    names = sorted(images, key=_in_order)
+    return [absolute(Job(images[name], styles, result_path(folder, name, frames), **defaults)) for name in names]
 
 
-def _extract_frames(frames: str | os.PathLike, folder: str | os.PathLike) -> str | os.PathLike:
-    """Return a folder with the images of an animation; anything else as it is."""
-    if not os.path.isfile(frames):
-        return frames
-    apart = Path(folder) / f"frames of {Path(frames).name}"
-    for earlier in apart.glob("[0-9]" * 5 + ".png"):  # of a longer animation of that name
-        earlier.unlink()
-    try:
-        with Image.open(frames) as animation:
-            for index, frame in enumerate(ImageSequence.Iterator(animation), 1):
-                pixels = read_pixels(frame.copy(), name=f"frame {index} of {os.fspath(frames)!r}")
-                save_image(pixels, apart / f"{index:05}.png")
-    except OSError as error:
-        raise ValueError(f"{os.fspath(frames)!r} cannot be read as an animation ({error}).") from error
-    return apart
-
-
-def _in_order(path: Path) -> list[tuple[int, str]]:
+def _in_order(name: str) -> list[tuple[int, str]]:
     """Return what sorts names by the numbers in them."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def stylize_frames(
@@ -105,7 +89,7 @@ def stylize_frames(
         An `Outcome` for each frame, in their order; the first that fails or is interrupted is the last.
 
     Raises:
-        ValueError: If there is no frame, or a job is not valid.
+        ValueError: If there is no frame, a job is not valid, or a frame cannot be read or has another size.
     """
     if not jobs:
         raise ValueError("There is no frame.")
@@ -115,9 +99,17 @@ def stylize_frames(
         steps = check_run(recipe_of(first), first.solver, first.steps, first.seed)
         later_steps = max(1, round(LATER_SHARE * steps))
     jobs = [first, *(replace(job, steps=later_steps) for job in others)]
-    for _, _, problem in check_jobs(jobs):
+    size = None
+    for _, job, problem in check_jobs(jobs):  # all of them, before the first is made
         if problem:
             raise problem
+        height, width, _ = read_pixels(job.content).shape
+        size = size or (width, height)
+        if (width, height) != size:
+            raise ValueError(
+                f"{job.content!r} is {width} × {height} pixels and the frames before {size[0]} × {size[1]}; "
+                "all frames must have one size."
+            )
     return _one_after_the_other(jobs, hold, again, callback)
 
 
@@ -136,11 +128,6 @@ def _one_after_the_other(
 def _previous(job: Job, before: Job, hold: float) -> Previous:
     """Return the result of the frame before, as its file holds it, and where this frame is as that one was."""
     content_image, content_before = (load(each)[0] for each in (job, before))  # each (1, height, width, 3)
-    if content_image.shape != content_before.shape:
-        raise ValueError(
-            f"{job.content!r} is {content_image.shape[2]} × {content_image.shape[1]} pixels and the frame before "
-            f"{content_before.shape[2]} × {content_before.shape[1]}; all frames must have one size."
-        )
     return Previous(load_image(before.output), hold, unchanged(content_image, content_before))
 
 
@@ -157,24 +144,3 @@ def unchanged(frame: tf.Tensor, before: tf.Tensor) -> np.ndarray:
     """
     difference = np.abs(frame[0] - before[0]).max(axis=-1)
     return (0.5 ** np.square(uniform_filter(difference, NEIGHBOURHOOD) / CHANGE)).astype(np.float32)
-
-
-def animate(
-    paths: Sequence[str | os.PathLike], path: str | os.PathLike, *, rate: float = 12, max_side: int = 480
-) -> Path:
-    """Write images as an animation that loops.
-
-    Args:
-        paths: Of the images, in order.
-        path: Ends in .gif or .webp.
-        rate: Frames a second.
-        max_side: Longest side of the animation in pixels.
-
-    Raises:
-        ValueError: As `timelapse`, or if the rate is not positive.
-    """
-    if rate <= 0:
-        raise ValueError(f"rate is {rate}; expected a positive number of frames a second.")
-    images = [read_pixels(each, max_side=max_side) for each in paths]
-    count = len(images)
-    return timelapse(images, path, seconds=count / rate, hold_seconds=1 / rate, max_side=max_side, max_frames=count)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
+import glob
 import json
 import os
-from collections import Counter
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# Formats that Pillow knows by name, and reads only with the help of other programs or not at all.
+ONLY_KNOWN = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # The mask of what the other masks leave.
 REST = "rest"
 SEPARATOR = "|"
 LONGEST_LINE = 1_000_000
+# In a number that is alone, one of several, or the weight of a layer.
+DECIMAL_COMMA = re.compile(r"(?<![^|:+\s])(-?\d+),(\d+)(?![^|:+\s])")
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,9 @@ class Job:
         for name, value in vars(self).items():
             if name in ("styles", "masks", "style_masks"):
                 paths = [value] if isinstance(value, (str, os.PathLike)) else value
-                object.__setattr__(self, name, [os.fspath(path) for path in paths])
-            elif isinstance(value, os.PathLike):
-                object.__setattr__(self, name, os.fspath(value))
+                object.__setattr__(self, name, [os.path.expanduser(path) for path in paths])
+            elif isinstance(value, (str, os.PathLike)):
+                object.__setattr__(self, name, os.path.expanduser(value))
         if hasattr(self.engine, "given"):
             object.__setattr__(self, "engine", self.engine.given())
 
@@ -193,6 +198,7 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
             whatever else differs: "mask", "style_mask", "softness", "start", "style_weights", "recipe", "features",
             "solver", "steps", "seed", "size", or a field of the recipe such as "style_weight".  Several styles,
             weights or masks are joined by "|" in a CSV, and a list in JSON.  Paths are relative to the file's folder.
+            Where columns are parted by semicolons or tabs, 0,5 is a half; a column without a name is passed over.
         **defaults: Of the fields of `Job`, for what the file does not say.
 
     Yields:
@@ -201,7 +207,7 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
     Raises:
         ValueError: If there is no such file, or a line is no job; the message gives its number.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise ValueError(f"There is no job file {str(path)!r}.")
     rows = _json_rows if path.suffix.lower() in (".jsonl", ".ndjson", ".json") else _csv_rows
@@ -219,19 +225,24 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
                 raise ValueError(f"{path.name}, line {line}: {error}") from None
             yield job
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not in UTF-8 ({error}); save it as that.") from None
+        raise ValueError(f'{path.name} is not in UTF-8 ({error}); save it as that, in Excel as "CSV UTF-8".') from None
     except csv.Error as error:
         raise ValueError(f"{path.name} is no CSV: {error}.") from None
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        header = file.readline(LONGEST_LINE)
+        file.seek(0)
+        delimiter = max(",;\t", key=header.count)
+        reader = csv.DictReader(file, delimiter=delimiter)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError(f"{path.name}, line {reader.line_num}: it has not as many fields as the first line.")
-            row = {name: text.strip() for name, text in row.items() if text.strip()}
+            if delimiter != ",":  # where Excel writes decimals with a comma, it has to part columns otherwise
+                row = {name: DECIMAL_COMMA.sub(r"\1.\2", text) for name, text in row.items()}
+            row = {name: text.strip() for name, text in row.items() if name and text.strip()}
             if row:
                 yield reader.line_num, row
 
@@ -247,7 +258,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise ValueError(f"{path.name}, line {line}: this is not JSON ({error}).") from None
             if not isinstance(row, dict):
                 raise ValueError(f"{path.name}, line {line}: expected an object in braces.")
-            yield line, row
+            yield line, {name: value for name, value in row.items() if value is not None}
 
 
 def pairs(
@@ -261,39 +272,73 @@ def pairs(
     """Return a job for every content and every style of two folders, or for those of one name.
 
     Args:
-        content_folder: A folder of images, or a pattern such as "photos/2024-*.jpg".
+        content_folder: A folder of images, or a pattern such as "photos/2024-*.jpg"; see `images_of`.
         style_folder: The same.
         output_folder: Where the results go, as CONTENT__STYLE.png.
         by_name: Pair only images whose names are equal but for the suffix; the result is NAME.png.
         **defaults: Of the fields of `Job`.
 
     Raises:
-        ValueError: If a folder holds no image, or no two names are equal.
+        ValueError: If a folder holds no image, no two names are equal, or the results would be among the images.
     """
     contents, styles = images_of(content_folder), images_of(style_folder)
     if by_name:
-        named = {path.stem: path for path in styles}
-        matched = [(path, named[path.stem], path.stem) for path in contents if path.stem in named]
+        matched = [(name, path, styles[name]) for name, path in contents.items() if name in styles]
         if not matched:
             raise ValueError(f"No image of {content_folder} has the name of one of {style_folder}.")
     else:
-        matched = [(content, style, f"{content.stem}__{style.stem}") for content in contents for style in styles]
-    for content, style, name in matched:
-        yield absolute(Job(content, [style], os.path.join(output_folder, f"{name}.png"), **defaults))
+        matched = [
+            (f"{one}__{other}", content, style) for one, content in contents.items() for other, style in styles.items()
+        ]
+    for name, content, style in matched:
+        output = result_path(output_folder, name, content_folder, style_folder)
+        yield absolute(Job(content, [style], output, **defaults))
 
 
-def images_of(place: str | os.PathLike) -> list[Path]:
-    """Return the images of a folder or a pattern, sorted by name.
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """Return how the names of the files end that Pillow reads here, such as ".jpg", in lower case."""
+    from PIL import Image
+
+    formats = Image.registered_extensions()  # also of formats that it only writes
+    return frozenset(each for each, name in formats.items() if name in Image.OPEN and name not in ONLY_KNOWN)
+
+
+def images_of(place: str | os.PathLike) -> dict[str, Path]:
+    """Return the images of a folder or a pattern by their names without suffix, after the folder's if it differs.
+
+    Args:
+        place: A folder, or a pattern: "photos/2024-*.jpg", "*/photo.jpg", or "frames/%05d.png", as ffmpeg has it.
 
     Raises:
         ValueError: If there is none, or two have one name but for the suffix.
     """
-    folder = Path(place)
-    found = folder.iterdir() if folder.is_dir() else folder.parent.glob(folder.name)
-    images = sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    if not images:
+    found = [Path(path) for path in glob.glob(_pattern(place), recursive=True)]
+    found = [path for path in found if path.suffix.lower() in image_suffixes() and path.is_file()]
+    if not found:
         raise ValueError(f"There is no image in {os.fspath(place)!r}.")
-    (name, count), *_ = Counter(path.stem for path in images).most_common(1)
-    if count > 1:
-        raise ValueError(f"Two images of {os.fspath(place)!r} are called {name!r}; their results would share a name.")
+    above, images = os.path.commonpath([path.parent for path in found]), {}
+    for path in sorted(found):
+        name = "_".join(path.relative_to(above).with_suffix("").parts)
+        if name in images:
+            raise ValueError(f"Two images of {place} are called {name!r}; their results would share a name.")
+        images[name] = path
     return images
+
+
+def result_path(folder: str | os.PathLike, name: str, *places: str | os.PathLike) -> str:
+    """Return the path of a result; raise ValueError if it would be taken for one of the images of the places."""
+    path = os.path.join(os.path.abspath(os.path.expanduser(folder)), f"{name}.png")
+    for place in places:
+        if PurePath(path).match(_pattern(place)):
+            raise ValueError(f"{path!r} would be taken for one of {place} the next time; choose another output folder.")
+    return path
+
+
+def _pattern(place: str | os.PathLike) -> str:
+    """Return by what `glob` finds the files of a folder or a pattern."""
+    path = os.path.abspath(os.path.expanduser(place))
+    if os.path.isdir(path):
+        return os.path.join(glob.escape(path), "*")
+    folder, name = os.path.split(re.sub(r"%(?:0(\d))?d", lambda digits: "[0-9]" * int(digits[1] or 1) + "*", path))
+    return os.path.join(glob.escape(folder) if os.path.isdir(folder) else folder, name)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+import threading
 import time
+import types
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -126,7 +130,7 @@ def _on_executor(jobs: Iterable[Job], executor: Executor, ahead: int, again: boo
                 try:
                     waiting[executor.submit(make, number, job, again)] = number, job
                 except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
-                    yield Outcome(number, job, "failed", first_line(error))
+                    yield Outcome(number, job, "failed", one_line(error))
             if not waiting:
                 break
             done = wait(waiting, return_when=FIRST_COMPLETED).done
@@ -139,7 +143,7 @@ def _on_executor(jobs: Iterable[Job], executor: Executor, ahead: int, again: boo
                     deaths[number] += 1
                     lost.append((number, job, None))
                 else:
-                    yield Outcome(number, job, "failed", first_line(error)) if error else future.result()
+                    yield Outcome(number, job, "failed", one_line(error)) if error else future.result()
     finally:
         for future in waiting:
             future.cancel()
@@ -163,10 +167,12 @@ def make(
         find_previous: Returns what `stylize` takes as `previous`.
         callback: As for `stylize`.
     """
+    from nst_tf.ground.keras_defaults import check_process
     from nst_tf.tools.running import is_made, run
 
     begun, status, reason = time.monotonic(), "failed", ""
     try:
+        check_process()
         previous = find_previous()
         if not again and is_made(job, previous):
             status = "skipped"
@@ -179,15 +185,14 @@ def make(
     except KeyboardInterrupt:
         status = "interrupted"
     except Exception as error:  # whatever is wrong with one job, the others go on
-        reason = first_line(error)
+        reason = one_line(error)
     return Outcome(number, job, status, reason, time.monotonic() - begun)
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, with its kind unless it was raised to be read."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = lines[0][:500] if lines else type(error).__name__
-    return words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, with its kind unless it was raised to be read."""
+    words = " ".join(str(error).split())[:500]
+    return words if isinstance(error, ValueError) and words else f"{type(error).__name__}: {words}"
 
 
 class WorkerProcesses(Executor):
@@ -205,12 +210,17 @@ class WorkerProcesses(Executor):
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """Call a function in a worker; if one has died since, all are started anew."""
+        # This starts processes, which would run the script that is `__main__` first: without its guard once more, and
+        # one from standard input, of which there is no file, not at all.
+        script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
         try:
             return self._pool.submit(function, *args, **kwargs)
         except BrokenExecutor:
             self._pool.shutdown(wait=False)
             self._pool = self._started()
             return self._pool.submit(function, *args, **kwargs)
+        finally:
+            sys.modules["__main__"] = script
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the workers end."""
@@ -218,7 +228,9 @@ class WorkerProcesses(Executor):
 
 
 def worker_processes(count: int) -> WorkerProcesses:
-    """Return an executor of worker processes that share the CPU's cores among them.
+    """Return an executor of worker processes that share the CPU's cores among them, and end with this process.
+
+    They do not run the script that starts them, so it needs no `__main__` guard, and they know none of its functions.
 
     Args:
         count: How many.
@@ -249,4 +261,10 @@ def _start_process(threads: int) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gives out the jobs ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     start_worker(threads)
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # killed, it cannot end its workers
+    os._exit(1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.ground.files import atomic_write, check_no_overwrite
+from nst_tf.ground.files import atomic_write, check_no_overwrite, user_path
 from nst_tf.images import load_image
 from nst_tf.pictures.settings import plain
 from nst_tf.tools.jobs import Job, is_image, read_column, with_column
@@ -87,7 +87,7 @@ def sweep(
             could be made.
         KeyboardInterrupt: If it was interrupted; the images that were finished stay in the folder.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     cells = cells_of(job, folder, rows=rows, columns=columns)
     for _, _, problem in check_jobs(cells):  # before the first image
         if problem:
