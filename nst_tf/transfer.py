@@ -83,9 +83,12 @@ class Result:
     seconds: float
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
-    def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
+    def save(
+        self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, dpi: float | None = None
+    ) -> Path:
         """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
-        return save_image(self.image, path, png_text={**settings_text(self.settings), **(png_text or {})})
+        text = {**settings_text(self.settings), **(png_text or {})}
+        return save_image(self.image, path, png_text=text, dpi=dpi, credits=self.settings.get("credits"))
 
 
 def stylize(
