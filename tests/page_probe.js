@@ -33,7 +33,8 @@ window.probe = {
 
   async descend({ content, style, settings }) {
     const scene = makeScene(image(content), image(style), settings);
-    const objective = makeObjective(network, tensor(scene.content), tensor(scene.style), settings);
+    const images = [scene.content, scene.style];
+    const objective = tf.tidy(() => makeObjective(network, ...images.map(tensor), settings));
     const descent = makeDescent(objective, tensor(scene.start), settings.steps, { grey: scene.grey });
     const tensors = [];
     while (descent.step < descent.steps) {

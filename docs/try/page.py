@@ -36,6 +36,8 @@ def assemble(folder: Path, *, also: tuple[Path, ...] = ()) -> None:
         also: Other JavaScript files to bundle beside the page's own.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for former in (*folder.glob("chunk-*.js*"), *folder.glob("dist-*.js*")):  # their names change with what is in them
+        former.unlink()
     if not MODULES.is_dir():
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True)
     entries = [HERE / "page.js", HERE / "painter.js", *also]
