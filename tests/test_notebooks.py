@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import nbformat
+import numpy as np
 import pytest
 from conftest import REPOSITORY
 from PIL import Image
@@ -16,6 +18,7 @@ import nst_tf
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 SMALL = {"SIZE": "96", "STEPS": "4", "LONG": "6", "FEATURES": '"slim"'}
+WHOLE_METHOD = "whole-method"  # the cell of notebook 07
 FORBIDDEN_WORDS = r"\b(just|simply|easily|obviously|of course)\b"
 
 
@@ -112,9 +115,32 @@ def test_parameters_come_second_in_colabs_form(notebook):
 
 
 def test_cells_and_code_are_short(notebook):
-    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook) if cell.id != WHOLE_METHOD]
     assert max(lengths) <= 25
     assert sum(lengths) <= 300
+
+
+def test_the_whole_method_is_one_cell_that_lowers_the_loss_with_nothing_but_the_weights_from_the_package(monkeypatch):
+    notebook = nbformat.read(next(path for path in NOTEBOOKS if path.stem.startswith("07")), as_version=4)
+    (cell,) = (cell for cell in code_cells(notebook) if cell.id == WHOLE_METHOD)
+    assert len(cell.source.splitlines()) <= 45
+    assert re.findall(r"nst_tf\.\w+", cell.source) == ["nst_tf.keras_vgg19"]
+    keras.utils.set_random_seed(0)
+    random = keras.applications.VGG19(include_top=False, weights=None)
+    monkeypatch.setattr(nst_tf, "keras_vgg19", lambda: random)
+    inputs = {"FOLDER": REPOSITORY, "SIZE": 64, "STEPS": 2, "CONTENT": "pagoda", "STYLE": "starry_night"}
+    names = {**inputs, "nst_tf": nst_tf}
+    exec(cell.source, names)
+    before, picture = names["content_image"], names["generated_image"]
+    assert picture.shape == before.shape == (1, 43, 64, 3)
+    assert np.min(picture) >= 0 and np.max(picture) <= 1
+    objective = nst_tf.make_objective(
+        nst_tf.RECIPES["gram"].changed(border="zeros"),
+        nst_tf.keras_features(names["network"], list(names["network"].output), preprocessing="caffe"),
+        before,
+        names["style_image"],
+    )
+    assert objective(picture).total < objective(before).total
 
 
 def test_exercises_summary_and_references_end_it(notebook):
