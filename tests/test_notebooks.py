@@ -114,6 +114,10 @@ def test_parameters_come_second_in_colabs_form(notebook):
     assert bool(re.search('FEATURES = "(auto|vgg19)"', parameters.source)) == uses_a_network
 
 
+def test_prose_is_read_in_ten_minutes(notebook):
+    assert len(markdown(notebook).split()) <= 1500
+
+
 def test_cells_and_code_are_short(notebook):
     lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook) if cell.id != WHOLE_METHOD]
     assert max(lengths) <= 25
