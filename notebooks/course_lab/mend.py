@@ -9,6 +9,8 @@ import nbformat
 from nbformat.notebooknode import NotebookNode
 
 LARGEST_BYTES = 50 * 2**20
+# A line that switches TensorFlow's eager execution off, without which no check can run.
+GRAPH_MODE = re.compile(r"^([ \t]*)((?:[\w.]+\.)?disable_(?:eager_execution|v2_behavior)\([ \t]*\).*)$", re.MULTILINE)
 
 
 class CannotOpenError(ValueError):
@@ -46,7 +48,7 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
 
     A cell is known by its nbgrader metadata; failing that, by its id or by the function that it defines or the title
     of its check, as some tools drop all metadata.  Of two cells with one name the last counts.  Cells that the student
-    added stay where they are.
+    added stay where they are.  Lines that switch eager execution off are taken out.
 
     Args:
         submitted: The student's notebook.
@@ -63,6 +65,10 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
         cell = copy.deepcopy(cell)
         if cell.cell_type == "raw":
             cell = nbformat.v4.new_markdown_cell(cell.source)
+        if cell.cell_type == "code":
+            lines = [found[2] for found in GRAPH_MODE.finditer(cell.source)]
+            remarks += [f"left out while marking, as it switches eager execution off: {line}" for line in lines]
+            cell.source = GRAPH_MODE.sub(r"\1pass  # Left out while marking: \2", cell.source)
         named = _named_in_metadata(cell, known)
         name = named or _recognised(cell, guessable)
         cell.metadata = NotebookNode()
