@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat.notebooknode import NotebookNode
+from nbformat.reader import NotJSONError
 
 LARGEST_BYTES = 50 * 2**20
 # A line that switches TensorFlow's eager execution off, without which no check can run.
@@ -36,7 +37,7 @@ def read_submission(path: Path) -> NotebookNode:
             if cell.get("cell_type") not in ("code", "markdown", "raw") or not isinstance(cell.get("source"), str):
                 raise ValueError("a cell has no kind or no text")
             cell.source = cell.source.encode("utf-8", "replace").decode("utf-8")
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except (UnicodeDecodeError, json.JSONDecodeError, NotJSONError):
         raise CannotOpenError("the file is not a notebook (.ipynb), which is JSON in UTF-8") from None
     except Exception as error:  # nbformat raises many kinds, for many kinds of damage
         raise CannotOpenError(f"the notebook is damaged: {str(error).splitlines()[0][:200]}") from None

@@ -38,7 +38,7 @@ def find_submissions(folder: Path) -> list[Submission]:
         moodle = MOODLE.fullmatch(path.name)
         if path.is_dir():
             found = [*path.glob(f"{ASSIGNMENT}/*.ipynb"), *path.glob("*.ipynb")]
-            if moodle and not found:  # a PDF, say; the student is to be in the table, and told
+            if moodle and not found:  # style_transfer.ipynb.txt, or a PDF, which the student is to be told
                 found = [each for each in path.rglob("*") if each.is_file()]
         else:
             found = [path] if path.suffix == ".ipynb" else []
