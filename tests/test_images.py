@@ -414,7 +414,7 @@ def test_long_names_in_other_scripts_can_be_written(tmp_path):
 
 
 def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
-    with pytest.raises(ValueError, match="Add 1 and divide by 2"):
+    with pytest.raises(ValueError, match=r"undo that: \(image \+ 1\) / 2"):
         stylize(2 * pair[0] - 1, pair[1])
     with pytest.raises(ValueError, match=r"expected \(height, width\)"):
         load_image(pair[0], size=256)

@@ -81,7 +81,7 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         'studio'
     """
     name, path = shown(path), user_path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"There is no file {name}. Check the path and the working folder.")
     refusal = f"{name} carries no settings; only a PNG that nst_tf saved does."
     try:
