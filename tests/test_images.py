@@ -505,7 +505,8 @@ def preprocessed(image):
     ],
 )
 def test_advice_on_an_array_leads_to_the_image(pair, name, change):
-    image, taken = pair[0].numpy(), (lambda image: as_image(image, "image")) if name == "the image" else load_image
+    image = (pair[0].numpy() - pair[0].numpy().min()) / np.ptp(pair[0].numpy())
+    taken = (lambda image: as_image(image, "image")) if name == "the image" else load_image
     given, followed_up = change(image), 0
     while True:
         try:
@@ -514,11 +515,10 @@ def test_advice_on_an_array_leads_to_the_image(pair, name, change):
                 loaded = taken(given)
             break
         except (ValueError, UserWarning) as advice:
-            assert name.split()[-1] in str(advice) or "array" in str(advice)
             given, followed_up = followed(advice, given), followed_up + 1
             assert followed_up < 4, advice
     assert followed_up
-    np.testing.assert_allclose(loaded, image, atol=0.06 if followed_up > 1 else 0.051)
+    np.testing.assert_allclose(loaded, image, atol=0.051)  # of what was clipped
 
 
 def test_what_cannot_be_undone_is_to_be_given_as_it_was(pair):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -81,7 +80,7 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         'studio'
     """
     name = shown(path)
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ValueError(f"There is no file {name}. Check the path and the working folder.")
     refusal = f"{name} carries no settings; only a PNG that nst_tf saved does."
     try:
