@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.previous import Previous
-from nst_tf.controls.scene import Scene, resized
+from nst_tf.controls.scene import FLAT, Scene, resized
 from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import find_features
 from nst_tf.engine.run import Engine, Run, describe, engine_among
@@ -22,7 +23,7 @@ from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
 from nst_tf.pictures.settings import settings_text
-from nst_tf.recipes import Recipe, find_recipe
+from nst_tf.recipes import RECIPES, Recipe, find_recipe
 
 SOLVERS = ("fast", "published")
 
@@ -186,6 +187,7 @@ def stylize(
     _check_finite(history["total"], recipe)
     image = resized(run.progress.image, whole.content_image.shape[1:3])
     image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
+    _check_weights(recipe, history, np.abs(image - whole.content_image).mean())
     precision = run.engine.precision
     settings["precision"] = precision
     taken = min(run.step, steps)
@@ -206,6 +208,22 @@ def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: i
     if steps is None:
         steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
     return whole_number(steps, "steps", least=1)
+
+
+def _check_weights(recipe: Recipe, history: dict[str, np.ndarray], moved: float) -> None:
+    """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say."""
+    weights = {name: (each.loss.content_weight, each.loss.style_weight) for name, each in RECIPES.items()}
+    given = recipe.loss.content_weight, recipe.loss.style_weight
+    own = weights.get(recipe.name, given)
+    if given == own or not given[1] or (moved > FLAT and (history["style"] > 1e-3 * history["total"]).any()):
+        return
+    others = " or ".join(f"recipe={name!r}" for name in weights if weights[name] == given)
+    warnings.warn(
+        f"With content_weight={given[0]:g} and style_weight={given[1]:g} the style counts for next to nothing in the "
+        f"recipe {recipe.name!r}, whose own are content_weight={own[0]:g} and style_weight={own[1]:g}. Take these"
+        f"{f', or yours with {others}' if others else ''}.",
+        stacklevel=3,
+    )
 
 
 def _check_finite(totals: np.ndarray, recipe: Recipe) -> None:

@@ -72,3 +72,13 @@ def test_doctor_says_which_vgg19_is_there_and_how_to_get_one(monkeypatch, no_ten
         finding.startswith("note")
     )
     assert len(list(folder.iterdir())) == len(in_cache)
+
+
+def test_doctor_advises_no_download_into_a_cache_that_cannot_be_written(monkeypatch, no_tensorflow, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    remedy = next(finding.remedy for finding in examine(str(tmp_path)) if "VGG19" in finding.text)
+    assert remedy.startswith(f"{tmp_path / 'file' / 'models'} cannot be written to: set KERAS_HOME")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "elsewhere"))  # as advised
+    remedy = next(finding.remedy for finding in examine(str(tmp_path)) if "VGG19" in finding.text)
+    assert remedy.startswith("python -m nst_tf weights")

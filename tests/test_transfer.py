@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import keras
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import small_network
+from PIL import Image
 
 import nst_tf
 from nst_tf.engine.extractors import find_features
@@ -309,3 +311,49 @@ def test_a_flat_content_picture_is_painted_too(pair):
     flat = np.full((1, 48, 64, 3), 0.5, np.float32)
     image = stylize(flat, pair[1], features=small_network(STUDIO.network.layers), steps=5).image.numpy()
     assert image.std() > 0.02
+
+
+def test_weights_of_another_tool_are_noted_with_those_that_work(pair, network):
+    def noted(**options):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            stylize(*pair, features=network, steps=3, **options)
+        return [str(one.message) for one in caught if "weight" in str(one.message)]
+
+    for start in ("recolored", "content", "noise"):
+        message = noted(style_weight=1e-2, content_weight=1e4, start=start)[0]
+        assert "whose own are content_weight=1 and style_weight=12" in message
+        assert "yours with recipe='tf_tutorial'" in message
+    layers = {"content_layers": STUDIO.network.content_layers, "style_layers": STUDIO.network.style_layers}
+    assert not noted(recipe="tf_tutorial", style_weight=1e-2, content_weight=1e4, **layers)
+    for kept in ({}, {"style_weight": 3.0}, {"style_weight": 0.0}, {"content_weight": 0.0}):
+        assert not noted(**kept)
+
+
+def test_a_start_image_of_another_aspect_is_noted_and_one_of_the_same_is_not(pair, network):
+    start = tf.image.resize(pair[1], (48, 48))
+    with pytest.warns(UserWarning, match="48 × 48 pixels and the content image 64 × 48"):
+        stylize(*pair, features=network, steps=1, start=start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stylize(*pair, features=network, steps=1, start=tf.image.resize(start, (96, 128)))
+
+
+def test_a_recipe_that_squashes_says_so_and_how_to_keep_the_aspect(pair):
+    recipe = next(recipe for recipe in RECIPES.values() if recipe.pictures.sizing == "square")
+    with pytest.warns(UserWarning, match='change sizing to "longest side"'):
+        assert nst_tf.load_images(*pair, recipe=recipe, size=40)[0].shape == (1, 40, 40, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = nst_tf.load_images(*pair, recipe=recipe.changed(sizing="longest side"), size=48)
+    assert kept[0].shape == (1, 36, 48, 3)
+
+
+def test_a_result_is_saved_with_the_resolution_asked_for(pair, network, tmp_path):
+    result = stylize(*pair, features=network, steps=1)
+    for suffix in (".png", ".jpg", ".webp"):
+        with Image.open(result.save(tmp_path / f"x{suffix}", dpi=300)) as saved:
+            assert saved.getexif()[282] == 300
+            assert suffix == ".webp" or saved.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    with pytest.raises(ValueError, match="dpi is 0"):
+        result.save(tmp_path / "x.png", dpi=0)

@@ -22,9 +22,9 @@ AS_LOADED = "Give it as it was before it was preprocessed, as nst_tf.load_image 
 UNDO = (
     (-0.2, 1.2, 1.2, "Clip it: tf.clip_by_value(image, 0, 1)"),
     (-0.51, -0.2, 0.6, AS_LOADED),
-    (-1.01, 1.0, 1.01, "If it was scaled to [-1, 1], undo that: (image + 1) / 2"),
+    (-1.01, 1.0, 1.01, "Add 1 and divide by 2: (image + 1) / 2"),
     (-2.2, -0.2, 2.7, "torchvision normalizes so; undo it: image * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]"),
-    (-124, -1, 152, "keras.applications.vgg19.preprocess_input returns such numbers, BGR less its mean, and nst_tf "
+    (-124, -1, 152, "keras.applications.vgg19.preprocess_input makes such numbers, BGR less its mean, and nst_tf "
      "does that itself; undo it: (image[..., ::-1] + [123.68, 116.779, 103.939]) / 255"),
     (-20, 280, 280, "Divide by 255: image / 255"),
     (-5000, 7e4, 7e4, "Divide by its white, which is 65535 in 16 bits: image / 65535"),
