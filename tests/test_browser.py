@@ -153,7 +153,7 @@ def test_notebook_runs_in_jupyterlab_and_its_live_picture_changes(browser, lab, 
 
 def test_a_film_with_sound_plays_to_its_end(browser, tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
-    sources = "-f lavfi -i testsrc=size=67x49:rate=8:duration=1 -f lavfi -i sine=duration=1".split()
+    sources = ["-f", "lavfi", "-i", "testsrc=size=67x49:rate=8:duration=1", "-f", "lavfi", "-i", "sine=duration=1"]
     subprocess.run([ffmpeg, "-v", "error", *sources, "-pix_fmt", "yuv444p", tmp_path / "clip.mp4"], check=True)
     frames = sorted(extract_frames(tmp_path / "clip.mp4", tmp_path).glob("*.png"))
     animate(frames, tmp_path / "film.mp4", like=tmp_path / "clip.mp4")
