@@ -8,10 +8,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 CONTENT ?= images/content/pagoda.jpg
 STYLE ?= images/style/starry_night.jpg
 SIZE ?= 400
+PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,8 +66,13 @@ $(VENV)/.browser: $(VENV)/.test
 	@$(PIP) -e '.[browser]'
 	@touch $@
 
-test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab in a real Chromium; screenshots in outputs/browser/
-	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py
+test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab, and the page, in a real Chromium; screenshots in outputs/browser/
+	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py tests/test_page.py
+
+page:  ## assemble the page that paints in the browser, and serve it on 127.0.0.1 (PORT=8000); needs Node.js
+	@command -v npm >/dev/null || { \
+		echo "make page needs Node.js 18 or newer, with npm (nodejs.org); nothing else in the project does."; exit 1; }
+	@$(PYTHON) docs/try/page.py outputs/page $(PORT)
 
 test-faults: $(VENV)/.core  ## kill, damage and fill up, hundreds of times; prints what was survived (minutes)
 	@$(BIN)/python tests/faults/run_faults.py
@@ -142,6 +148,9 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 
 strip: $(VENV)/.core  ## make the README's pictures again
 	@$(BIN)/python images/make_strip.py
+
+layer-pictures: $(VENV)/.core  ## paint the pictures of notebook 03 again (a quarter of an hour); NAMES="style_block3" for some
+	@$(BIN)/python images/make_layers.py $(NAMES)
 
 gallery: $(VENV)/.core  ## make the gallery of controls in docs/ again (minutes)
 	@$(BIN)/python images/make_gallery.py

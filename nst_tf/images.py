@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_tf.ground.checks import to_uint8
+from nst_tf.ground.checks import number, shown, to_uint8
 from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
+from nst_tf.pictures.settings import CREDITS
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -27,6 +28,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "quality": 95, "use_sharp_yuv": True},
 }
+X_RESOLUTION, Y_RESOLUTION = 282, 283  # in EXIF
 
 
 def load_image(
@@ -68,7 +70,14 @@ def load_image(
     return tf.constant(pixels[np.newaxis])
 
 
-def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
+def save_image(
+    image: Any,
+    path: str | os.PathLike,
+    *,
+    png_text: dict[str, str] | None = None,
+    dpi: float | None = None,
+    credits: dict[str, Any] | None = None,
+) -> Path:
     """Save a picture as PNG, JPEG or WebP, by the path's suffix; whole or not at all.
 
     Args:
@@ -76,6 +85,8 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
             value is rounded to the nearest of 256 levels.
         path: Where to write.  Missing folders are made.
         png_text: Words to keep inside a PNG, by keyword.  Other formats do not carry them.
+        dpi: For print, how many pixels are an inch; it changes no pixel.
+        credits: "author" and "copyright" to keep in the file, and "dpi" where none is given.
 
     Returns:
         The path.
@@ -85,10 +96,19 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
         OSError: If the file cannot be written; nothing is left behind, and a file that stood there is untouched.
     """
     path = user_path(path)
-    options = dict(save_options(path))
-    if options["format"] == "PNG" and png_text:
+    options, text, credits = dict(save_options(path)), dict(png_text or {}), credits or {}
+    exif = Image.Exif()
+    for name, (tag, keyword) in CREDITS.items():
+        if credits.get(name):
+            exif[tag], text[keyword] = credits[name].encode(), credits[name]
+    if dpi := credits.get("dpi") if dpi is None else number(dpi, "dpi", least=1):
+        options["dpi"] = (dpi, dpi)
+        exif[X_RESOLUTION] = exif[Y_RESOLUTION] = dpi  # in inches, where no unit is said
+    if len(exif):
+        options["exif"] = exif
+    if options["format"] == "PNG":
         options["pnginfo"] = PngInfo()
-        for keyword, words in png_text.items():
+        for keyword, words in text.items():
             options["pnginfo"].add_itxt(keyword, words)
     picture = Image.fromarray(to_uint8(image))
     with atomic_write(path) as temporary:
@@ -104,5 +124,5 @@ def save_options(path: str | os.PathLike) -> dict[str, Any]:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SAVE_OPTIONS:
-        raise ValueError(f"Cannot save {os.fspath(path)!r}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
+        raise ValueError(f"Cannot save {shown(path)}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
     return SAVE_OPTIONS[suffix]

@@ -1,4 +1,4 @@
-"""The objective: what a recipe, a network and two images ask for, as a function from an image to its losses.
+"""The objective: the losses that a recipe, a network and the input images define, as a function of an image.
 
 The losses of content and style are functions of sums over positions: Σ(F − P)² and FᵀF.  Sums of parts of an image
 add up to those of the whole, which is what lets an image be computed in tiles.
@@ -90,7 +90,7 @@ class Objective:
     Args:
         recipe: Which layers, forms and weights.
         extractor: Returns the features of at least the recipe's layers.
-        targets: What `find_targets` returns, for calling it on an image alone.
+        targets: What `find_targets` returns; needed only where the objective is called with just an image.
     """
 
     def __init__(self, recipe: Recipe, extractor: FeatureExtractor, targets: Targets | None = None):
@@ -115,7 +115,7 @@ class Objective:
         return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
-        """Return the sums of an image or a part, of the layers given; features, content and masks are those there."""
+        """Return the sums of an image or a part of one; features, content and masks cover the same part."""
         squares, grams, positions = {}, {}, {}
         for layer in filter(content.__contains__, content_layers(self.recipe)):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])  # (1, H, W, C)
@@ -150,7 +150,7 @@ class Objective:
         return Losses(total, content, style, total_variation)
 
     def _style_loss(self, layer: str, sums: Sums, targets: Targets, pixels: tf.Tensor) -> tf.Tensor:
-        """Return the style loss of one layer, with masks the sum of those of its regions by their shares."""
+        """Return the style loss of one layer; with masks, the sum of each region's loss times its share."""
         positions = sums.positions[layer]
         options = {"positions": positions, "image_pixels": pixels, "channels": self.extractor.channels.get(layer)}
         total = 0.0
@@ -212,8 +212,8 @@ def targets_of(
 ) -> Targets:
     """Put together what an image is compared with.
 
-    A blend is the weighted sum of the Gram matrices, which are raw moments: of the mean color of two styles, say, it
-    holds the mean, where a blend of covariances would forget that the two means differ.
+    A blend is the weighted sum of the Gram matrices.  These are raw moments, so it keeps the spread between the means
+    of the styles, which blending covariances would lose.
 
     Args:
         recipe: Which forms of the losses.

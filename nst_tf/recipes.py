@@ -23,7 +23,7 @@ class Recipe:
         network: Which features are compared.
         loss: How they become a loss.
         stepping: Where the image starts and how it is moved.
-        images: In which sizes and colors the images are compared.
+        pictures: In which sizes and colors the images are compared.
         source: Where the recipe is from.
         url: Where to read it.
         quirks: What surprises in it, one sentence each.

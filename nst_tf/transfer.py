@@ -29,12 +29,12 @@ SOLVERS = ("fast", "published")
 
 @dataclass(frozen=True)
 class Step:
-    """What a callback is told: how far the run is, and how to look at it.
+    """What a callback receives: how far the run is, and access to the image.
 
     Args:
         step: How many steps are done.
         steps: How many there will be.
-        losses: Of the last step, as floats.
+        losses: Of the image before the last step, as floats.
         seconds: Since the run began.
     """
 
@@ -51,7 +51,7 @@ class Step:
         return cls(run.step, run.steps, Losses(*map(float, losses)), run.seconds, image, postprocess)
 
     def image(self) -> tf.Tensor:
-        """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
+        """Return a copy of the generated image as it is now, (1, height, width, 3); none is made before."""
         return self._postprocess(self._image)
 
 
@@ -66,10 +66,10 @@ class Result:
             the run came to its end, after the last.
         features: Which network it was made with.
         precision: What the network computed in: "float32", "bfloat16" or "float16".
-        status: "done", "interrupted", or "diverged" if the loss ceased to be a number.
+        status: "done", "interrupted", or "diverged" if the loss became NaN or infinite.
         recipe: The recipe that was followed.
         steps: How many steps were taken.
-        seconds: How long the descent took, the first trace included and the loading of the network not.
+        seconds: How long the run took, tracing included, loading the network not.
         settings: What `nst_tf.settings_of` reads from a saved PNG.
     """
 
@@ -83,9 +83,12 @@ class Result:
     seconds: float
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
-    def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
+    def save(
+        self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, dpi: float | None = None
+    ) -> Path:
         """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
-        return save_image(self.image, path, png_text={**settings_text(self.settings), **(png_text or {})})
+        text = {**settings_text(self.settings), **(png_text or {})}
+        return save_image(self.image, path, png_text=text, dpi=dpi, credits=self.settings.get("credits"))
 
 
 def stylize(
@@ -121,9 +124,9 @@ def stylize(
             image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
-        previous: Start from this image where it is unchanged, elsewhere as the recipe says, and be held to it if it
-            has a weight, which adds to the total loss alone.  It is for the frames of a video, which `stylize_frames`
-            makes one after the other.
+        previous: For the frames of a video, as `stylize_frames` makes them: start from this image where the scene has
+            not changed, and as the recipe says elsewhere.  A weight penalises departing from it; that counts in the
+            total loss alone.
         callback: Called with a `Step` after every step.
         **changes: Fields of the recipe to change for this run, such as `style_weight=3.0`, `color="luminance"` or
             `style_scale=1.5`; or fields of the engine, such as `checkpoint="run.nst"`.
@@ -156,25 +159,26 @@ def stylize(
     settings = describe(whole, features, extractor, solver, steps, seed)
     run = Run(extractor, solver, steps, engine, settings)
 
-    # The image x is all that changes, from x₀ on.  Around each step stand what protects it and what keeps account.
+    # Only the image x changes, from x₀ on.  What stands around the inner loop recovers from failures.
     try:
         for scene, last_step in run.sizes(whole, seed):  # from small to large; most recipes have one size
-            for attempt in run.attempts(scene):  # a second one in float32 or in tiles, where the first could not end
+            for attempt in run.attempts(scene):  # again in float32, or in smaller tiles, if an attempt fails
                 with attempt:
-                    objective = run.objective(scene)
-                    # 1. The targets, once: P of the content image, and the Gram matrices A of the style image.
-                    targets = objective.find_targets(scene)
-                    optimizer = run.solver(scene, last_step)
+                    evaluation = run.evaluation(scene)
+                    # 1. The targets, once: P, the features of the content image, and A, the Gram matrices of the style
+                    #    image, or its means and covariances.
+                    targets = evaluation.find_targets(scene)
+                    optimizer = run.optimizer(scene, last_step)
                     while run.step < last_step and not optimizer.stuck:
                         # 2. The features F of x, and L = α · content(F, P) + β · style(FᵀF, A) + total variation(x).
                         # 3. ∂L/∂x, the gradient with respect to the pixels; the network's weights never change.
-                        losses, gradient = objective.losses_and_gradient(optimizer.image, targets)
-                        # 4. A step down, clipped to [0, 1]; the best image so far is kept.
+                        losses, gradient = evaluation.losses_and_gradient(optimizer.image, targets)
+                        # 4. Keep x if it is the best so far; then a step down, clipped to [0, 1] if the recipe says so.
                         optimizer.step(losses.total, gradient)
-                        # 5. The account, and whoever watches.
+                        # 5. Record the losses, save a checkpoint if one is due, and call the callback.
                         run.record(losses)
                         run.tell(callback, Step.of(run, losses, optimizer.image, scene.postprocess))
-                    run.finish(objective.losses(optimizer.image, targets))
+                    run.finish(evaluation.losses(optimizer.image, targets))
     except KeyboardInterrupt:
         run.status = "interrupted"
 

@@ -51,7 +51,7 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     path = tmp_path / "run.nst"
     first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
     assert first.status == "interrupted"
-    written_at = int(read_checkpoint(path).variables["taken"])
+    written_at = int(read_checkpoint(path).variables["step"])
     assert 0 < written_at < 8
     resumed = stylize(*pair, resume=path, **options)
     assert (resumed.status, resumed.steps) == ("done", 8)
@@ -175,7 +175,7 @@ def test_an_interrupt_writes_where_it_was(pair, network, tmp_path, monkeypatch):
     monkeypatch.setattr(Saver, "due", lambda self: False)
     path = tmp_path / "run.nst"
     first = stylize(*pair, features=network, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
-    assert int(read_checkpoint(path).variables["taken"]) == first.steps
+    assert int(read_checkpoint(path).variables["step"]) == first.steps
 
 
 def test_resuming_a_finished_run_gives_its_picture(pair, network, tmp_path):

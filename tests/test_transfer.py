@@ -88,6 +88,24 @@ def test_lbfgs_keeps_to_the_pixel_range_if_the_recipe_clips(pair, network):
     assert max(picture.numpy().max() for picture in pictures) <= 1
 
 
+def test_a_picture_that_its_recipe_leaves_free_is_clipped_at_the_end(pair, network):
+    pictures = []
+    result = stylize(*pair, recipe="gatys", features=network, solver="published", steps=4,
+                     callback=lambda step: pictures.append(step.image()))  # fmt: skip
+    best = pictures[int(np.argmin(result.history["total"])) - 1].numpy()
+    assert best.min() < 0 and best.max() > 1
+    np.testing.assert_array_equal(result.image, np.clip(best, 0, 1))
+
+
+def test_a_run_takes_the_number_of_steps_that_its_recipe_has_for_its_solver(pair, network):
+    content_layers = STUDIO.network.content_layers
+    recipe = RECIPES["coursera"].changed(content_layers=content_layers, steps=2, published_steps=3)
+    for solver, steps in (("fast", 2), ("published", 3)):
+        assert stylize(*pair, recipe=recipe, features=network, solver=solver).steps == steps
+    unpublished = recipe.changed(published_steps=None)
+    assert stylize(*pair, recipe=unpublished, features=network, solver="published").steps == 2
+
+
 def test_two_runs_give_the_same_picture_bit_for_bit(pair):
     first, second = (stylize(*pair, features="slim", steps=6, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)

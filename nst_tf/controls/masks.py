@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name
     name = f"mask {name!r}" if name else "mask"
     pixels = read_pixels(source, name=f"the {name}", ground=0.0)
     height, width = pixels.shape[:2]
-    if not 1 / LARGEST_STRETCH < (width / height) / (size[1] / size[0]) < LARGEST_STRETCH:
+    if is_squashed((height, width), size):
         raise ValueError(
             f"The {name} is {width} × {height} pixels and its picture {size[1]} × {size[0]}; they must have one "
             "aspect. Make the mask from the picture itself, and crop both alike."
@@ -51,6 +52,11 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name
     if mask.min() > 0.99:
         warnings.warn(f"The {name} is white everywhere, so it leaves nothing out.", stacklevel=2)
     return soften(mask, softness)
+
+
+def is_squashed(given: Sequence[int], size: Sequence[int]) -> bool:
+    """Return whether an image loses its aspect when it is brought from one (height, width) to another."""
+    return not 1 / LARGEST_STRETCH < (given[1] / given[0]) / (size[1] / size[0]) < LARGEST_STRETCH
 
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.masks import is_squashed
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.regions import wanted_anywhere
 from nst_tf.controls.styles import Style, as_styles, weighted_styles
@@ -65,7 +67,14 @@ class Scene:
         if given[0].content_mask is not None and not recipe.loss.style_weight:
             raise ValueError("Masks need a style_weight above 0. Change one of them.")
         if start is not None:
-            start = resized(tf.constant(as_image(start, "start")), content_image.shape[1:3])
+            start, size = tf.constant(as_image(start, "start image")), content_image.shape[1:3]
+            if is_squashed(start.shape[1:3], size):
+                warnings.warn(
+                    f"The start image is {start.shape[2]} × {start.shape[1]} pixels and the content image {size[1]} × "
+                    f"{size[0]}, so it is squashed to that. Crop it to the same aspect to keep its shapes.",
+                    stacklevel=3,
+                )
+            start = resized(start, size)
         if previous and previous.image.shape != content_image.shape:
             raise ValueError(
                 f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."

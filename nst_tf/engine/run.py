@@ -49,8 +49,8 @@ class Engine:
     Args:
         precision: What the network computes in: "float32", "bfloat16", "float16" (on a GPU), or "auto" for the fastest
             that the device has hardware for.  The image, Gram matrices, losses and the solver are always in float32
-            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  A loss that is not a number
-            makes the run go on in float32.
+            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  After losses
+            that are not numbers the run goes on in float32, from its best image.
         tile: Compute the image in tiles of `tile` pixels a side, which takes longer and bounds the memory; the
             result is the same.  If not given, in tiles where it would not fit into the memory that is free (on a CPU)
             or did not fit (on a GPU).
@@ -80,7 +80,7 @@ class Engine:
             object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 
     def given(self) -> dict[str, Any]:
-        """Return the fields that are not as by default."""
+        """Return the fields that differ from their defaults."""
         return {name: value for name, value in vars(self).items() if value != getattr(Engine, name)}
 
 
@@ -99,7 +99,7 @@ class Progress:
         history: Losses before each step, float32 (parts,) each.
         size: Which of the sizes is at work: −1 for the whole, −2 for the one before.
         began: When the run would have begun, had it never been interrupted, in seconds of `time.perf_counter`.
-        before: How many steps were done before the first of the solver at work.
+        before: Steps done before the current solver started.
     """
 
     image: tf.Tensor | None = None
@@ -110,7 +110,7 @@ class Progress:
 
 
 class Run:
-    """One run: keeps account of it, and makes good what goes wrong.
+    """One run: tracks its progress, and recovers from failures.
 
     Args:
         extractor: The features.
@@ -186,7 +186,7 @@ class Run:
                 return
 
     def attempts(self, scene: Scene) -> Iterator[contextlib.AbstractContextManager]:
-        """Yield one attempt at a size, and another where it failed in a way that can be made good."""
+        """Yield one attempt at a size, and another as long as it failed in a way that can be mended."""
         yield self._attempt(scene)
         while self._again:
             yield self._attempt(scene)
@@ -207,8 +207,8 @@ class Run:
             if self._solver is not None:
                 self.progress.image = tf.identity(self._solver.best.image)
 
-    def objective(self, scene: Scene) -> WholeImage | Tiles:
-        """Return what computes losses and gradient, of an earlier run of the same kind if there was one."""
+    def evaluation(self, scene: Scene) -> WholeImage | Tiles:
+        """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
         recipe, precision, extractor = scene.recipe, self.engine.precision, self.extractor
         tile = self.engine.tile or tile_that_fits(scene, extractor, self.method, precision)
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
@@ -224,8 +224,8 @@ class Run:
             )
         return extractor.evaluations[key]
 
-    def solver(self, scene: Scene, last_step: int) -> Solver:
-        """Return what moves the image until a step, as a checkpoint has it if the run goes on from one."""
+    def optimizer(self, scene: Scene, last_step: int) -> Solver:
+        """Return the solver that runs up to `last_step`, restored from the checkpoint if the run resumes."""
         steps = max(0, last_step - self.step)
         solver = make_solver(self.method, scene.recipe, self.progress.image, steps, grey=scene.grey)
         if self._saver and self._saver.earlier:
@@ -335,7 +335,7 @@ def describe(
 
 
 def with_last_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
-    """Return with each size the number of its last step; the first takes twice as many steps as each other.
+    """Pair each size with the number of its last step; the first gets twice as many steps as each other one.
 
     Too few steps leave small sizes out.
     """

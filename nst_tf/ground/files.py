@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from nst_tf.ground.checks import shown
+
 
 def user_path(path: str | os.PathLike) -> Path:
     """Return the path that a person means; ~ at its beginning is the home folder, as in a shell."""
@@ -34,7 +36,7 @@ def check_writable(path: str | os.PathLike) -> None:
         if target.exists() and _is_guarded(target):
             raise PermissionError(0, "it is somebody else's file")
     except OSError as error:
-        raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
+        raise ValueError(f"Cannot write {shown(path)}: {error.strerror}. Choose another place.") from error
 
 
 class OverwriteError(ValueError):
@@ -64,12 +66,12 @@ class OverwriteGuard:
         if names & self._read:
             raise _overwrites(path)
         if names & self._written:
-            raise ValueError(f"{os.fspath(path)!r} is written twice, so the first would be lost; choose another name.")
+            raise ValueError(f"{shown(path)} is written twice, so the first would be lost; choose another name.")
         self._written |= names
 
 
 def _overwrites(path: str | os.PathLike) -> OverwriteError:
-    return OverwriteError(f"{os.fspath(path)!r} is an input and an output, and would be lost; choose another output.")
+    return OverwriteError(f"{shown(path)} is an input and an output, and would be lost; choose another output.")
 
 
 def _names(path: str | os.PathLike) -> set[bytes]:

@@ -21,7 +21,7 @@ from nst_tf.engine.run import Engine
 from nst_tf.ground.checks import MIN_SIDE, number, one_of, whole_number
 from nst_tf.ground.files import OverwriteGuard, check_writable
 from nst_tf.images import load_image
-from nst_tf.pictures.settings import plain, settings_of
+from nst_tf.pictures.settings import credits_of, plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
 from nst_tf.tools.inputs import check_counts, check_files, read_inputs, resolve_features
@@ -55,7 +55,8 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
         callback=callback,
         **job.engine,
     )
-    return replace(result, settings={**result.settings, "features": _features_in_settings(job)})
+    own = {"features": _features_in_settings(job), "credits": credits_of(job.content)}
+    return replace(result, settings={**result.settings, **own})
 
 
 def _features_in_settings(job: Job) -> str:

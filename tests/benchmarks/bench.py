@@ -421,8 +421,8 @@ def _our_run(recipe: Recipe, extractor: FeatureExtractor, precision: str, conten
     """Return what `stylize` steps with: what computes losses, what images are compared with, and the fast solver."""
     run = Run(extractor, "fast", steps, nst_tf.Engine(precision=precision), {})
     scene, last_step = next(run.sizes(Scene.of(recipe.changed(coarsest=None), content, style), 0))
-    objective = run.objective(scene)
-    return objective, objective.find_targets(scene), run.solver(scene, last_step)
+    evaluation = run.evaluation(scene)
+    return evaluation, evaluation.find_targets(scene), run.optimizer(scene, last_step)
 
 
 def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
