@@ -18,6 +18,7 @@ _HOMES = {  # by module, the names that it gives the package
     "losses": "gram_matrix with_ones content_loss style_loss total_variation_loss",
     "features": "FeatureExtractor slim_features vgg19_features vgg16_features keras_features preprocess",
     "engine.extractors": "find_features",
+    "networks.vgg": "keras_vgg19",
     "objective": "Objective Losses make_objective",
     "recipes": "Recipe RECIPES make_recipe",
     "published.convert": "convert_weights",

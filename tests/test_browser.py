@@ -48,6 +48,7 @@ def lab(tmp_path_factory):
         notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in notebook.cells:
             cell.source = re.sub(r"^SIZE = \d+", "SIZE = 128", cell.source, flags=re.MULTILINE)
+            cell.source = re.sub(r"^STEPS = \d+", "STEPS = 60", cell.source, flags=re.MULTILINE)
             cell.source = cell.source.replace('FEATURES = "auto"', 'FEATURES = "slim"')
             if cell.cell_type == "code":  # what is seen later is then of this run
                 cell.outputs, cell.execution_count = [], None

@@ -228,6 +228,26 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
     return convolutions, origin
 
 
+@in_neutral_keras
+def keras_vgg19() -> keras.Model:
+    """Return Keras's own VGG19 without its top, with ImageNet's weights.
+
+    It equals `keras.applications.VGG19(include_top=False)`, but takes the weights from Keras's cache or fetches them,
+    exact or in 8 bits, as `features="vgg19"` does.
+
+    Returns:
+        Model from images (batch, height, width, 3), preprocessed as "caffe" (see `preprocess`), to what block5_pool
+        gives, (batch, height // 32, width // 32, 512).
+
+    Raises:
+        ValueError: If the weights cannot be had or read.
+    """
+    path = find_imagenet_weights("vgg19").path
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    load_weights(model, path, "vgg19")
+    return model
+
+
 def _drawn(channels: Mapping[str, int]) -> dict[str, Convolution]:
     generator, before, convolutions = np.random.default_rng(0), 3, {}
     for name, count in channels.items():
