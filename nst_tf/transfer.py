@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.previous import Previous
-from nst_tf.controls.scene import FLAT, Scene, resized
+from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import find_features
-from nst_tf.engine.run import Engine, Run, describe, engine_among
+from nst_tf.engine.run import Engine, Run, check_outcome, check_run, describe, engine_among
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
 from nst_tf.pictures.settings import settings_text
-from nst_tf.recipes import RECIPES, Recipe, find_recipe
-
-SOLVERS = ("fast", "published")
+from nst_tf.recipes import Recipe, find_recipe
 
 
 @dataclass(frozen=True)
@@ -184,52 +180,10 @@ def stylize(
         run.status = "interrupted"
 
     history = run.history()
-    _check_finite(history["total"], recipe)
     image = resized(run.progress.image, whole.content_image.shape[1:3])
     image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
-    _check_weights(recipe, history, np.abs(image - whole.content_image).mean())
+    check_outcome(recipe, history, moved=np.abs(image - whole.content_image).mean())
     precision = run.engine.precision
     settings["precision"] = precision
     taken = min(run.step, steps)
     return Result(image, history, extractor.name, precision, run.status, recipe, taken, run.seconds, settings)
-
-
-def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
-    """Return how many steps a run takes, None meaning the recipe's own number.
-
-    Raises:
-        ValueError: If there is no such solver, or a number is out of range.
-    """
-    if not isinstance(solver, keras.optimizers.Optimizer):
-        one_of(solver, SOLVERS, "solver")
-    if solver == "published" and recipe.stepping.optimizer is None:
-        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    whole_number(seed, "seed", least=0)
-    if steps is None:
-        steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
-    return whole_number(steps, "steps", least=1)
-
-
-def _check_weights(recipe: Recipe, history: dict[str, np.ndarray], moved: float) -> None:
-    """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say."""
-    weights = {name: (each.loss.content_weight, each.loss.style_weight) for name, each in RECIPES.items()}
-    given = recipe.loss.content_weight, recipe.loss.style_weight
-    own = weights.get(recipe.name, given)
-    if given == own or not given[1] or (moved > FLAT and (history["style"] > 1e-3 * history["total"]).any()):
-        return
-    others = " or ".join(f"recipe={name!r}" for name in weights if weights[name] == given)
-    warnings.warn(
-        f"With content_weight={given[0]:g} and style_weight={given[1]:g} the style counts for next to nothing in the "
-        f"recipe {recipe.name!r}, whose own are content_weight={own[0]:g} and style_weight={own[1]:g}. Take these"
-        f"{f', or yours with {others}' if others else ''}.",
-        stacklevel=3,
-    )
-
-
-def _check_finite(totals: np.ndarray, recipe: Recipe) -> None:
-    """Raise ValueError if steps were taken and no loss was ever a number."""
-    if len(totals) and not np.isfinite(totals).any():
-        raise ValueError(
-            f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be too "
-            f"large: content_weight is {recipe.loss.content_weight:g}, style_weight is {recipe.loss.style_weight:g}."
-        )

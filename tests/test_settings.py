@@ -69,7 +69,7 @@ def test_author_copyright_and_resolution_stay_with_the_picture(pair, tmp_path, s
         del expected["dpi"]  # Pillow writes it for the other formats
     for made in ("x.png", "x.jpg", "x.webp"):
         command = ["stylize", str(content), str(style), "-o", str(tmp_path / made), "--features", "slim"]
-        assert main([*command, "--steps", "1", "--size", "40"]) == 0
+        assert main([*command, "--steps", "1", "--size", "64"]) == 0
         kept = dict(expected) if made != "x.webp" else {**expected, "dpi": None}
         found = credits_of(tmp_path / made)
         assert {name: found.get(name) for name in kept} == {

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf import __version__
-from nst_tf.controls.scene import Scene, resized
+from nst_tf.controls.scene import FLAT, Scene, resized
 from nst_tf.engine.checkpoints import Checkpoint, Saver
 from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.extractors import FEATURES
@@ -32,12 +32,13 @@ from nst_tf.engine.precision import (
 from nst_tf.engine.solver import NO_LOSS, Solver
 from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.checks import whole_number
+from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.objective import Losses, Objective
 from nst_tf.published.fields import recipe_settings
 from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
-from nst_tf.recipes import Recipe
+from nst_tf.recipes import RECIPES, Recipe
 
+SOLVERS = ("fast", "published")
 KEPT_EVALUATIONS = 4
 SMALLEST_TILE = 64
 
@@ -315,6 +316,52 @@ class Run:
             "time.",
             stacklevel=5,
         )
+
+
+def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
+    """Return how many steps a run takes, None meaning the recipe's own number.
+
+    Raises:
+        ValueError: If there is no such solver, or a number is out of range.
+    """
+    if not isinstance(solver, keras.optimizers.Optimizer):
+        one_of(solver, SOLVERS, "solver")
+    if solver == "published" and recipe.stepping.optimizer is None:
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    whole_number(seed, "seed", least=0)
+    if steps is None:
+        steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
+    return whole_number(steps, "steps", least=1)
+
+
+def check_outcome(recipe: Recipe, history: dict[str, np.ndarray], *, moved: float) -> None:
+    """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say.
+
+    Args:
+        recipe: That was followed.
+        history: What `Run.history` returns.
+        moved: How much the image differs from the content image, in the mean.
+
+    Raises:
+        ValueError: If steps were taken and no loss was ever a number.
+    """
+    given = recipe.loss.content_weight, recipe.loss.style_weight
+    if len(history["total"]) and not np.isfinite(history["total"]).any():
+        raise ValueError(
+            f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be too "
+            f"large: content_weight is {given[0]:g}, style_weight is {given[1]:g}."
+        )
+    weights = {name: (each.loss.content_weight, each.loss.style_weight) for name, each in RECIPES.items()}
+    own = weights.get(recipe.name, given)
+    if given == own or not given[1] or (moved > FLAT and (history["style"] > 1e-3 * history["total"]).any()):
+        return
+    others = " or ".join(f"recipe={name!r}" for name in weights if weights[name] == given)
+    warnings.warn(
+        f"With content_weight={given[0]:g} and style_weight={given[1]:g} the style counts for next to nothing in the "
+        f"recipe {recipe.name!r}, whose own are content_weight={own[0]:g} and style_weight={own[1]:g}. Take these"
+        f"{f', or yours with {others}' if others else ''}.",
+        stacklevel=3,
+    )
 
 
 def describe(

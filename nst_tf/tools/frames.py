@@ -14,6 +14,7 @@ import tensorflow as tf
 from scipy.ndimage import uniform_filter
 
 from nst_tf.controls.previous import Previous
+from nst_tf.engine.run import check_run
 from nst_tf.ground.checks import number
 from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
@@ -22,7 +23,7 @@ from nst_tf.tools.inputs import cached_inputs
 from nst_tf.tools.jobs import Job, absolute, images_of, result_path
 from nst_tf.tools.many import Outcome, make
 from nst_tf.tools.running import check_jobs, load, recipe_of
-from nst_tf.transfer import Step, check_run
+from nst_tf.transfer import Step
 
 # A frame after the first is nearly finished when it begins.
 LATER_SHARE = 0.5

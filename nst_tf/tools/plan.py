@@ -36,8 +36,8 @@ def plan(jobs: Iterable[Job]) -> Plan:
         ValueError: If the list itself cannot be read, or one job would replace an image that it or another is made
             from.
     """
+    from nst_tf.engine.run import check_run
     from nst_tf.tools.running import check_jobs, recipe_of
-    from nst_tf.transfer import check_run
 
     found = Plan()
     for number, job, problem in check_jobs(jobs):

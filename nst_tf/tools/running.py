@@ -17,7 +17,7 @@ from nst_tf.controls.scene import Scene
 from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import check_features, find_features
-from nst_tf.engine.run import Engine
+from nst_tf.engine.run import Engine, check_run
 from nst_tf.ground.checks import MIN_SIDE, number, one_of, whole_number
 from nst_tf.ground.files import OverwriteGuard, check_writable
 from nst_tf.images import load_image
@@ -26,7 +26,7 @@ from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
 from nst_tf.tools.inputs import check_counts, check_files, read_inputs, resolve_features
 from nst_tf.tools.jobs import REST, Job, is_address, is_image
-from nst_tf.transfer import Result, check_run, stylize
+from nst_tf.transfer import Result, stylize
 
 
 def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
