@@ -2,6 +2,7 @@ import dataclasses
 import inspect
 import json
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,7 +19,7 @@ from nst_tf.images import save_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import settings_of
 from nst_tf.tools import inputs
-from nst_tf.tools.jobs import Job, images_of, pairs, read_jobs
+from nst_tf.tools.jobs import Job, images_of, is_address, pairs, read_jobs
 from nst_tf.tools.many import stylize_many
 from nst_tf.tools.plan import estimate, plan
 from nst_tf.tools.running import is_made, run
@@ -348,6 +349,21 @@ def test_what_pillow_reads_is_an_image_and_nothing_else_in_a_folder_is(tmp_path)
     (tmp_path / "trip.jpg").mkdir()
     (tmp_path / "frames of x.gif").mkdir()
     assert {path.suffix for path in images_of(tmp_path).values()} == set(readable)
+
+
+def test_a_phones_picture_is_not_passed_over_but_told_of(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (folders / "contents" / "c2.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    found = plan(pairs(folders / "contents", folders / "styles", folders / "out", features="slim"))
+    assert (found.jobs, found.bad) == (6, 2)
+    assert "pillow-heif" in found.problems[0]
+
+
+@pytest.mark.parametrize("source", ["ftp://h/a.jpg", "HTTPS://h/a.jpg", "data:image/png;base64,AAAA"])
+def test_an_address_is_one_in_a_list_of_jobs_too_and_a_drive_is_none(source):
+    assert is_address(source)
+    for path in ("C://pics//a.jpg", r"C:\pics\a.jpg", "a.jpg", "/a:b/c.jpg"):
+        assert not is_address(path)
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,10 @@ class Job:
 
 
 def is_address(source: str) -> bool:
-    """Whether this is a URL."""
-    return source.lower().startswith(("http://", "https://"))
+    """Whether this is a URL, be it one that is fetched or not."""
+    from nst_tf.pictures.reading import ADDRESS
+
+    return ADDRESS.match(source) is not None
 
 
 def is_image(start: str | None) -> bool:
@@ -297,11 +299,12 @@ def pairs(
 
 @functools.cache
 def image_suffixes() -> frozenset[str]:
-    """Return how the names of the files end that Pillow reads here, such as ".jpg", in lower case."""
+    """Return how the names of the files end that Pillow reads, with the help of pillow-heif too, in lower case."""
     from PIL import Image
 
     formats = Image.registered_extensions()  # also of formats that it only writes
-    return frozenset(each for each, name in formats.items() if name in Image.OPEN and name not in ONLY_KNOWN)
+    read = (each for each, name in formats.items() if name in Image.OPEN and name not in ONLY_KNOWN)
+    return frozenset((*read, ".heic", ".heif"))  # where pillow-heif is missing, a sentence names it
 
 
 def images_of(place: str | os.PathLike) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -21,6 +22,7 @@ from nst_tf.engine.run import Engine, check_run
 from nst_tf.ground.checks import MIN_SIDE, number, one_of, whole_number
 from nst_tf.ground.files import OverwriteGuard, check_writable
 from nst_tf.images import load_image
+from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import credits_of, plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
@@ -172,9 +174,11 @@ def check_jobs(jobs: Iterable[Job]) -> Iterator[tuple[int, Job, ValueError | Non
 
 
 def _unreadable(path: str) -> str:
-    """Return why a file is no image, "" if it seems to be one; only its beginning is read."""
+    """Return why a file is no image, "" if it seems to be one; only its beginning is read, as a rule."""
+    with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(path):
+        return ""
     try:
-        with Image.open(path):
-            return ""
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{path!r} cannot be read as an image ({error})"
+        read_pixels(path)
+    except ValueError as error:  # which says what to do
+        return str(error)
+    return ""
