@@ -22,6 +22,8 @@ $(VENV)/.core: pyproject.toml
 		echo "Making $(VENV) ..."; rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { \
 		echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; }
 	@echo "Installing nst_tf and what it needs; the first time takes a minute or two ..."
+	@# The pip of a new environment may be too old for a project without a setup.py.
+	@$(PIP) --upgrade pip
 	@$(PIP) -e .
 	@touch $@
 
@@ -59,6 +61,7 @@ test-all: $(VENV)/.test  ## run the slow ones too: notebooks, kills, memory, VGG
 
 test-oldest:  ## run the tests with the oldest versions that pyproject.toml allows, in a .venv of their own
 	@test -d .venv-oldest || $(PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/pip install --quiet --disable-pip-version-check --upgrade pip
 	@.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST) -e '.[test]'
 	@.venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal
 

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_tf.ground.checks import number, shown, to_uint8
+from nst_tf.ground.checks import shown, to_uint8
 from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.pictures.settings import CREDITS
+from nst_tf.pictures.settings import CREDITS, X_RESOLUTION, Y_RESOLUTION
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,7 +28,6 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".webp": {"format": "WEBP", "quality": 95, "use_sharp_yuv": True},
 }
-X_RESOLUTION, Y_RESOLUTION = 282, 283  # in EXIF
 
 
 def load_image(
@@ -71,12 +70,7 @@ def load_image(
 
 
 def save_image(
-    image: Any,
-    path: str | os.PathLike,
-    *,
-    png_text: dict[str, str] | None = None,
-    dpi: float | None = None,
-    credits: dict[str, Any] | None = None,
+    image: Any, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, credits: dict | None = None
 ) -> Path:
     """Save a picture as PNG, JPEG or WebP, by the path's suffix; whole or not at all.
 
@@ -85,8 +79,7 @@ def save_image(
             value is rounded to the nearest of 256 levels.
         path: Where to write.  Missing folders are made.
         png_text: Words to keep inside a PNG, by keyword.  Other formats do not carry them.
-        dpi: For print, how many pixels are an inch; it changes no pixel.
-        credits: "author" and "copyright" to keep in the file, and "dpi" where none is given.
+        credits: What the file is to say of itself: "author", "copyright", and "dpi", how many pixels are an inch.
 
     Returns:
         The path.
@@ -101,7 +94,7 @@ def save_image(
     for name, (tag, keyword) in CREDITS.items():
         if credits.get(name):
             exif[tag], text[keyword] = credits[name].encode(), credits[name]
-    if dpi := credits.get("dpi") if dpi is None else number(dpi, "dpi", least=1):
+    if dpi := credits.get("dpi"):
         options["dpi"] = (dpi, dpi)
         exif[X_RESOLUTION] = exif[Y_RESOLUTION] = dpi  # in inches, where no unit is said
     if len(exif):

@@ -17,6 +17,7 @@ from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import find_features
 from nst_tf.engine.run import Engine, Run, check_outcome, check_run, describe, engine_among
 from nst_tf.features import FeatureExtractor
+from nst_tf.ground.checks import number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
@@ -84,8 +85,10 @@ class Result:
         self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, dpi: float | None = None
     ) -> Path:
         """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
-        text = {**settings_text(self.settings), **(png_text or {})}
-        return save_image(self.image, path, png_text=text, dpi=dpi, credits=self.settings.get("credits"))
+        credits = {**self.settings.get("credits", {}), **({} if dpi is None else {"dpi": number(dpi, "dpi", least=1)})}
+        return save_image(
+            self.image, path, png_text={**settings_text(self.settings), **(png_text or {})}, credits=credits
+        )
 
 
 def stylize(

@@ -466,8 +466,8 @@ def test_a_night_in_16_bits_stays_dark_and_what_to_do_is_said(tmp_path, said):
 
 
 def test_white_may_be_zero_in_16_bits_too(tmp_path):
-    Image.fromarray(np.full((40, 40), 60000, np.uint16)).save(tmp_path / "x.tif", tiffinfo={262: 0})
-    assert load_image(tmp_path / "x.tif").numpy().max() == pytest.approx(5535 / 65535, abs=1e-3)
+    Image.fromarray(np.full((40, 40), 20000, np.uint16)).save(tmp_path / "x.tif", tiffinfo={262: 0})
+    assert load_image(tmp_path / "x.tif").numpy().max() == pytest.approx(45535 / 65535, abs=1e-3)
 
 
 def followed(message, image):
@@ -559,6 +559,10 @@ def test_a_heic_names_the_package_that_reads_it_and_uses_it(photo, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "pillow_heif", opener)
     np.testing.assert_array_equal(load_image(heic), load_image(photo))
+    opener.register_heif_opener = lambda: Image.OPEN.pop("HEIF")
+    monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])
+    with pytest.raises(ValueError, match="damaged or cut off"):  # where the package is there, it is not advised
+        load_image(heic)
 
 
 def test_a_tiff_of_floats_says_what_to_do_with_them(tmp_path):
@@ -569,7 +573,7 @@ def test_a_tiff_of_floats_says_what_to_do_with_them(tmp_path):
     Image.fromarray(ramp).save(tmp_path / "x.tif")
     with pytest.raises(ValueError, match=r"np\.asarray\(PIL\.Image\.open\(path\)\)") as advice:
         load_image(tmp_path / "x.tif")
-    given = followed(str(advice.value).partition(" A file")[0], np.asarray(Image.open(tmp_path / "x.tif")))
+    given = followed(advice.value, np.asarray(Image.open(tmp_path / "x.tif")))
     np.testing.assert_allclose(load_image(given)[0, :, :, 0], ramp / 255, atol=1e-6)
 
 

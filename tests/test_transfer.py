@@ -239,7 +239,7 @@ def test_pictures_may_be_numpy_arrays(pair, network, tmp_path):
 
 
 def test_a_start_picture_of_another_size_is_where_the_run_begins(pair, network):
-    start = tf.image.resize(pair[1], (90, 100))
+    start = tf.image.resize(pair[1], (90, 120))
     seen = []
     result = stylize(*pair, features=network, steps=1, start=start, callback=lambda step: seen.append(step.step))
     objective = make_objective(STUDIO, network, *pair)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
@@ -24,6 +23,7 @@ MOST_OF_32_BITS = (255, 65535, 2**31 - 1)
 ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # What a TIFF says of its values, by number of the tag.
 BITS, PHOTOMETRIC, MOST, FORMAT = 258, 262, 281, 339
+SIGNIFICANT_BITS = re.compile(rb"\x00\x00\x00\x01sBIT(.)", re.DOTALL)
 BAND_ROWS = 256
 # How an HEIC file says what it is, in its bytes 8 to 12.
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -113,12 +113,20 @@ def _read_file(path: Path, name: str) -> bytes:
 def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.ndarray:
     if not data:
         raise ValueError(f"{name} is empty. Copy or download it again.")
-    heic = data[4:8] == b"ftyp" and data[8:12] in HEIC
-    if heic:
-        with contextlib.suppress(ImportError):
+    remedy = "Give a JPEG, PNG, WebP or TIFF; a program that shows it can save it as one."
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC:
+        try:
             import pillow_heif
 
             pillow_heif.register_heif_opener()
+            remedy = "It is a HEIC that is damaged or cut off. Copy or download it again."
+        except ImportError:
+            remedy = "It is a phone's HEIC: `pip install pillow-heif` reads it, or save it as a JPEG."
+    elif data[:2] in (b"II", b"MM"):
+        remedy = (
+            "It seems to be a TIFF of floating-point colors or the like. Save it with 8 or 16 bits; or read it with "
+            "another package, such as tifffile, and give load_image the array, with numbers in [0, 1]."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -132,14 +140,6 @@ def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.n
                     logger.info("%s holds %d images; the first is taken.", name, count)
                 image.load()
         except UnidentifiedImageError:
-            remedy = "Give a JPEG, PNG, WebP or TIFF; a program that shows it can save it as one."
-            if heic:
-                remedy = "It is a phone's HEIC: `pip install pillow-heif` reads it, or save it as a JPEG."
-            elif data[:2] in (b"II", b"MM"):
-                remedy = (
-                    "It seems to be a TIFF of floating-point colors or the like. Save it with 8 or 16 bits; or read it "
-                    "with another package, such as tifffile, and give load_image the array, with numbers in [0, 1]."
-                )
             raise ValueError(f"{name} is not an image that Pillow can read. {remedy}") from None
         except Image.DecompressionBombError:
             raise ValueError(
@@ -147,19 +147,9 @@ def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.n
             ) from None
         except Exception as error:  # Pillow's decoders raise many kinds on damaged files
             raise _damaged(name, error) from error
-    if image.format == "PNG":
-        image.info["significant_bits"] = _significant_bits(data)
+    if said := SIGNIFICANT_BITS.search(data, 0, max(0, data.find(b"IDAT"))):  # in a PNG, which Pillow passes over
+        image.info["significant_bits"] = said[1][0]
     return _to_pixels(image, name, ground, at_least)
-
-
-def _significant_bits(png: bytes) -> int:
-    """Return how many bits a PNG says (sBIT) that its grey values had when they were measured; 16 if it does not."""
-    start = 8
-    while start < len(png) and (kind := png[start + 4 : start + 8]) != b"IDAT":
-        if kind == b"sBIT":
-            return png[start + 8]
-        start += 12 + int.from_bytes(png[start : start + 4], "big")
-    return 16
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
@@ -168,12 +158,14 @@ def _damaged(name: str, error: Exception) -> ValueError:
 
 def _to_pixels(image: Image.Image, name: str, ground: float, at_least: int | None) -> np.ndarray:
     try:
-        deep = _black_and_white(image) if image.mode.startswith("I") else (0, 1)
+        most = _most(image) if image.mode.startswith("I") else 1
+        is_negative = most > 1 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
         image = ImageOps.exif_transpose(_reduced(image, max(1, min(image.size) // at_least) if at_least else 1))
     except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
         raise _damaged(name, error) from error
     if image.mode in ("I", "F"):
-        array = _deep_grey(image, *deep, name)
+        name = f"{name}, read by np.asarray(PIL.Image.open(path))," if image.mode == "F" else name
+        array = _deep_grey(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
     elif image.mode in ("LA", "RGBA", "La", "RGBa"):
         transparent = image.convert("RGBA")
         colors = transparent.convert("L" if image.mode in ("LA", "La") else "RGB")
@@ -209,12 +201,6 @@ def _averageable(image: Image.Image) -> Image.Image:
     return image if mode == image.mode else image.convert(mode)
 
 
-def _black_and_white(image: Image.Image) -> tuple[int, int]:
-    """Return which values of deep grey are black and white."""
-    white = _most(image)
-    return (white, 0) if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0 else (0, white)
-
-
 def _most(image: Image.Image) -> int:
     """Return the largest value of deep grey: what the file says, else the largest for which it has room."""
     tags = getattr(image, "tag_v2", {})
@@ -232,19 +218,11 @@ def _most(image: Image.Image) -> int:
     return most if levels[-1] > said or spread else said
 
 
-def _deep_grey(image: Image.Image, black: int, white: int, name: str) -> np.ndarray:
+def _deep_grey(image: Image.Image, most: int, name: str) -> np.ndarray:
     """Return 16-bit, 32-bit or floating-point grey in sRGB: as uint16, or as float in [0, 1]."""
     grey = np.asarray(image)
-    if image.mode == "F":
-        try:
-            in_unit_range(grey, name)
-        except ValueError as error:
-            how = "A file's numbers are np.asarray(PIL.Image.open(path)); give nst_tf.load_image what you make of them."
-            raise ValueError(f"{error} {how}") from None
-    elif white == 65535:
-        grey = np.clip(grey, 0, white).astype(np.uint16)
-    else:
-        grey = np.clip((grey - black) / (white - black), 0, 1)
+    if most > 1:
+        grey = np.clip(grey, 0, most).astype(np.uint16) if most == 65535 else np.clip(grey / most, 0, 1)
     if "icc_profile" in image.info:
         ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
         ramp.info = image.info

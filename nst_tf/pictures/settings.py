@@ -16,6 +16,7 @@ KEYWORD = "nst_tf"
 # No PNG of ours comes near it, and nobody should have to parse megabytes from elsewhere.
 LONGEST_TEXT = 100_000
 # What an image says of itself and its copies keep: by name, the EXIF tag and the keyword in a PNG.
+X_RESOLUTION, Y_RESOLUTION = 282, 283
 CREDITS = {"author": (0x013B, "Author"), "copyright": (0x8298, "Copyright")}
 # What the settings of every image hold, and of what kind.
 KINDS = {
@@ -41,7 +42,7 @@ def credits_of(path: str | os.PathLike) -> dict[str, Any]:
     # EXIF is ASCII by its standard and UTF-8 in practice; Pillow reads it as Latin-1.
     said = {name: _utf8(str(info.get(word) or exif.get(tag, ""))) for name, (tag, word) in CREDITS.items()}
     found = {name: text.strip("\0 ") for name, text in said.items() if text.strip("\0 ")}
-    dpi = float(max(info.get("dpi", (0, 0))))
+    dpi = float(max(info.get("dpi", (exif.get(X_RESOLUTION, 0),))))
     return {**found, "dpi": round(dpi, 2)} if 1 < dpi < 1e5 else found  # 1 stands for none
 
 
