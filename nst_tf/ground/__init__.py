@@ -1,3 +1,3 @@
 """What everything may import: starting TensorFlow, files written whole, checks, the bounded download."""
 
-from nst_tf.ground import startup as startup  # which notes forks from the beginning on
+import nst_tf.ground.startup  # noqa: F401  (it notes forks, from the beginning on)
