@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import random
 from collections.abc import Callable, Iterator
 
-from nst_tf.ground.startup import check_backend
+from nst_tf.ground.startup import check_backend, check_fork
 
 check_backend()
+check_fork()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from tensorflow.python.eager import context  # noqa: E402
-
-# In a forked process, whether TensorFlow had started before: then it lacks the threads that it waits for.
-_hangs = []
-if hasattr(os, "register_at_fork"):  # Windows has none; and TensorFlow has no public word for whether it has started
-    os.register_at_fork(after_in_child=lambda: _hangs.append(getattr(context.context(), "_context_handle", None)))
 
 
 def check_process() -> None:
     """Raise ValueError where TensorFlow is set up so that no image can be optimised."""
-    if any(_hangs):
-        raise ValueError(
-            "This process was forked from one in which TensorFlow had started, and would hang. Use "
-            "nst_tf.worker_processes(count), or multiprocessing.get_context('spawn')."
-        )
+    check_fork()
     if not tf.executing_eagerly():
         raise ValueError(
             "TensorFlow is not executing eagerly here: stylize cannot run inside a tf.function, nor after "
