@@ -135,7 +135,7 @@ def test_the_whole_method_is_one_cell_that_lowers_the_loss_with_nothing_but_the_
     inputs = {"FOLDER": REPOSITORY, "SIZE": 64, "STEPS": 2, "CONTENT": "pagoda", "STYLE": "starry_night"}
     names = {**inputs, "nst_tf": nst_tf}
     exec(cell.source, names)
-    before, picture = names["content_image"], names["generated_image"]
+    before, picture = names["content_image"], names["image"]
     assert picture.shape == before.shape == (1, 43, 64, 3)
     assert np.min(picture) >= 0 and np.max(picture) <= 1
     objective = nst_tf.make_objective(
