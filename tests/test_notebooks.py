@@ -220,7 +220,7 @@ def test_links_are_pointed_at_gits_remote_at_another_repository_and_at_none(copy
     assert all("/someone/something" in path.read_text() for path in paths)
     run_links(copy, "REPO=someone/else")
     assert all("/someone/else" in path.read_text() for path in paths)
-    assert not any("something" in path.read_text() for path in paths if path.suffix == ".ipynb")
+    assert not any("someone/something" in path.read_text() for path in paths if path.suffix == ".ipynb")
     subprocess.run([*remote, "remove", "origin"], check=True)
     run_links(copy)
     assert [path.read_bytes() for path in paths] == bare
