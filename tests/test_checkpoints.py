@@ -59,6 +59,15 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
 
 
+def test_the_seconds_of_a_resumed_run_include_those_before_the_interrupt(pair, network, tmp_path):
+    path = tmp_path / "run.nst"
+    stylize(*pair, features=network, steps=3, checkpoint=path, callback=interrupted_after(2), **SHALLOW)
+    earlier = read_checkpoint(path)
+    write_checkpoint(path, dataclasses.replace(earlier, state={**earlier.state, "seconds": 1000.0}))
+    resumed = stylize(*pair, features=network, steps=3, resume=path, **SHALLOW)
+    assert 1000 < resumed.seconds < 2000
+
+
 def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, network, tmp_path, monkeypatch):
     copied = []
 

@@ -104,6 +104,17 @@ def test_lbfgs_puts_pixels_at_the_end_of_the_range_and_still_finds_the_others(ge
     np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-3)
 
 
+def test_lbfgs_knows_the_curvature_also_while_pixels_are_at_the_end_of_the_range(generator):
+    target = generator.uniform(-0.5, 1.5, size=SHAPE).astype(np.float32)
+    stretch = np.geomspace(1, 300, np.prod(SHAPE)).reshape(SHAPE).astype(np.float32)
+
+    def stretched(image, target):
+        return (tf.reduce_sum(stretch * tf.square(image - target)),)
+
+    solver, _ = run(stretched, GREY, 60, target=tf.constant(target), method=LBFGS)
+    np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-2)
+
+
 @both
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_solver_does_not_mind_the_scale_of_a_loss(target, scale, method):
@@ -135,6 +146,7 @@ def test_color_from_pixel_to_pixel_counts_for_less_than_half_beside_brightness(g
 
 def test_blocks_overlap_so_that_none_has_an_edge_which_shows():
     impulses = tf.reshape(tf.eye(24), (24, 1, 24, 1)) * tf.ones((1, 16, 1, 3))
+    assert [averages.shape[1:3] for averages in _at_resolutions(impulses)] == [(16, 24), (8, 12), (4, 6), (2, 3)]
     for averages in _at_resolutions(impulses)[1:]:
         both = tf.minimum(averages[:-1], averages[1:])  # of a column of pixels and the next
         assert (tf.reduce_sum(both, axis=(1, 2, 3)).numpy() > 0).all()

@@ -118,6 +118,14 @@ def test_what_no_mask_covers_keeps_the_content_exactly(pair, network, left):
     assert np.abs(result.image[:, :, :24] - pair[0][:, :, :24]).max() > 0.1
 
 
+def test_the_picture_fades_into_the_content_along_a_soft_mask(pair):
+    mask = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
+    scene = Scene.of(STUDIO, pair[0], Style(pair[1], content_mask=mask))
+    faded = scene.postprocess(1 - pair[0])
+    m = mask[np.newaxis, :, :, np.newaxis]
+    np.testing.assert_allclose(faded, m * (1 - pair[0]) + (1 - m) * pair[0], atol=1e-6)
+
+
 def test_regions_have_styles_of_their_own(pair, other, network, left):
     styles = [Style(pair[1], content_mask=left), Style(other, content_mask=rest_of(left))]
     swapped = [Style(other, content_mask=left), Style(pair[1], content_mask=rest_of(left))]

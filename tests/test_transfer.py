@@ -9,6 +9,7 @@ from conftest import small_network
 from PIL import Image
 
 import nst_tf
+from nst_tf.controls.scene import Scene
 from nst_tf.engine.extractors import find_features
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import make_objective
@@ -132,6 +133,13 @@ def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair
     )
     assert from_style["style"][0] < 0.5 * from_content["style"][0]
     assert from_style["content"][0] > from_content["content"][0] == 0
+
+
+def test_noise_on_the_content_goes_up_and_down_by_a_quarter(pair):
+    recipe = STUDIO.changed(start="content_with_noise")
+    noise = Scene.of(recipe, np.full((1, 48, 64, 3), 0.5, np.float32), pair[1]).start(seed=1) - 0.5
+    assert -0.25 <= noise.numpy().min() < -0.24
+    assert 0.24 < noise.numpy().max() <= 0.25
 
 
 def test_callback_is_told_of_the_whole_run_and_sees_the_picture_change(pair, network):
