@@ -5,13 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-CONTENT ?= images/content/chelsea.jpg
-STYLE ?= images/style/portrait_of_metzinger.jpg
+CONTENT ?= images/content/pagoda.jpg
+STYLE ?= images/style/starry_night.jpg
 SIZE ?= 400
+PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +22,8 @@ $(VENV)/.core: pyproject.toml
 		echo "Making $(VENV) ..."; rm -rf $(VENV); $(PYTHON) -m venv $(VENV) || { \
 		echo "Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; }
 	@echo "Installing nst_tf and what it needs; the first time takes a minute or two ..."
+	@# The pip of a new environment may be too old for a project without a setup.py.
+	@$(PIP) --upgrade pip
 	@$(PIP) -e .
 	@touch $@
 
@@ -58,6 +61,7 @@ test-all: $(VENV)/.test  ## run the slow ones too: notebooks, kills, memory, VGG
 
 test-oldest:  ## run the tests with the oldest versions that pyproject.toml allows, in a .venv of their own
 	@test -d .venv-oldest || $(PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/pip install --quiet --disable-pip-version-check --upgrade pip
 	@.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST) -e '.[test]'
 	@.venv-oldest/bin/python -m pytest -q -n 2 --dist worksteal
 
@@ -65,8 +69,13 @@ $(VENV)/.browser: $(VENV)/.test
 	@$(PIP) -e '.[browser]'
 	@touch $@
 
-test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab in a real Chromium; screenshots in outputs/browser/
-	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py
+test-browser: $(VENV)/.browser  ## run two notebooks in JupyterLab, and the page, in a real Chromium; screenshots in outputs/browser/
+	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py tests/test_page.py
+
+page:  ## assemble the page that paints in the browser, and serve it on 127.0.0.1 (PORT=8000); needs Node.js
+	@command -v npm >/dev/null || { \
+		echo "make page needs Node.js 18 or newer, with npm (nodejs.org); nothing else in the project does."; exit 1; }
+	@$(PYTHON) docs/try/page.py outputs/page $(PORT)
 
 test-faults: $(VENV)/.core  ## kill, damage and fill up, hundreds of times; prints what was survived (minutes)
 	@$(BIN)/python tests/faults/run_faults.py
@@ -94,11 +103,11 @@ test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student versio
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m lab tests/test_lab.py
 
 $(VENV)/.cluster: $(VENV)/.test
-	@echo "Installing Ray ..."
+	@echo "Installing Dask ..."
 	@$(PIP) -e '.[cluster]'
 	@touch $@
 
-test-cluster: $(VENV)/.cluster  ## make pictures on a Ray cluster of two workers, one of which is killed (minutes)
+test-cluster: $(VENV)/.cluster  ## make pictures on a Dask cluster of two workers, one of which is killed (minutes)
 	@$(BIN)/python -m pytest -q -m cluster tests/test_cluster.py
 
 lint: $(VENV)/.lint  ## check style and formatting
@@ -127,8 +136,7 @@ published: $(VENV)/.core  ## run the published optimisers to their last step, fo
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python tests/benchmarks/bench.py --published
 
-links:  ## point badges and set-up cells at REPO=owner/name
-	@test -n "$(REPO)" || { echo "Say where the repository is: make links REPO=owner/name"; exit 2; }
+links:  ## point badges and set-up cells at git's remote on GitHub, or at REPO=owner/name
 	@$(PYTHON) notebooks/set_links.py "$(REPO)"
 
 colab-zip:  ## write outputs/nst_tf_colab.zip, to be uploaded to Colab where the repository is not public
@@ -140,7 +148,7 @@ slim: $(VENV)/.core  ## make the slim network's file again (an hour, 12 GB): PIC
 	@MALLOC_MMAP_THRESHOLD_=8000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000 \
 		TF_ENABLE_ONEDNN_OPTS=1 $(BIN)/python research/slim/distil.py "$(PICTURES)" nst_tf/networks/slim.npz
 
-strip: $(VENV)/.core  ## make the README's pictures before and after again
+strip: $(VENV)/.core  ## make the README's pictures again
 	@$(BIN)/python images/make_strip.py
 
 layer-pictures: $(VENV)/.core  ## paint the pictures of notebook 03 again (about ten minutes); NAMES="style_block3" for some

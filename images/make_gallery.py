@@ -5,8 +5,9 @@ from pathlib import Path
 import nst_tf
 
 FOLDER = Path(__file__).resolve().parent
-CONTENT, STYLE, OTHER_STYLE = "content/chelsea.jpg", "style/starry_night.jpg", "style/composition_vii.jpg"
-SIDE = 360
+CONTENT, STYLE, OTHER_STYLE = "content/pagoda.jpg", "style/starry_night.jpg", "style/the_scream.jpg"
+MASK = "masks/pagoda.png"
+SIDE = 400
 
 
 def main() -> None:
@@ -14,14 +15,15 @@ def main() -> None:
     content_image, style_image, other_image = (
         nst_tf.load_image(FOLDER / name, max_side=SIDE) for name in (CONTENT, STYLE, OTHER_STYLE)
     )
-    top, *_ = nst_tf.propose_regions(content_image, 3, softness=3.0)
+    building = nst_tf.load_mask(FOLDER / MASK, size=tuple(content_image.shape[1:3]), softness=2.0)
+    around = nst_tf.rest_of(building)
     fine, coarse = (nst_tf.load_image(FOLDER / STYLE, max_side=round(s * SIDE), upscale=True) for s in (0.4, 3))
     runs = {
         "no control": (style_image, {}),
         'color="luminance"': (style_image, {"color": "luminance"}),
         'color="matching"': (style_image, {"color": "matching"}),
         "two styles, half and half": ([style_image, other_image], {}),
-        "a mask: one region alone": (nst_tf.Style(style_image, content_mask=top), {}),
+        "a mask: all but the building": (nst_tf.Style(style_image, content_mask=around), {}),
         "style_scale=0.4": (fine, {"style_scale": 0.4}),
         "style_scale=3": (coarse, {"style_scale": 3.0}),
         "total_variation_weight=60": (style_image, {"total_variation_weight": 60.0}),

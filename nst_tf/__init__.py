@@ -18,6 +18,7 @@ _HOMES = {  # by module, the names that it gives the package
     "losses": "gram_matrix with_ones content_loss style_loss total_variation_loss",
     "features": "FeatureExtractor slim_features vgg19_features vgg16_features keras_features preprocess",
     "engine.extractors": "find_features",
+    "networks.vgg": "keras_vgg19",
     "objective": "Objective Losses make_objective",
     "recipes": "Recipe RECIPES make_recipe",
     "published.convert": "convert_weights",
@@ -33,15 +34,15 @@ _HOMES = {  # by module, the names that it gives the package
     "engine.memory": "estimate_memory",
     "engine.precision": "this_device choose_precision",
     "tools.special": "texture reconstruct",
-    "tools.sweep": "sweep promote Axis",
+    "tools.sweep": "sweep Axis",
     "tools.jobs": "Job read_jobs pairs",
     "tools.many": "stylize_many worker_processes",
-    "tools.cluster": "ray_workers",
-    "tools.frames": "stylize_frames frame_jobs animate",
+    "tools.cluster": "cluster_workers",
+    "tools.frames": "stylize_frames frame_jobs",
     "controls.previous": "Previous",
     "tools.notebook": "set_up_notebook in_colab",
     "display": "show_images plot_history contact_sheet",
-    "tools.animations": "timelapse",
+    "tools.animations": "timelapse animate",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

@@ -16,7 +16,7 @@ from nst_tf.ground.checks import one_of
 from nst_tf.ground.keras_defaults import keras
 from nst_tf.networks.slim import read_slim
 from nst_tf.networks.table import NETWORKS
-from nst_tf.networks.vgg import Geometry, build_network, check_layers, check_network, read_vgg
+from nst_tf.networks.vgg import BORDERS, POOLING, Geometry, build_network, check_layers, read_vgg
 
 PREPROCESSING = ("caffe", "torch", "tf", "none")
 
@@ -125,7 +125,7 @@ def vgg19_features(
             again, which leaves no frame along the edges of the stylized image.
 
     Raises:
-        ValueError: If a layer or option is unknown, or the weights cannot be had or read.
+        ValueError: If a layer or option is unknown, or the weights are not available or cannot be read.
 
     Reference:
         Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1,
@@ -135,21 +135,15 @@ def vgg19_features(
     return network_features("vgg19", layers, weights=weights, **options)
 
 
-def vgg16_features(
-    layers: Iterable[str],
-    *,
-    weights: str | os.PathLike | None = "imagenet",
-    pooling: str = "max",
-    preprocessing: str = "caffe",
-    border: str = "zeros",
-) -> FeatureExtractor:
-    """Make a feature extractor of VGG16; see `vgg19_features`.  Its blocks 3 to 5 have three convolutions each.
+def vgg16_features(layers: Iterable[str], **options: Any) -> FeatureExtractor:
+    """Make a feature extractor of VGG16, with the options of `vgg19_features`.
+
+    Its blocks 3 to 5 have three convolutions each.
 
     Reference:
         Simonyan, Zisserman 2015, table 1, column D.
     """
-    options = {"pooling": pooling, "preprocessing": preprocessing, "border": border}
-    return network_features("vgg16", layers, weights=weights, **options)
+    return network_features("vgg16", layers, **options)
 
 
 def slim_features(
@@ -189,10 +183,14 @@ def network_features(
     """Make a feature extractor of a network by its name in `NETWORKS`; for the others, see `vgg19_features`.
 
     Raises:
-        ValueError: If the name, a layer or an option is unknown, or the weights cannot be had or read.
+        ValueError: If the name, a layer or an option is unknown, or the weights are not available or cannot be read.
     """
+    one_of(network, NETWORKS, "network")
+    one_of(pooling, POOLING, "pooling")
     one_of(preprocessing, PREPROCESSING, "preprocessing")
-    layers = check_network(network, layers, pooling, border)
+    one_of(border, BORDERS, "border")
+    layers = tuple(layers)
+    check_layers(layers, list(NETWORKS[network].channels), network)
     name, taps, channels = network, {}, {}
     if NETWORKS[network].bundled:
         slim = read_slim()

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_tf.ground.checks import to_uint8
-from nst_tf.ground.files import atomic_write
+from nst_tf.ground.checks import shown, to_uint8
+from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
+from nst_tf.pictures.settings import CREDITS, X_RESOLUTION, Y_RESOLUTION
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,7 +69,9 @@ def load_image(
     return tf.constant(pixels[np.newaxis])
 
 
-def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
+def save_image(
+    image: Any, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, credits: dict | None = None
+) -> Path:
     """Save a picture as PNG, JPEG or WebP, by the path's suffix; whole or not at all.
 
     Args:
@@ -76,6 +79,7 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
             value is rounded to the nearest of 256 levels.
         path: Where to write.  Missing folders are made.
         png_text: Words to keep inside a PNG, by keyword.  Other formats do not carry them.
+        credits: What the file is to say of itself: "author", "copyright", and "dpi", how many pixels are an inch.
 
     Returns:
         The path.
@@ -84,11 +88,20 @@ def save_image(image: Any, path: str | os.PathLike, *, png_text: dict[str, str] 
         ValueError: If the suffix is not one of .png, .jpg, .jpeg, .webp, or the picture is not RGB or not finite.
         OSError: If the file cannot be written; nothing is left behind, and a file that stood there is untouched.
     """
-    path = Path(path)
-    options = dict(save_options(path))
-    if options["format"] == "PNG" and png_text:
+    path = user_path(path)
+    options, text, credits = dict(save_options(path)), dict(png_text or {}), credits or {}
+    exif = Image.Exif()
+    for name, (tag, keyword) in CREDITS.items():
+        if credits.get(name):
+            exif[tag], text[keyword] = credits[name].encode(), credits[name]
+    if dpi := credits.get("dpi"):
+        options["dpi"] = (dpi, dpi)
+        exif[X_RESOLUTION] = exif[Y_RESOLUTION] = dpi  # in inches, where no unit is said
+    if len(exif):
+        options["exif"] = exif
+    if options["format"] == "PNG":
         options["pnginfo"] = PngInfo()
-        for keyword, words in png_text.items():
+        for keyword, words in text.items():
             options["pnginfo"].add_itxt(keyword, words)
     picture = Image.fromarray(to_uint8(image))
     with atomic_write(path) as temporary:
@@ -104,5 +117,5 @@ def save_options(path: str | os.PathLike) -> dict[str, Any]:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SAVE_OPTIONS:
-        raise ValueError(f"Cannot save {os.fspath(path)!r}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
+        raise ValueError(f"Cannot save {shown(path)}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")
     return SAVE_OPTIONS[suffix]

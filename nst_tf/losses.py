@@ -18,7 +18,7 @@ from nst_tf.networks.gaussians import Gaussian, gaussian_of, squared_wasserstein
 
 
 class Size(NamedTuple):
-    """What a form's factor may depend on: C and M of a layer, and the picture's height × width."""
+    """What a form's factor may depend on: C and M of a layer, and the image's height × width."""
 
     channels: Any
     positions: Any = None
@@ -30,8 +30,8 @@ class Form(NamedTuple):
 
     Args:
         factor: What the sum of squares is multiplied by, from the layer's `Size`; None in forms that are not a fixed
-            multiple of it.  In relative ones the sum is divided by the target's own, so that 1 is the distance of a
-            picture without any features.
+            multiple of it.  In relative ones the sum is divided by the target's own, so that 1 is the distance of an
+            image without any features.
         formula: In plain text.
         latex: The same for notebooks.
         distance: What is taken in place of the sum of squares, from the Gram matrix of features beside which stands a
@@ -92,7 +92,7 @@ STYLE_FORMS = {
     ),
     # Udacity's exercise: the mean of (G − A)², divided by C·M.
     "udacity": Form(lambda of: of.positions / of.channels**3, "Σ(G − A)² / (C³·M)", r"\frac{1}{C^3 M} \sum (G - A)^2"),
-    # The keras.io example, which has the picture's pixels and colours where equation 4 has M and C.
+    # The keras.io example, which has the image's pixels and colors where equation 4 has M and C.
     "keras": Form(
         lambda of: (of.positions / of.pixels) ** 2 / (4 * 3**2),
         "Σ(G − A)² / (4·3²·(height·width)²)",
@@ -148,7 +148,7 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
 
     Args:
         features: (batch, height, width, channels), any floating-point type.
-        normalize: Divide by height × width, so that pictures of different sizes can be compared.
+        normalize: Divide by height × width, so that images of different sizes can be compared.
 
     Returns:
         (batch, channels, channels), symmetric; float32, or float64 for float64 features.
@@ -230,7 +230,7 @@ def style_loss(
     """Say how far the Gram matrix of the generated image is from that of the style image, at one layer.
 
     With S = Σ(G − A)², the sum of squares that the papers write, and g = G / M, a = A / M for features of one size,
-    S = M² Σ(g − a)².  Taking the normalised matrices keeps the numbers in range and lets the style picture have a
+    S = M² Σ(g − a)².  Taking the normalised matrices keeps the numbers in range and lets the style image have a
     size of its own.
 
     Args:
@@ -239,7 +239,7 @@ def style_loss(
         target: a, of the same shape; for the Wasserstein forms also `gaussian_of(a)`, which takes half as long.
         form: How the squared differences become one number; a key of `STYLE_FORMS`, which has the formulas.
         positions: M, height × width of the layer; for the forms "udacity" and "keras".
-        image_pixels: Height × width of the picture; for the form "keras".
+        image_pixels: Height × width of the image; for the form "keras".
         channels: C where it is not the matrix's own number; see `FeatureExtractor`.
 
     Returns:
@@ -267,14 +267,14 @@ def style_loss(
 
 
 def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Tensor:
-    """Say how rough a picture is: what neighbouring pixels differ by, summed over the picture.
+    """Say how rough an image is: what neighbouring pixels differ by, summed over the image.
 
     Args:
         image: (batch, height, width, channels), any range; the loss is in that range's units.
         form: Which differences, and how they are added; a key of `TOTAL_VARIATION_FORMS`, which has the formulas.
 
     Returns:
-        Scalar, at least 0, in float32 (float64 for float64 pictures).
+        Scalar, at least 0, in float32 (float64 for float64 images).
 
     Raises:
         ValueError: If the form is unknown.

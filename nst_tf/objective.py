@@ -1,7 +1,7 @@
-"""The objective: what a recipe, a network and two pictures ask for, as a function from a picture to its losses.
+"""The objective: the losses that a recipe, a network and the input images define, as a function of an image.
 
-The losses of content and style are functions of sums over positions: Σ(F − P)² and FᵀF.  Sums of parts of a picture
-add up to those of the whole, which is what lets a picture be computed in tiles.
+The losses of content and style are functions of sums over positions: Σ(F − P)² and FᵀF.  Sums of parts of an image
+add up to those of the whole, which is what lets an image be computed in tiles.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Targets(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of a picture or a part of one, what its losses are made of.
+    """Of an image or a part of one, what its losses are made of.
 
     Args:
         squares: Σ(F − P)² by content layer, scalars.
@@ -85,12 +85,12 @@ class Sums(NamedTuple):
 
 
 class Objective:
-    """The losses of a picture under a recipe; see `make_objective`.
+    """The losses of an image under a recipe; see `make_objective`.
 
     Args:
         recipe: Which layers, forms and weights.
         extractor: Returns the features of at least the recipe's layers.
-        targets: What `find_targets` returns, for calling it on a picture alone.
+        targets: What `find_targets` returns; needed only where the objective is called with just an image.
     """
 
     def __init__(self, recipe: Recipe, extractor: FeatureExtractor, targets: Targets | None = None):
@@ -99,7 +99,7 @@ class Objective:
         self.targets = targets
 
     def __call__(self, image: tf.Tensor) -> Losses:
-        """Return the weighted losses of a picture of the content image's size, float32 (1, height, width, 3)."""
+        """Return the weighted losses of an image of the content image's size, float32 (1, height, width, 3)."""
         return self.losses(image, self.targets)
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
@@ -115,38 +115,27 @@ class Objective:
         return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
-        """Return the sums of a picture or a part, of the layers given; features, content and masks are those there."""
+        """Return the sums of an image or a part of one; features, content and masks cover the same part."""
         squares, grams, positions = {}, {}, {}
         for layer in filter(content.__contains__, content_layers(self.recipe)):
-            difference = float32_at_least(features[layer]) - float32_at_least(content[layer])
+            difference = float32_at_least(features[layer]) - float32_at_least(content[layer])  # (1, H, W, C)
             squares[layer] = tf.reduce_sum(tf.square(difference))
         for layer in filter(features.__contains__, style_layers(self.recipe)):
-            guided = style_features(features[layer], self.recipe)
-            guided = in_regions(guided, masks[layer]) if masks else guided
-            grams[layer] = gram_matrix(guided, normalize=False)
+            seen = style_features(features[layer], self.recipe)  # (1, H, W, C)
+            seen = in_regions(seen, masks[layer]) if masks else seen  # (regions, H, W, C)
+            grams[layer] = gram_matrix(seen, normalize=False)  # (1 or regions, C, C)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
         return Sums(squares, grams, positions)
 
     def weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> Losses:
-        """Return the losses of a picture whose sums are known."""
+        """Return the losses of an image whose sums are known."""
         loss = self.recipe.loss
         pixels = tf.cast(tf.reduce_prod(tf.shape(image)[1:3]), image.dtype)
         content = style = total_variation = tf.zeros((), image.dtype)
         for layer, weight in content_layers(self.recipe).items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
         for layer, weight in style_layers(self.recipe).items():
-            positions = sums.positions[layer]
-            parts = [(positions, 1.0)] if targets.regions is None else targets.regions.parts(layer)
-            for region, (covered, share) in enumerate(parts):
-                distance = style_loss(
-                    sums.grams[layer][region] / covered,
-                    tf.nest.map_structure(operator.itemgetter(region), targets.style[layer]),
-                    form=loss.style_form,
-                    positions=positions,
-                    image_pixels=pixels,
-                    channels=self.extractor.channels.get(layer),
-                )
-                style += weight * share * distance
+            style += weight * self._style_loss(layer, sums, targets, pixels)
         if loss.total_variation_weight:
             in_units = image * UNITS[loss.total_variation_units][0]
             total_variation = total_variation_loss(in_units, form=loss.total_variation_form)
@@ -160,11 +149,24 @@ class Objective:
             total += tf.reduce_sum(weights * tf.square(image - held))
         return Losses(total, content, style, total_variation)
 
+    def _style_loss(self, layer: str, sums: Sums, targets: Targets, pixels: tf.Tensor) -> tf.Tensor:
+        """Return the style loss of one layer; with masks, the sum of each region's loss times its share."""
+        positions = sums.positions[layer]
+        options = {"positions": positions, "image_pixels": pixels, "channels": self.extractor.channels.get(layer)}
+        total = 0.0
+        for region, (covered, share) in enumerate(
+            targets.regions.parts(layer) if targets.regions else [(positions, 1)]
+        ):
+            target = tf.nest.map_structure(operator.itemgetter(region), targets.style[layer])  # (C, C)
+            gram = sums.grams[layer][region] / covered  # (C, C)
+            total += share * style_loss(gram, target, form=self.recipe.loss.style_form, **options)
+        return total
+
 
 def make_objective(
     recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any
 ) -> Objective:
-    """Return what is to be minimised: a function from a picture to its `Losses`.
+    """Return what is to be minimised: a function from an image to its `Losses`.
 
     Args:
         recipe: Which layers, forms and weights.
@@ -193,12 +195,10 @@ def find_targets(
     of_content = extractor(content_image)
     content = {layer: of_content[layer] for layer in content_layers(recipe)}
     sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers(recipe)}
-
-    def grams_of(style: Style) -> dict[str, tf.Tensor]:
+    grams = []
+    for style in styles:
         features = extractor(style.image)
-        return grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style)
-
-    grams = [grams_of(style) for style in styles]
+        grams.append(grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style))
     return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
 
 
@@ -210,10 +210,10 @@ def targets_of(
     sizes: Mapping[str, tuple[int, int]],
     channels: Mapping[str, int],
 ) -> Targets:
-    """Put together what a picture is compared with.
+    """Put together what an image is compared with.
 
-    A blend is the weighted sum of the Gram matrices, which are raw moments: of the mean colour of two styles, say, it
-    holds the mean, where a blend of covariances would forget that the two means differ.
+    A blend is the weighted sum of the Gram matrices.  These are raw moments, so it keeps the spread between the means
+    of the styles, which blending covariances would lose.
 
     Args:
         recipe: Which forms of the losses.

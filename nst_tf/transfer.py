@@ -11,32 +11,28 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf import __version__
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
-from nst_tf.engine.extractors import FEATURES, find_features
-from nst_tf.engine.run import Engine, Run, engine_among
+from nst_tf.engine.extractors import find_features
+from nst_tf.engine.run import Engine, Run, check_outcome, check_run, describe, engine_among
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.checks import one_of, whole_number
+from nst_tf.ground.checks import number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
 from nst_tf.pictures.settings import settings_text
-from nst_tf.published.fields import recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
-
-SOLVERS = ("fast", "published")
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a callback is told: how far the run is, and how to look at it.
+    """What a callback receives: how far the run is, and access to the image.
 
     Args:
         step: How many steps are done.
         steps: How many there will be.
-        losses: Of the last step, as floats.
+        losses: Of the image before the last step, as floats.
         seconds: Since the run began.
     """
 
@@ -53,7 +49,7 @@ class Step:
         return cls(run.step, run.steps, Losses(*map(float, losses)), run.seconds, image, postprocess)
 
     def image(self) -> tf.Tensor:
-        """Return a copy of the generated image as it is now, (1, height, width, 3); nothing is copied before."""
+        """Return a copy of the generated image as it is now, (1, height, width, 3); none is made before."""
         return self._postprocess(self._image)
 
 
@@ -62,16 +58,16 @@ class Result:
     """What `stylize` returns.
 
     Args:
-        image: The stylized picture: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
-            that does not clip while it optimises has its picture clipped at the end, as when it is saved.
+        image: The stylized image: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
+            that does not clip while it optimises has its image clipped at the end, as when it is saved.
         history: By part ("total", "content", "style", "total_variation"), the weighted loss before each step and, if
             the run came to its end, after the last.
         features: Which network it was made with.
         precision: What the network computed in: "float32", "bfloat16" or "float16".
-        status: "done", "interrupted", or "diverged" if the loss ceased to be a number.
+        status: "done", "interrupted", or "diverged" if the loss became NaN or infinite.
         recipe: The recipe that was followed.
         steps: How many steps were taken.
-        seconds: How long the descent took, the first trace included and the loading of the network not.
+        seconds: How long the run took, tracing included, loading the network not.
         settings: What `nst_tf.settings_of` reads from a saved PNG.
     """
 
@@ -85,9 +81,14 @@ class Result:
     seconds: float
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
-    def save(self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None) -> Path:
-        """Save the picture; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
-        return save_image(self.image, path, png_text={**settings_text(self.settings), **(png_text or {})})
+    def save(
+        self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, dpi: float | None = None
+    ) -> Path:
+        """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
+        credits = {**self.settings.get("credits", {}), **({} if dpi is None else {"dpi": number(dpi, "dpi", least=1)})}
+        return save_image(
+            self.image, path, png_text={**settings_text(self.settings), **(png_text or {})}, credits=credits
+        )
 
 
 def stylize(
@@ -123,20 +124,20 @@ def stylize(
             image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
-        previous: Start from this picture where it is unchanged, elsewhere as the recipe says, and be held to it if it
-            has a weight, which adds to the total loss alone.  It is for the frames of a video, which `stylize_frames`
-            makes one after the other.
+        previous: For the frames of a video, as `stylize_frames` makes them: start from this image where the scene has
+            not changed, and as the recipe says elsewhere.  A weight penalises departing from it; that counts in the
+            total loss alone.
         callback: Called with a `Step` after every step.
         **changes: Fields of the recipe to change for this run, such as `style_weight=3.0`, `color="luminance"` or
             `style_scale=1.5`; or fields of the engine, such as `checkpoint="run.nst"`.
 
     Returns:
         The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
-        returns the best picture until then, with `status="interrupted"`.
+        returns the best image until then, with `status="interrupted"`.
 
     Raises:
-        ValueError: If a picture breaks the pixel contract, a name is unknown or a number out of range, a mask does not
-            fit its picture, two controls contradict each other, a checkpoint is damaged or of another run, or the
+        ValueError: If an image breaks the pixel contract, a name is unknown or a number out of range, a mask does not
+            fit its image, two controls contradict each other, a checkpoint is damaged or of another run, or the
             loss was never a number.
 
     Reference:
@@ -155,78 +156,37 @@ def stylize(
     steps = check_run(recipe, solver, steps, seed)
     whole = Scene.of(recipe, content_image, style_image, start=start, previous=previous)
     extractor = find_features(features, recipe)
-    settings = _settings(whole, features if features in FEATURES else extractor.name, extractor, solver, steps, seed)
+    settings = describe(whole, features, extractor, solver, steps, seed)
     run = Run(extractor, solver, steps, engine, settings)
 
-    # The image x is all that changes, from x₀ on.  Around each step stand what protects it and what keeps account.
+    # Only the image x changes, from x₀ on.  What stands around the inner loop recovers from failures.
     try:
         for scene, last_step in run.sizes(whole, seed):  # from small to large; most recipes have one size
-            for attempt in run.attempts(scene):  # a second one in float32 or in tiles, where the first could not end
+            for attempt in run.attempts(scene):  # again in float32, or in smaller tiles, if an attempt fails
                 with attempt:
-                    objective = run.objective(scene)
-                    # 1. The targets, once: P of the content image, and the Gram matrices A of the style image.
-                    targets = objective.find_targets(scene)
-                    optimizer = run.solver(scene, last_step)
+                    evaluation = run.evaluation(scene)
+                    # 1. The targets, once: P, the features of the content image, and A, the Gram matrices of the style
+                    #    image, or its means and covariances.
+                    targets = evaluation.find_targets(scene)
+                    optimizer = run.optimizer(scene, last_step)
                     while run.step < last_step and not optimizer.stuck:
                         # 2. The features F of x, and L = α · content(F, P) + β · style(FᵀF, A) + total variation(x).
                         # 3. ∂L/∂x, the gradient with respect to the pixels; the network's weights never change.
-                        losses, gradient = objective.losses_and_gradient(optimizer.image, targets)
-                        # 4. A step down, clipped to [0, 1]; the best image so far is kept.
+                        losses, gradient = evaluation.losses_and_gradient(optimizer.image, targets)
+                        # 4. Keep x if it is the best so far; then a step down, clipped to [0, 1] if the recipe says so.
                         optimizer.step(losses.total, gradient)
-                        # 5. The account, and whoever watches.
+                        # 5. Record the losses, save a checkpoint if one is due, and call the callback.
                         run.record(losses)
                         run.tell(callback, Step.of(run, losses, optimizer.image, scene.postprocess))
-                    run.finish(objective.losses(optimizer.image, targets))
+                    run.finish(evaluation.losses(optimizer.image, targets))
     except KeyboardInterrupt:
         run.status = "interrupted"
 
     history = run.history()
-    _check_finite(history["total"], recipe)
     image = resized(run.progress.image, whole.content_image.shape[1:3])
     image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
+    check_outcome(recipe, history, moved=np.abs(image - whole.content_image).mean())
     precision = run.engine.precision
     settings["precision"] = precision
     taken = min(run.step, steps)
     return Result(image, history, extractor.name, precision, run.status, recipe, taken, run.seconds, settings)
-
-
-def _settings(
-    scene: Scene, features: str, extractor: FeatureExtractor, solver: Any, steps: int, seed: int
-) -> dict[str, Any]:
-    """Return what defines a run, as a PNG and a checkpoint carry it."""
-    return {
-        **recipe_settings(scene.recipe),
-        "features": features,
-        "network": extractor.name,
-        "solver": solver if isinstance(solver, str) else keras.optimizers.serialize(solver),
-        "steps": steps,
-        "seed": seed,
-        "size": [int(side) for side in scene.content_image.shape[1:3]],
-        "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
-        **scene.fingerprints(),
-    }
-
-
-def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
-    """Return how many steps a run takes, None meaning the recipe's own number.
-
-    Raises:
-        ValueError: If there is no such solver, or a number is out of range.
-    """
-    if not isinstance(solver, keras.optimizers.Optimizer):
-        one_of(solver, SOLVERS, "solver")
-    if solver == "published" and recipe.stepping.optimizer is None:
-        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
-    whole_number(seed, "seed", least=0)
-    if steps is None:
-        steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
-    return whole_number(steps, "steps", least=1)
-
-
-def _check_finite(totals: np.ndarray, recipe: Recipe) -> None:
-    """Raise ValueError if steps were taken and no loss was ever a number."""
-    if len(totals) and not np.isfinite(totals).any():
-        raise ValueError(
-            f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be too "
-            f"large: content_weight is {recipe.loss.content_weight:g}, style_weight is {recipe.loss.style_weight:g}."
-        )

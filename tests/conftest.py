@@ -18,6 +18,7 @@ start_tensorflow()  # as the command line and the notebooks do
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import save_image
@@ -146,6 +147,14 @@ def features_written_out(image, real_weights):
         tensor = tf.nn.conv2d(tensor, real_weights[f"{name}/kernel"], 1, "SAME") + real_weights[f"{name}/bias"]
         tensor = tf.nn.relu(tensor)
         yield name, tensor
+
+
+def on_transparent(mask, color):
+    """An image of one color, opaque where a mask is 1, as editors export masks."""
+    pixels = np.zeros((*mask.shape, 4), np.uint8)
+    pixels[..., :3] = color
+    pixels[..., 3] = 255 * mask
+    return Image.fromarray(pixels)
 
 
 def smooth_picture(height, width):

@@ -1,4 +1,4 @@
-"""Opens notebooks in JupyterLab in a real browser, as a student does (make test-browser)."""
+"""Opens notebooks in JupyterLab, and a film, in a real browser, as people do (make test-browser)."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import urllib.request
 import nbformat
 import pytest
 from conftest import REPOSITORY
+
+from nst_tf.tools.animations import animate, extract_frames
 
 pytestmark = pytest.mark.browser
 
@@ -46,6 +48,7 @@ def lab(tmp_path_factory):
         notebook = nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)
         for cell in notebook.cells:
             cell.source = re.sub(r"^SIZE = \d+", "SIZE = 128", cell.source, flags=re.MULTILINE)
+            cell.source = re.sub(r"^STEPS = \d+", "STEPS = 60", cell.source, flags=re.MULTILINE)
             cell.source = cell.source.replace('FEATURES = "auto"', 'FEATURES = "slim"')
             if cell.cell_type == "code":  # what is seen later is then of this run
                 cell.outputs, cell.execution_count = [], None
@@ -147,3 +150,20 @@ def test_notebook_runs_in_jupyterlab_and_its_live_picture_changes(browser, lab, 
             if len(pictures) == 1:
                 views.setdefault(index, set()).add(pictures[0])
     assert max(map(len, views.values())) >= 3, "no picture changed while its cell ran"
+
+
+def test_a_film_with_sound_plays_to_its_end(browser, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    sources = ["-f", "lavfi", "-i", "testsrc=size=67x49:rate=8:duration=1", "-f", "lavfi", "-i", "sine=duration=1"]
+    subprocess.run([ffmpeg, "-v", "error", *sources, "-pix_fmt", "yuv444p", tmp_path / "clip.mp4"], check=True)
+    frames = sorted(extract_frames(tmp_path / "clip.mp4", tmp_path).glob("*.png"))
+    animate(frames, tmp_path / "film.mp4", like=tmp_path / "clip.mp4")
+    (tmp_path / "page.html").write_text("<video src=film.mp4 muted autoplay></video>")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_function("document.querySelector('video').ended", timeout=60_000)
+    facts = "v => [v.videoWidth, v.videoHeight, v.webkitAudioDecodedByteCount > 0, v.duration]"
+    *seen, duration = page.eval_on_selector("video", facts)
+    page.close()
+    assert seen == [66, 48, True]
+    assert duration == pytest.approx(1, abs=0.1)

@@ -51,12 +51,21 @@ def test_a_resumed_run_comes_to_the_picture_of_an_uninterrupted_one_bit_for_bit(
     path = tmp_path / "run.nst"
     first = stylize(*pair, checkpoint=path, callback=interrupted_after(4), **options)
     assert first.status == "interrupted"
-    written_at = int(read_checkpoint(path).variables["taken"])
+    written_at = int(read_checkpoint(path).variables["step"])
     assert 0 < written_at < 8
     resumed = stylize(*pair, resume=path, **options)
     assert (resumed.status, resumed.steps) == ("done", 8)
     np.testing.assert_array_equal(resumed.image, whole.image)
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
+
+
+def test_the_seconds_of_a_resumed_run_include_those_before_the_interrupt(pair, network, tmp_path):
+    path = tmp_path / "run.nst"
+    stylize(*pair, features=network, steps=3, checkpoint=path, callback=interrupted_after(2), **SHALLOW)
+    earlier = read_checkpoint(path)
+    write_checkpoint(path, dataclasses.replace(earlier, state={**earlier.state, "seconds": 1000.0}))
+    resumed = stylize(*pair, features=network, steps=3, resume=path, **SHALLOW)
+    assert 1000 < resumed.seconds < 2000
 
 
 def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, network, tmp_path, monkeypatch):
@@ -175,7 +184,7 @@ def test_an_interrupt_writes_where_it_was(pair, network, tmp_path, monkeypatch):
     monkeypatch.setattr(Saver, "due", lambda self: False)
     path = tmp_path / "run.nst"
     first = stylize(*pair, features=network, steps=8, checkpoint=path, callback=interrupted_after(4), **SHALLOW)
-    assert int(read_checkpoint(path).variables["taken"]) == first.steps
+    assert int(read_checkpoint(path).variables["step"]) == first.steps
 
 
 def test_resuming_a_finished_run_gives_its_picture(pair, network, tmp_path):
@@ -231,3 +240,12 @@ def test_a_checkpoint_in_a_state_no_run_can_be_in_is_refused(pair, tmp_path, wro
     write_checkpoint(tmp_path / "run.nst", dataclasses.replace(whole, **wrong))
     with pytest.raises(ValueError, match="damaged"):
         stylize(*pair, features="slim", steps=2, resume=tmp_path / "run.nst")
+
+
+def test_a_finished_run_goes_on_with_more_steps(pair, network, tmp_path):
+    options = {"features": network, **SHALLOW}
+    first = stylize(*pair, steps=3, checkpoint=tmp_path / "run.nst", **options)
+    more = stylize(*pair, steps=8, resume=tmp_path / "run.nst", **options)
+    assert more.steps == 8
+    np.testing.assert_array_equal(more.history["total"][:3], first.history["total"][:3])
+    assert more.history["total"].min() < first.history["total"].min()

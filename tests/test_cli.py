@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nst_tf.cli.commands import _Progress
 from nst_tf.cli.parser import main
 from nst_tf.images import save_image
 
@@ -98,10 +100,10 @@ def test_what_could_not_be_saved_is_refused_before_the_run(nst_tf, files, tmp_pa
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_size_too_small_is_refused_with_the_pictures_name(nst_tf, files, tmp_path):
-    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 10, "--features", "slim")
+def test_a_size_too_small_is_rejected_with_the_images_name(nst_tf, files, tmp_path):
+    refused = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--size", 36, "--features", "slim")
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
-    assert "the content image would be 10 × 8" in refused.stderr
+    assert "the content image would be 36 × 27" in refused.stderr
 
 
 def test_unknown_recipe_is_one_line_and_status_2(nst_tf, files, tmp_path):
@@ -169,3 +171,102 @@ def test_recipes_are_listed_and_explained(capsys):
     assert "block5_conv4" in capsys.readouterr().out
     assert main(["recipes", "mystery"]) == 2
     assert "tf_tutorial" in capsys.readouterr().err
+
+
+@pytest.fixture
+def named_files(tmp_path, pair, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, picture in zip(("c.png", "s.png"), pair, strict=True):
+        save_image(picture, name)
+    os.symlink("c.png", "link.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "stylize c.png s.png -o c.png",
+        "stylize c.png s.png -o s.png",
+        "stylize c.png s.png -o link.png",
+        "stylize c.png s.png -o x.png --plot c.png",
+        "stylize c.png s.png -o x.png --plot x.png",
+        "stylize c.png s.png -o x.png --checkpoint s.png",
+        "stylize c.png s.png -o m.png --mask m.png",
+        "texture s.png -o s.png",
+        "reconstruct c.png -o c.png",
+        "many jobs.csv --report jobs.csv",
+    ],
+)
+def test_no_input_is_written_over(named_files, capsys, arguments):
+    save_image(np.ones((1, 48, 64, 3), np.float32), "m.png")
+    (named_files / "jobs.csv").write_text("content,style,output\nc.png,s.png,o.png\n")
+    before = {path.name: path.read_bytes() for path in named_files.iterdir()}
+    assert main(arguments.split()) == 2
+    assert "would be lost" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in named_files.iterdir()} == before
+
+
+def test_a_name_that_is_not_utf_8_is_written(named_files):
+    name = os.fsdecode(b"st\xe9.png")
+    assert main(["stylize", "c.png", "s.png", "-o", name, "--features", "slim", "--steps", "1"]) == 0
+    assert os.path.exists(name)
+
+
+def test_a_picture_that_cannot_be_saved_is_rescued_and_the_message_says_where(named_files, capsys, monkeypatch):
+    import nst_tf.transfer
+
+    def full(image, path, **options):
+        if os.path.basename(path) == "x.png":
+            raise OSError(28, "No space left on device")
+        return save_image(image, path, **options)
+
+    monkeypatch.setattr(nst_tf.transfer, "save_image", full)
+    assert main(["stylize", "c.png", "s.png", "-o", "x.png", "--features", "slim", "--steps", "1"]) == 1
+    said = capsys.readouterr().out
+    (rescued,) = named_files.glob("stylized-*.png")
+    assert rescued.name in said and "No space left" in said
+
+
+def test_in_a_log_a_run_says_how_far_it_is_in_plain_lines_and_not_in_each_step(nst_tf, files, tmp_path):
+    done = nst_tf("stylize", *files, "-o", tmp_path / "x.png", "--features", "slim", "--steps", 40)
+    assert not set(done.stdout) & set("\r\b\x1b")
+    steps = [line for line in done.stdout.splitlines() if line.startswith("step ")]
+    assert steps[0].startswith("step 1/40, loss ")
+    assert steps[-1].startswith("step 40/40, loss ")
+    assert len(steps) < 10
+
+
+@pytest.mark.parametrize(("kind", "lines"), [("xterm", 1), ("dumb", 2)])
+def test_on_a_terminal_one_line_is_written_over(capsys, monkeypatch, kind, lines):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setenv("COLUMNS", "20")
+    progress = _Progress("step")
+    for step in range(1, 4):
+        progress(step, 3, ", loss 1.2345678901234567890")
+    said = capsys.readouterr().out
+    assert said.count("\n") == lines
+    if kind == "xterm":
+        assert all(len(part) < 20 for part in said.rstrip("\n").split("\r"))
+
+
+def test_a_stopped_run_leaves_the_cursor_at_the_beginning_of_a_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    progress = _Progress("step")
+    progress(1, 3)
+    progress.end_line()
+    assert capsys.readouterr().out.endswith("\n")
+
+
+def test_output_that_cannot_be_written_costs_no_picture(files, tmp_path, monkeypatch):
+    class Full:
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+        flush = isatty = lambda self: False
+        fileno = os.open(os.devnull, os.O_WRONLY).__index__
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "slim", "--steps", "1"]
+    assert main(arguments) == 0
+    assert (tmp_path / "x.png").exists()

@@ -1,6 +1,5 @@
-"""On a real Ray cluster of two workers, started and stopped here."""
+"""On a real Dask cluster of two worker processes, started and stopped here."""
 
-import contextlib
 import os
 import pickle
 import signal
@@ -10,25 +9,34 @@ import threading
 import time
 
 import numpy as np
-import psutil
 import pytest
 from conftest import smooth_picture, striped_picture
 from PIL import Image
 
+from nst_tf.cli.parser import main
 from nst_tf.images import save_image
-from nst_tf.tools.cluster import ray_workers
+from nst_tf.tools.cluster import cluster_workers
 from nst_tf.tools.jobs import Job, pairs
 from nst_tf.tools.many import stylize_many
 
 pytestmark = pytest.mark.cluster
-ray = pytest.importorskip("ray")
+distributed = pytest.importorskip("distributed")
 OPTIONS = {"features": "slim", "size": 48, "steps": 4}
 
 
 @pytest.fixture(scope="module")
-def workers():
-    with ray_workers("local", count=2) as started:
+def cluster():
+    dask = pytest.importorskip("dask")
+    # A job whose worker died twice fails.
+    dask.config.set({"distributed.scheduler.allowed-failures": 1})
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def workers(cluster):
+    with cluster_workers(cluster.scheduler_address) as connected:
+        yield connected
 
 
 @pytest.fixture
@@ -43,13 +51,11 @@ def pixels(path):
     return np.asarray(Image.open(path)).astype(float)
 
 
-def working():
-    """The worker processes of this test run that are at work on a job."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found += [process] if "call_in_worker" in " ".join(process.cmdline()) else []
-    return found
+def at_work(cluster):
+    """The process of each worker that has a job, by the keys of its jobs."""
+    pids = {nanny.worker_address: nanny.pid for nanny in cluster.workers.values()}
+    with distributed.Client(cluster, set_as_default=False) as client:
+        return {keys: pids[address] for address, keys in client.processing().items() if keys and address in pids}
 
 
 def test_results_are_those_of_one_worker_after_the_other(workers, jobs):
@@ -72,7 +78,7 @@ def test_a_second_call_makes_nothing(workers, jobs):
     assert before == [os.stat(job.output).st_mtime_ns for job in jobs]
 
 
-def test_a_bad_picture_costs_its_own_job_only(workers, jobs, tmp_path):
+def test_a_bad_image_costs_its_own_job_only(workers, jobs, tmp_path):
     (tmp_path / "contents" / "c1.png").write_bytes(b"no picture")
     outcomes = {outcome.number: outcome for outcome in stylize_many(jobs, executor=workers)}
     assert [outcomes[number].status for number in range(4)] == ["made", "failed", "made", "made"]
@@ -85,33 +91,31 @@ def test_jobs_are_read_as_workers_become_free(workers, jobs):
     def reading():
         for job in jobs * 25:
             taken.append(job)
-            yield job
+            yield Job(**{**vars(job), "output": f"{job.output}.{len(taken)}.png"})
 
-    outcomes = stylize_many(reading(), executor=workers)
+    outcomes = stylize_many(reading(), executor=workers, ahead=4)
     for _ in range(5):
         next(outcomes)
-    assert len(taken) <= 5 + 2 * workers.count
+    assert len(taken) <= 5 + 4
     outcomes.close()
 
 
-def test_all_arrive_though_a_worker_is_killed_in_the_middle(workers, jobs):
+def test_all_arrive_though_a_worker_is_killed_in_the_middle(cluster, workers, jobs):
     many = [Job(**{**vars(jobs[0]), "seed": seed, "output": f"{jobs[0].output}.{seed}.png"}) for seed in range(24)]
     outcomes, killed = [], []
     for outcome in stylize_many(many, executor=workers):
         outcomes.append(outcome)
         if len(outcomes) == 3:
-            victim = working()[0]
-            os.kill(victim.pid, signal.SIGKILL)
-            killed.append(victim.pid)
+            killed += [next(iter(at_work(cluster).values()))]
+            os.kill(killed[0], signal.SIGKILL)
     assert sorted(outcome.number for outcome in outcomes) == list(range(24))
     # One whose worker was killed between its saving and its telling is found there.
     assert {outcome.status for outcome in outcomes} <= {"made", "skipped"}
     assert all(os.path.exists(job.output) for job in many)
-    assert killed
-    assert not psutil.pid_exists(killed[0]) or psutil.Process(killed[0]).status() == psutil.STATUS_ZOMBIE
+    assert killed[0] not in [nanny.pid for nanny in cluster.workers.values()]
 
 
-def test_a_job_whose_workers_all_die_fails_alone(workers, jobs):
+def test_a_job_whose_workers_all_die_fails_alone(cluster, workers, jobs):
     endless = Job(**{**vars(jobs[0]), "steps": 1_000_000})
     outcomes = stylize_many([endless, *jobs[1:]], executor=workers)
     assert [next(outcomes).status for _ in jobs[1:]] == ["made"] * 3
@@ -119,9 +123,8 @@ def test_a_job_whose_workers_all_die_fails_alone(workers, jobs):
 
     def kill_again_and_again():
         while not over.wait(1):
-            for worker in working():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    worker.kill()
+            for pid in at_work(cluster).values():
+                os.kill(pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_again_and_again, daemon=True)
     killer.start()
@@ -133,21 +136,32 @@ def test_a_job_whose_workers_all_die_fails_alone(workers, jobs):
     assert {outcome.status for outcome in stylize_many(jobs, executor=workers)} == {"made", "skipped"}
 
 
-def test_where_no_worker_fits_an_error_says_so(workers):
-    with pytest.raises(ValueError, match="No machine of the cluster has room"), ray_workers(cpus=1000):
-        pass
-    with pytest.raises(ValueError, match="expected at least 1"), ray_workers(count=0):
-        pass
+def test_a_worker_that_joins_later_is_started_too(cluster, workers):
+    with distributed.Client(cluster, set_as_default=False) as client:
+        cluster.scale(3)
+        client.wait_for_workers(3, timeout=120)
+        started = client.run(lambda: "tensorflow" in sys.modules)
+        cluster.scale(2)
+    assert list(started.values()) == [True] * 3
+
+
+def test_where_there_is_no_scheduler_an_error_says_so(monkeypatch, capsys):
+    monkeypatch.setattr("nst_tf.tools.cluster.SECONDS_TO_CONNECT", 1)
+    for address in ("tcp://127.0.0.1:9", "nonsense"):
+        with pytest.raises(ValueError, match=f"no Dask scheduler at '{address}'"), cluster_workers(address):
+            pass
+    assert main(["many", "jobs.csv", "--cluster", "tcp://127.0.0.1:9", "--workers", "2"]) == 2
+    assert "--cluster, whose workers" in capsys.readouterr().err
 
 
 @pytest.fixture
-def command(jobs, tmp_path):
+def command(cluster, tmp_path, jobs):
     options = ["--content-dir", tmp_path / "contents", "--style-dir", tmp_path / "styles", "-o", tmp_path / "out"]
-    options += ["--features", "slim", "--size", 48, "--steps", 4, "--ray", "local", "--workers", 2]
+    options += ["--features", "slim", "--size", 48, "--steps", 4, "--cluster", cluster.scheduler_address]
     return [sys.executable, "-m", "nst_tf", "many", *map(str, options)]
 
 
-def test_the_command_line_reports(command, tmp_path):
+def test_the_command_line_reports(workers, command, tmp_path):
     report = tmp_path / "report.csv"
     done = subprocess.run([*command, "--report", str(report)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -155,17 +169,17 @@ def test_the_command_line_reports(command, tmp_path):
     assert len(report.read_text().splitlines()) == 5
 
 
-def test_an_interrupt_ends_the_command_and_leaves_nothing_running(command, tmp_path):
+def test_an_interrupt_ends_the_command_and_the_workers_take_no_further_jobs(cluster, workers, command, tmp_path):
     log = tmp_path / "log.txt"
     with open(log, "w") as output:
-        process = subprocess.Popen([*command, "--steps", "1000000"], stdout=output, stderr=output)
+        process = subprocess.Popen([*command, "--steps", "300"], stdout=output, stderr=output)
     deadline = time.monotonic() + 180
-    while "2 workers" not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
+    while len(at_work(cluster)) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-    started = psutil.Process(process.pid).children(recursive=True)
-    assert started, log.read_text()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) == 130, log.read_text()
     assert "The same command goes on from there." in log.read_text()
-    _, alive = psutil.wait_procs(started, timeout=60)
-    assert not alive
+    while at_work(cluster) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not at_work(cluster)
+    assert len(list((tmp_path / "out").glob("*.png"))) <= 2

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import small_network
 
 from nst_tf.controls.color import METHODS, luminance, match_colors, match_luminance, with_luminance
 from nst_tf.controls.masks import rest_of
@@ -96,9 +97,9 @@ def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"color": "matching", "style_weight": 0.0}, "color='matching' and style_weight=0"),
-        ({"color": "luminance", "content_weight": 0.0}, "color='luminance' and content_weight=0"),
-        ({"color": "matching", "content_weight": 0.0}, "color='matching' and content_weight=0"),
+        ({"color": "matching", "style_weight": 0.0}, "color='matching' needs a style_weight above 0"),
+        ({"color": "luminance", "content_weight": 0.0}, "color='luminance' needs a content_weight above 0"),
+        ({"color": "matching", "content_weight": 0.0}, "color='matching' needs a content_weight above 0"),
         ({"content_weight": 0.0, "style_weight": 0.0}, "nothing is left"),
         ({"style_scale": 2.0, "style_size": "content"}, "squashes the style image"),
         ({"style_scale": 0.0}, "more than 0"),
@@ -181,3 +182,11 @@ def test_a_recolored_start_of_a_blend_lies_between_those_of_its_styles(pair):
         for style in (pair[1], grey, [Style(pair[1], 0.25), Style(grey, 0.75)])
     ]
     np.testing.assert_allclose(starts[2], 0.25 * starts[0] + 0.75 * starts[1], atol=0.02)
+
+
+def test_a_grey_style_leaves_no_colors(pair):
+    grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[1]))
+    network = small_network(STUDIO.network.layers)
+    for start in ("content", "noise"):
+        image = stylize(pair[0], grey, features=network, steps=3, start=start).image.numpy()
+        assert np.ptp(image, axis=-1).max() < 1e-5

@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,13 @@ def test_doctor_names_missing_and_old_packages_with_their_remedy(monkeypatch, no
     assert len(problems) == 2
     assert "pip install 'surely-not-there>=1.0'" in problems[0]
     assert "numpy" in problems[1] and "is installed, and >=999 is needed" in problems[1]
+
+
+def test_doctor_goes_on_where_even_packaging_is_missing(monkeypatch, no_tensorflow):
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    found = list(examine())
+    assert [finding.remedy for finding in found if finding.level == "problem"] == ["pip install tensorflow"]
+    assert len(found) > 5
 
 
 def test_doctor_sees_folders_that_cannot_be_written(no_tensorflow, tmp_path):
@@ -64,3 +72,13 @@ def test_doctor_says_which_vgg19_is_there_and_how_to_get_one(monkeypatch, no_ten
         finding.startswith("note")
     )
     assert len(list(folder.iterdir())) == len(in_cache)
+
+
+def test_doctor_advises_no_download_into_a_cache_that_cannot_be_written(monkeypatch, no_tensorflow, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    remedy = next(finding.remedy for finding in examine(str(tmp_path)) if "VGG19" in finding.text)
+    assert remedy.startswith(f"{tmp_path / 'file' / 'models'} cannot be written to: set KERAS_HOME")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "elsewhere"))  # as advised
+    remedy = next(finding.remedy for finding in examine(str(tmp_path)) if "VGG19" in finding.text)
+    assert remedy.startswith("python -m nst_tf weights")

@@ -2,11 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import features_written_out
+from conftest import features_written_out, small_network
 
 from nst_tf.features import keras_features, preprocess, vgg16_features, vgg19_features
 from nst_tf.networks import vgg
 from nst_tf.networks.vgg import FrozenConvolution
+from nst_tf.recipes import RECIPES
 
 LAYERS = ["block1_conv1", "block2_pool", "block3_conv2"]
 
@@ -159,3 +160,14 @@ def test_a_frozen_convolution_is_keras_own_and_so_is_its_gradient(monkeypatch, g
         results.append((output, tape.gradient(total, features)))
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5)
+
+
+def test_the_last_pixels_of_an_odd_side_are_seen(generator):
+    recipe = RECIPES["studio"]
+    network = small_network(recipe.network.layers, **recipe.network.options)
+    picture = tf.Variable(generator.uniform(size=(1, 71, 75, 3)).astype(np.float32))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(network(picture)["block5_conv1"])
+    gradient = np.abs(tape.gradient(total, picture)[0]).sum(axis=-1)
+    assert gradient[-4:].mean() > 0.2 * gradient[:4].mean()
+    assert gradient[:, -4:].mean() > 0.2 * gradient[:, :4].mean()

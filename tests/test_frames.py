@@ -1,17 +1,21 @@
 import itertools
 import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import finite_difference, smooth_picture, striped_picture
-from PIL import Image
+from conftest import smooth_picture, striped_picture
+from PIL import Image, ImageSequence
 
+import nst_tf
 from nst_tf.cli.parser import main
-from nst_tf.controls.previous import Held, HeldTargets, Previous, held_targets
+from nst_tf.controls.previous import Previous
 from nst_tf.images import load_image, save_image
-from nst_tf.objective import Losses
-from nst_tf.tools.frames import animate, frame_jobs, stylize_frames, unchanged
+from nst_tf.tools.animations import animate, extract_frames, is_film
+from nst_tf.tools.frames import frame_jobs, stylize_frames, unchanged
 from nst_tf.transfer import stylize
 
 OPTIONS = {"features": "slim", "size": 64, "steps": 40}
@@ -27,6 +31,37 @@ def video(tmp_path):
         save_image(frame, tmp_path / "frames" / f"frame_{number + 7}.png")
     save_image(striped_picture(56, 48), tmp_path / "style.png")
     return tmp_path
+
+
+@pytest.fixture
+def moving(tmp_path):
+    """An animation whose images stay for different times."""
+    pictures = [Image.fromarray(np.full((45, 61, 3), level, np.uint8)) for level in (10, 90, 150, 240)]
+    path = tmp_path / "moving.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[40, 40, 400, 40], lossless=True)
+    return path
+
+
+@pytest.fixture
+def ffmpeg():
+    """Runs ffmpeg and returns what it says."""
+    path = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+
+    def run(*arguments):
+        done = subprocess.run([path, "-y", *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path, ffmpeg):
+    """A second of film with sound, 8 frames of odd sides, as a phone turns it."""
+    pictures = ["-f", "lavfi", "-i", "testsrc=size=67x49:rate=8:duration=1", "-f", "lavfi", "-i", "sine=duration=1"]
+    ffmpeg(*pictures, "-pix_fmt", "yuv444p", "-c:a", "aac", tmp_path / "upright.mp4")
+    ffmpeg("-display_rotation", "90", "-i", tmp_path / "upright.mp4", "-c", "copy", tmp_path / "clip.mp4")
+    return tmp_path / "clip.mp4"
 
 
 def jobs_of(video, folder="out", **options):
@@ -90,41 +125,36 @@ def test_an_interrupted_video_goes_on_to_the_same_frames(video):
     assert next(stylize_frames(jobs_of(video, "parts", seed=1))).status == "made"
 
 
-def test_a_bad_frame_ends_the_video_with_its_reason(video):
-    save_image(smooth_picture(48, 48), video / "frames" / "frame_9.png")
-    *_, last = stylize_frames(jobs_of(video))
-    assert (last.number, last.status) == (2, "failed")
-    assert "all frames must have one size" in last.reason
+def test_a_frame_of_another_size_or_cut_off_is_found_before_the_first_is_made(video):
+    path = video / "frames" / "frame_9.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"frame_9\.png' is damaged"):
+        stylize_frames(jobs_of(video))
+    save_image(smooth_picture(48, 48), path)
+    with pytest.raises(ValueError, match=r"frame_9\.png' is 48 × 48 .* all frames must have one size"):
+        stylize_frames(jobs_of(video))
+    assert not (video / "out").exists() or not list((video / "out").iterdir())
 
 
 def test_results_never_replace_the_frames(video):
-    with pytest.raises(ValueError, match="another folder"):
+    before = {path.name: path.read_bytes() for path in (video / "frames").iterdir()}
+    with pytest.raises(ValueError, match="choose another output folder"):
         jobs_of(video, "frames")
+    assert {path.name: path.read_bytes() for path in (video / "frames").iterdir()} == before
 
 
-def test_the_held_gradient_is_that_of_the_held_loss(generator):
-    class Quadratic:
-        traceable = True
-
-        def losses(self, image, targets):
-            loss = tf.reduce_sum(targets * image**3)
-            return Losses(loss, loss, 0 * loss, 0 * loss)
-
-        def losses_and_gradient(self, image, targets):
-            return self.losses(image, targets), 3 * targets * image**2
-
-    image = generator.uniform(size=(1, 32, 33, 3))
-    mask = generator.uniform(size=(32, 33)).astype(np.float32)
-    previous = Previous(tf.constant(generator.uniform(size=(1, 32, 33, 3)), tf.float32), 7.0, mask)
-    targets = held_targets(tf.constant(2.0, tf.float64), previous)
-    targets = HeldTargets(targets.targets, tf.cast(targets.image, tf.float64), tf.cast(targets.weights, tf.float64))
-    held = Held(Quadratic())
-    losses, gradient = held.losses_and_gradient(tf.constant(image), targets)
-    distance = 7.0 * (mask[..., np.newaxis] * (image - previous.image.numpy()) ** 2).sum() / (3 * mask.sum())
-    assert float(losses.total) == pytest.approx(2 * (image**3).sum() + distance, rel=1e-6)
-    for index in ((0, 0, 0, 0), (0, 31, 32, 2)):
-        slope = finite_difference(lambda x: float(held.losses(tf.constant(x), targets).total), image, index)
-        assert float(gradient[index]) == pytest.approx(slope, rel=1e-4)
+def test_the_total_loss_holds_the_distance_to_the_previous_image(pair, generator):
+    content, style = pair
+    before = generator.uniform(size=content.shape).astype(np.float32)
+    mask = generator.uniform(size=content.shape[1:3]).astype(np.float32)
+    previous = Previous(tf.constant(before), 7.0, mask)
+    result = stylize(content, style, features="slim", steps=1, start="content", precision="float32", previous=previous)
+    parts = sum(float(result.history[name][0]) for name in ("content", "style", "total_variation"))
+    # The run starts from m x' + (1 - m) c, c being the content image.
+    m, distance = mask[..., np.newaxis].astype(float), content.numpy().astype(float) - before
+    held = 7.0 * (m * ((1 - m) * distance) ** 2).sum() / (3 * m.sum())
+    assert float(result.history["total"][0]) - parts == pytest.approx(held, rel=1e-3)
 
 
 def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
@@ -163,19 +193,92 @@ def test_a_previous_picture_of_another_size_is_refused(pair):
 
 def test_an_animation_has_every_frame_and_the_rate_asked_for(video):
     path = animate([job.content for job in jobs_of(video)], video / "video.webp", rate=10)
+    assert durations_of(path) == [100] * 5
+
+
+def durations_of(path):
+    """Milliseconds that each image of an animation stays."""
     with Image.open(path) as animation:
-        assert animation.n_frames == 5
-        durations = []
-        for frame in range(5):
-            animation.seek(frame)
-            animation.load()
-            durations.append(animation.info["duration"])
-    assert durations == [100] * 5
+        return [frame.copy().info["duration"] for frame in ImageSequence.Iterator(animation)]
 
 
-def test_the_command_line_makes_frames_and_animation(video, monkeypatch):
+@pytest.mark.parametrize("name", ["new.gif", "new.webp"])
+def test_each_image_of_an_animation_stays_as_long_as_it_did(moving, name):
+    paths = sorted(extract_frames(moving, moving.parent).glob("*.png"))
+    assert durations_of(animate(paths, moving.parent / name, like=moving)) == [40, 40, 400, 40]
+
+
+def test_rounding_to_what_a_gif_counts_in_does_not_add_up(video):
+    path = animate([job.content for job in jobs_of(video)] * 5, video / "video.gif", rate=24)
+    assert sum(durations_of(path)) == pytest.approx(25 * 1000 / 24, abs=10)
+
+
+def test_the_command_line_makes_frames_and_animation_within_a_mask(video, monkeypatch):
     monkeypatch.chdir(video)
-    command = ["frames", "frames", "style.png", "-o", "out", "--features", "slim"]
-    assert main([*command, "--size", "64", "--steps", "4", "--animation", "video.gif"]) == 0
-    assert len(list((video / "out").glob("*.png"))) == 5
-    assert (video / "video.gif").exists()
+    save_image(np.ones((1, 48, 64, 3), np.float32) * (np.arange(48) < 24)[:, np.newaxis, np.newaxis], "top.png")
+    command = ["frames", "frames", "style.png", "-o", "out.gif", "--features", "slim", "--mask", "top.png"]
+    assert main([*command, "--size", "64", "--steps", "4"]) == 0
+    assert len(list((video / "out_frames").glob("*.png"))) == 5
+    for job in jobs_of(video, "out_frames"):
+        np.testing.assert_allclose(pixels(job.output)[25:], pixels(job.content)[25:], atol=1)
+    assert len(durations_of("out.gif")) == 5
+
+
+def test_frames_are_taken_out_of_an_animation(tmp_path):
+    pictures = [Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (10, 90, 200)]
+    pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:])
+    save_image(striped_picture(48, 48), tmp_path / "s.png")
+    jobs = nst_tf.frame_jobs(tmp_path / "x.gif", [tmp_path / "s.png"], tmp_path / "out")
+    assert [os.path.basename(job.output) for job in jobs] == ["00001.png", "00002.png", "00003.png"]
+    assert load_image(jobs[2].content).numpy().mean() == pytest.approx(200 / 255, abs=0.02)
+
+
+def test_a_film_keeps_its_pace_its_sound_and_its_number_of_frames(clip, ffmpeg, monkeypatch, capsys):
+    monkeypatch.chdir(clip.parent)
+    save_image(striped_picture(48, 48), "s.png")
+    command = ["frames", "clip.mp4", "s.png", "-o", "film.mp4", "--features", "slim", "--size", "67", "--steps", "1"]
+    assert main(command) == 0
+    assert Image.open("film_frames/00001.png").size == (49, 67)
+    said = ffmpeg("-i", "film.mp4", "-map", "0:v", "-f", "null", "-")
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709.* 48x66.* 8 fps", said)
+    assert "Audio: aac" in said
+    assert "Duration: 00:00:01.0" in said
+    assert re.findall(r"frame= *(\d+)", said)[-1] == "8"
+    assert main(command) == 0  # from the frames that are there
+    assert capsys.readouterr().out.count("skipped") == 8
+
+
+def test_a_film_shows_the_colors_of_its_frames(video, ffmpeg):
+    film = animate([job.content for job in jobs_of(video)], video / "film.mp4", rate=10)
+    ffmpeg("-i", film, "-frames:v", "1", video / "first.png")
+    assert np.abs(pixels(video / "first.png") - pixels(jobs_of(video)[0].content)).mean() < 3
+
+
+def test_a_film_of_an_animation_lasts_as_long(moving, ffmpeg):
+    paths = sorted(extract_frames(moving, moving.parent).glob("*.png"))
+    said = ffmpeg("-i", animate(paths, moving.parent / "film.mp4", like=moving), "-f", "null", "-")
+    assert "Duration: 00:00:00.52" in said
+
+
+def test_what_is_no_film_is_told_in_a_sentence(tmp_path, ffmpeg):
+    (tmp_path / "notes.mp4").write_text("no film")
+    with pytest.raises(ValueError, match=r"notes\.mp4' cannot be read as a film"):
+        frame_jobs(tmp_path / "notes.mp4", ["s.png"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["film.mov", "film.webm", "film.png", "film.jpg"])
+def test_a_film_of_another_kind_is_refused_and_not_taken_for_a_folder(name):
+    with pytest.raises(ValueError, match=r"written as \.mp4 or \.gif or \.webp"):
+        is_film(name)
+    assert not is_film("out.v2")
+
+
+def test_without_the_extra_a_film_is_refused_before_anything_is_made(video, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    (video / "clip.mp4").write_bytes(b"a film")
+    monkeypatch.chdir(video)
+    for places in (["frames", "style.png", "-o", "film.mp4"], ["clip.mp4", "style.png", "-o", "out"]):
+        assert main(["frames", *places, "--features", "slim"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "nst_tf[video]" in line
+    assert not list(video.glob("*_frames"))

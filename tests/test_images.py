@@ -1,3 +1,4 @@
+import base64
 import contextlib
 import http.server
 import io
@@ -5,19 +6,27 @@ import os
 import platform
 import socket
 import stat
+import sys
 import threading
 import time
+import warnings
+import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image, ImageCms
+from conftest import on_transparent
+from PIL import Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+import nst_tf
 from nst_tf.ground.checks import as_image
 from nst_tf.ground.files import check_writable
 from nst_tf.images import load_image, save_image
+from nst_tf.pictures import reading
 from nst_tf.pictures.reading import read_pixels
+from nst_tf.transfer import stylize
 
 
 def picture_bytes(picture, format="PNG", **options):
@@ -402,3 +411,257 @@ def test_long_names_in_other_scripts_can_be_written(tmp_path):
     check_writable(path)
     save_image(np.zeros((40, 40, 3), np.float32), path)
     assert path.exists()
+
+
+def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
+    with pytest.raises(ValueError, match="Add 1 and divide by 2"):
+        stylize(2 * pair[0] - 1, pair[1])
+    with pytest.raises(ValueError, match=r"expected \(height, width\)"):
+        load_image(pair[0], size=256)
+
+
+def deep_grey(folder, dtype, most, *, tags=None, significant=None, step=1):
+    """Write a grey ramp that ends at 0.9 of `most`, with what a TIFF or a PNG says of its values."""
+    grey = (np.linspace(0, 0.9, 64 * 48).reshape(48, 64) * most / step).astype(dtype) * dtype(step)
+    path = folder / ("x.tif" if tags is not None else "x.png")
+    if tags is None:
+        data = picture_bytes(Image.fromarray(grey))
+        if significant:
+            chunk = b"sBIT" + bytes([significant])
+            chunk = b"\0\0\0\1" + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+            data = data[:33] + chunk + data[33:]  # after the header
+        path.write_bytes(data)
+    else:
+        Image.fromarray(grey).save(path, tiffinfo=tags)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most", "said"),
+    [
+        (np.int32, 255, {"tags": {}}),  # 32 bits, of which nothing has so many
+        (np.uint16, 65535, {}),
+        (np.uint16, 65535, {"tags": {}}),
+        (np.uint16, 4095, {"tags": {281: (4095,)}}),
+        (np.uint16, 16383, {"tags": {281: (16383,)}}),
+        (np.uint16, 4095, {"significant": 12}),
+        (np.uint16, 65535, {"significant": 12, "step": 16}),
+    ],
+)
+def test_deep_grey_is_as_bright_as_its_file_says(tmp_path, dtype, most, said):
+    path = deep_grey(tmp_path, dtype, most, **said)
+    assert load_image(path).numpy().max() == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"tags": {}}, {"tags": {281: (2900,)}}, {"significant": 16}, {"significant": 12, "step": 16}]
+)
+def test_a_night_in_16_bits_stays_dark_and_what_to_do_is_said(tmp_path, said):
+    # Values to 3000 are a dark picture of 16 bits or a bright one of 12, and only who made it knows which.
+    path = deep_grey(tmp_path, np.uint16, 3000, **said)
+    with pytest.warns(UserWarning, match="If white is 4095") as warned:
+        assert load_image(path).numpy().max() == pytest.approx(2700 / 65535, abs=1e-3)
+    image = Image.open(path)
+    assert load_image(followed(warned[0].message, image)).numpy().max() == pytest.approx(2700 / 4095, abs=0.01)
+
+
+def test_white_may_be_zero_in_16_bits_too(tmp_path):
+    Image.fromarray(np.full((40, 40), 20000, np.uint16)).save(tmp_path / "x.tif", tiffinfo={262: 0})
+    assert load_image(tmp_path / "x.tif").numpy().max() == pytest.approx(45535 / 65535, abs=1e-3)
+
+
+def followed(message, image):
+    """Do what the code at the end of a message says to an image."""
+    code = str(message).rpartition(": ")[2].removesuffix(".")
+    return eval(code, {"image": image, "np": np, "tf": tf, "nst_tf": nst_tf})
+
+
+def preprocessed(image):
+    return 255 * image[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
+
+
+@pytest.mark.parametrize("name", ["the image", "load_image"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        preprocessed,
+        lambda image: preprocessed(image / 255),
+        lambda image: 255 * image,
+        lambda image: 1.04 * 255 * image - 6,  # as resampling overshoots
+        lambda image: 65535 * image,
+        lambda image: 2 * image - 1,
+        lambda image: 1.1 * image - 0.05,
+        lambda image: (image - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225]),
+        lambda image: image / 255,
+        lambda image: np.round(255 * image).astype(np.int32),
+        lambda image: np.round(255 * image).astype(np.int16) - 128 + 128,
+        lambda image: np.round(65535 * image).astype(np.int64),
+        lambda image: np.concatenate([image, image]),
+        lambda image: np.moveaxis(image, -1, 1),
+        lambda image: np.moveaxis(image, -1, 1)[0],
+        lambda image: np.moveaxis(np.concatenate([image, image]), -1, 1),
+        lambda image: tf.constant(preprocessed(image)),
+        lambda image: tf.cast(255 * image, tf.int32),
+    ],
+)
+def test_advice_on_an_array_leads_to_the_image(pair, name, change):
+    image = (pair[0].numpy() - pair[0].numpy().min()) / np.ptp(pair[0].numpy())
+    taken = (lambda image: as_image(image, "image")) if name == "the image" else load_image
+    given, followed_up = change(image), 0
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                loaded = taken(given)
+            break
+        except (ValueError, UserWarning) as advice:
+            given, followed_up = followed(advice, given), followed_up + 1
+            assert followed_up < 4, advice
+    assert followed_up
+    np.testing.assert_allclose(loaded, image, atol=0.051)  # of what was clipped
+
+
+def test_what_cannot_be_undone_is_to_be_given_as_it_was(pair):
+    for given in (preprocessed(pair[0]) / 255, 1e6 * pair[0]):
+        with pytest.raises(ValueError, match="before it was preprocessed"):
+            load_image(given)
+
+
+def test_a_bool_array_is_told_to_be_converted():
+    given = np.eye(40, dtype=bool)
+    with pytest.raises(ValueError, match="bool") as advice:
+        load_image(given)
+    np.testing.assert_array_equal(load_image(followed(advice.value, given))[0, :, :, 0], given)
+
+
+def test_a_heic_names_the_package_that_reads_it_and_uses_it(photo, monkeypatch):
+    heic = b"\0\0\0\x18ftypheic" + bytes(40)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match="pip install pillow-heif"):
+        load_image(heic)
+
+    class Heif(ImageFile.StubImageFile):
+        """What the package would bring: here always one photograph."""
+
+        format = "HEIF"
+
+        def _open(self):
+            self._size, self._mode = photo.size, photo.mode
+
+        def load(self):
+            self.im = photo.im
+            return photo.im.pixel_access(False)
+
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    opener = SimpleNamespace(
+        register_heif_opener=lambda: Image.register_open("HEIF", Heif, lambda start: start[4:8] == b"ftyp")
+    )
+    monkeypatch.setitem(sys.modules, "pillow_heif", opener)
+    np.testing.assert_array_equal(load_image(heic), load_image(photo))
+    opener.register_heif_opener = lambda: Image.OPEN.pop("HEIF")
+    monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])
+    with pytest.raises(ValueError, match="damaged or cut off"):  # where the package is there, it is not advised
+        load_image(heic)
+
+
+def test_a_tiff_of_floats_says_what_to_do_with_them(tmp_path):
+    colors = Image.new("RGB", (40, 40))
+    with pytest.raises(ValueError, match="give load_image the array"):  # Pillow reads floats in grey only
+        load_image(picture_bytes(colors, "TIFF", tiffinfo={339: (3, 3, 3)}))
+    ramp = grey_ramp(np.float32, 255)
+    Image.fromarray(ramp).save(tmp_path / "x.tif")
+    with pytest.raises(ValueError, match=r"np\.asarray\(PIL\.Image\.open\(path\)\)") as advice:
+        load_image(tmp_path / "x.tif")
+    given = followed(advice.value, np.asarray(Image.open(tmp_path / "x.tif")))
+    np.testing.assert_allclose(load_image(given)[0, :, :, 0], ramp / 255, atol=1e-6)
+
+
+def test_a_data_address_is_answered_in_some_lines_and_with_what_to_do(photo):
+    address = "data:image/png;base64," + base64.b64encode(picture_bytes(photo)).decode()
+    with pytest.raises(ValueError, match="only http and https") as advice:
+        load_image(address)
+    assert len(str(advice.value)) < 500
+    code = str(advice.value).rpartition(": ")[2].removesuffix(".")
+    np.testing.assert_array_equal(load_image(eval(code, {"address": address, "base64": base64})), load_image(photo))
+
+
+@pytest.mark.parametrize("take", [load_image, check_writable, nst_tf.settings_of, lambda path: save_image(0, path)])
+def test_no_message_repeats_a_path_without_end(take):
+    with pytest.raises((ValueError, OSError)) as refusal:
+        take("x/" * 9000 + "y.tiff")
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_drives_letter_is_no_scheme():
+    with pytest.raises(ValueError, match="There is no file"):
+        load_image("C://pictures//photo.jpg")
+
+
+def profile_of_gamma(gamma):
+    """A grey profile: of its tags those that must be there."""
+    curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
+    white = b"XYZ " + bytes(4) + b"".join(round(v * 65536).to_bytes(4, "big") for v in (0.9642, 1, 0.8249))
+    head = bytearray(128)
+    head[8:12], head[12:24], head[36:40] = b"\x02\x40\0\0", b"mntrGRAYXYZ ", b"acsp"
+    head[68:80] = white[8:]
+    places = (b"kTRC", 128 + 28, len(curve)), (b"wtpt", 128 + 28 + len(curve), len(white))
+    table = (2).to_bytes(4, "big") + b"".join(
+        tag + start.to_bytes(4, "big") + size.to_bytes(4, "big") for tag, start, size in places
+    )
+    data = bytes(head) + table + curve + white
+    return len(data).to_bytes(4, "big") + data[4:]
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "32 bits", "floats", "with alpha", "with a transparent level"])
+def test_a_profile_counts_in_deep_grey_and_beside_alpha(kind):
+    profile, grey = profile_of_gamma(1.0), grey_ramp(np.uint8, 255)
+    expected = load_image(picture_bytes(Image.fromarray(grey), icc_profile=profile)).numpy()
+    assert np.abs(expected[0, :, :, 0] - grey / 255).max() > 0.2
+    picture, options = {
+        "16 bits": (Image.fromarray(grey.astype(np.uint16) * 257), {}),
+        "32 bits": (Image.fromarray(grey.astype(np.int32) * 257), {"format": "TIFF"}),
+        "floats": (Image.fromarray(np.float32(grey / 255)), {"format": "TIFF"}),
+        "with alpha": (Image.fromarray(grey).convert("LA"), {}),
+        "with a transparent level": (Image.fromarray(np.maximum(grey, 1)), {"transparency": 0}),
+    }[kind]
+    loaded = load_image(picture_bytes(picture, icc_profile=profile, **options)).numpy()
+    np.testing.assert_allclose(loaded[:, :, 1:], expected[:, :, 1:], atol=1.01 / 255)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "1", "CMYK", "I;16", "F"])
+def test_a_large_scan_is_reduced_before_there_are_floats_and_looks_the_same(monkeypatch, mode):
+    smooth = np.add.outer(np.linspace(40, 120, 1350), np.linspace(0, 90, 1800))
+    if mode in ("I;16", "F"):
+        picture = Image.fromarray((smooth * 257).astype(np.uint16) if mode == "I;16" else np.float32(smooth / 255))
+    else:
+        picture = Image.fromarray(smooth.astype(np.uint8))
+        picture = picture.convert("RGB").quantize(256) if mode == "P" else picture.convert(mode)
+    sizes, to_pixels = [], reading._array_to_pixels
+    monkeypatch.setattr(reading, "_array_to_pixels", lambda *given: sizes.append(given[0].shape) or to_pixels(*given))
+    loaded = load_image(picture_bytes(picture, "TIFF" if mode in ("CMYK", "F") else "PNG"), max_side=96).numpy()
+    assert sizes[0][:2] == (270, 360)
+    expected = load_image(load_image(picture), max_side=96).numpy()  # of floats, in one go
+    if mode == "1":  # dithered, so that only the mean is kept
+        loaded, expected = loaded.mean(), expected.mean()
+    np.testing.assert_allclose(loaded, expected, atol=0.02)
+
+
+def test_black_ink_on_a_transparent_ground_is_black_on_white():
+    ink = np.zeros((40, 40), np.uint8)
+    ink[10:20] = 1
+    loaded = load_image(on_transparent(ink, 0)).numpy()
+    assert loaded[0, 0, 0, 0] == 1 and loaded[0, 15, 15, 0] == 0
+
+
+def test_a_large_jpeg_is_read_small(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((1600, 2400, 3), np.uint8)).save(tmp_path / "large.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_500_000)
+    assert load_image(tmp_path / "large.jpg", max_side=300).shape == (1, 200, 300, 3)
+    with pytest.raises(ValueError, match="more than 2,500,000 pixels"):
+        load_image(tmp_path / "large.jpg")
+
+
+def test_a_size_that_exceeds_the_photograph_is_warned_of(pair):
+    with pytest.warns(UserWarning, match="has 64 pixels where 1000 are asked for"):
+        nst_tf.load_images(*pair, size=1000)

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import types
 import zipfile
 
 import catalogue
@@ -14,6 +15,7 @@ import mend
 import nbformat
 import pytest
 import sandbox
+import submissions
 from catalogue import HIDDEN, LAB, SOURCE, TASKS
 from conftest import REPOSITORY
 from made_class import RELEASE, named
@@ -198,6 +200,84 @@ def test_half_a_character_does_not_stop_the_marking(tmp_path, release):
     nbformat.write(mended, tmp_path / "mended.ipynb")
 
 
+MOODLE = "Ada Example_12345_assignsubmission_file_"
+
+
+def hand_in(folder, *names):
+    """Write a file under each name, and return by student the names of the files that are found for them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    return {each.student: each.path.relative_to(folder).as_posix() for each in submissions.find_submissions(folder)}
+
+
+def test_moodles_folder_for_each_student_is_taken_as_it_is(tmp_path):
+    other = "Ada Example_678_assignsubmission_file"  # of the same name, from a Moodle that ends the folder so
+    names = f"{MOODLE}/style_transfer.ipynb", f"{other}/my lab (1).ipynb", f"{MOODLE}/.ipynb_checkpoints/x.ipynb"
+    assert hand_in(tmp_path, *names) == {"Ada_Example_12345": names[0], "Ada_Example_678": names[1]}
+
+
+def test_moodles_files_in_one_folder_are_given_to_their_students(tmp_path):
+    names = f"{MOODLE}style_transfer.ipynb", "Özge Ü_9_assignsubmission_file_lab.ipynb"
+    assert hand_in(tmp_path, *names) == {"Ada_Example_12345": names[0], "Özge_Ü_9": names[1]}
+
+
+def test_a_student_of_moodles_without_a_notebook_is_in_the_table_and_told(tmp_path):
+    found = hand_in(tmp_path, f"{MOODLE}/essay.pdf", "berta.ipynb")
+    assert found == {"Ada_Example_12345": f"{MOODLE}/essay.pdf", "berta": "berta.ipynb"}
+    (tmp_path / MOODLE / "essay.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.raises(mend.CannotOpenError, match="not a notebook"):
+        mend.read_submission(tmp_path / MOODLE / "essay.pdf")
+
+
+def test_two_notebooks_of_one_student_of_moodles_are_both_there_and_say_so(tmp_path):
+    found = hand_in(tmp_path, f"{MOODLE}/style_transfer.ipynb", f"{MOODLE}/older.ipynb")
+    assert found["Ada_Example_12345"] == f"{MOODLE}/style_transfer.ipynb"
+    assert found["Ada_Example_12345-2"] == f"{MOODLE}/older.ipynb"
+    assert all("more than one file" in each.remarks[0] for each in submissions.find_submissions(tmp_path))
+
+
+def test_files_are_given_to_the_students_they_are_from(tmp_path):
+    plain = "anna.ipynb", "._anna.ipynb", "=1+1.ipynb", "Ödön Ü.ipynb", "a b.ipynb", ".ipynb_checkpoints/c.ipynb"
+    berta = "berta/style_transfer/style_transfer.ipynb", "berta/style_transfer/style_transfer-Copy1.ipynb"
+    found = hand_in(tmp_path, *plain, *berta, "carl/style_transfer.ipynb")
+    assert found["anna"] == "anna.ipynb"
+    assert [found["berta"], found["berta-2"]] == list(berta)
+    assert found["carl"] == "carl/style_transfer.ipynb"
+    assert {"Ödön_Ü", "a_b", "1_1"} <= set(found)
+    assert len(found) == 7
+
+
+def test_a_folder_without_a_submission_says_what_is_expected(tmp_path):
+    with pytest.raises(SystemExit, match="Moodle"):
+        hand_in(tmp_path, "notes.txt")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tf.compat.v1.disable_eager_execution()",
+        "tf.disable_v2_behavior()  # as in the video",
+        "disable_eager_execution()",
+    ],
+)
+def test_a_line_that_switches_eager_execution_off_is_left_out_and_named(line, release):
+    old = answered(task_02=f"if True:\n    {line}\n" + made_class.solutions()[2])
+    mended, remarks = mend.mend(old, release)
+    source = named(mended)["task_02"].source
+    assert f"    pass  # Left out while marking: {line}\n" in source
+    compile(source, "task_02", "exec")
+    assert remarks == [f"left out while marking, as it switches eager execution off: {line}"]
+
+
+def test_a_check_names_the_line_that_switched_eager_execution_off(lab):
+    names = {"tf": types.SimpleNamespace(executing_eagerly=lambda: False)}
+    names["In"] = ["import tensorflow as tf", "x = 1\ntf.compat.v1.disable_eager_execution()\n", "lab_task_1()"]
+    exec(lab.cells["check_tools"], names)
+    with pytest.raises(AssertionError, match=re.escape("the line `tf.compat.v1.disable_eager_execution()`")):
+        names["lab_run"](1, lambda: 0)
+
+
 @pytest.mark.skipif(not sandbox.has_namespaces(), reason="a process may not have namespaces of its own here")
 def test_sandbox_shows_and_changes_nothing_but_its_own_folder(tmp_path):
     for name in ("work/own", "work/other", "secret"):
@@ -255,26 +335,23 @@ def test_the_zip_holds_the_package_with_its_network_and_the_pictures(grading, tm
 
 
 @pytest.mark.lab
-def test_files_are_given_to_the_students_they_are_from(grading, tmp_path):
+def test_no_cell_of_the_table_is_a_formula(grading):
     import grade
 
-    folder = tmp_path / "berta" / "style_transfer"
-    folder.mkdir(parents=True)
-    plain = [tmp_path / name for name in ("anna.ipynb", "._anna.ipynb", "=1+1.ipynb", "Ödön Ü.ipynb", "a b.ipynb")]
-    for path in [*plain, folder / "style_transfer.ipynb", folder / "style_transfer-Copy1.ipynb"]:
-        path.write_text("{}")
-    found = {each.student: each.path.name for each in grade.find_submissions(tmp_path)}
-    assert found["anna"] == "anna.ipynb"
-    assert found["berta"] == "style_transfer.ipynb"
-    assert found["berta-2"] == "style_transfer-Copy1.ipynb"
-    assert {"Ödön_Ü", "a_b", "1_1"} <= set(found)
-    assert len(found) == 6
     assert grade.harmless("=1+1") == "'=1+1"
 
 
 @pytest.mark.lab
 def test_small_class_gets_the_right_marks_and_a_second_call_marks_nothing_again(grading, tmp_path):
-    chosen = ["lost_metadata_and_ids", "deleted_checks", "ends_python", "reads_the_solution", "calls_home", "cut_off"]
+    chosen = [
+        "lost_metadata_and_ids",
+        "deleted_checks",
+        "graph_mode",
+        "ends_python",
+        "reads_the_solution",
+        "calls_home",
+        "cut_off",
+    ]
     expected = few(tmp_path / "class", [*chosen, "untouched", "right"])
     marks = tmp_path / "marks"
     command = [sys.executable, str(LAB / "grade.py"), str(tmp_path / "class"), "--outputs", str(marks)]

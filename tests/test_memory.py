@@ -32,6 +32,31 @@ def test_more_is_estimated_where_onednn_is_off(monkeypatch):
     assert 1.2 * estimates[0] < estimates[1] < 1.6 * estimates[0]
 
 
+# Peaks in GiB that processes were measured to reach; docs/speed.md has them.
+@pytest.mark.parametrize(
+    ("features", "recipe", "side", "tile", "peak"),
+    [
+        *[
+            ("slim", "studio", 256, None, 0.90),
+            ("slim", "studio", 1024, None, 1.83),
+            ("slim", "studio", 1024, 512, 1.15),
+        ],
+        *[("slim", "studio", 2048, None, 5.36), ("slim", "studio", 4096, 512, 4.33)],
+        *[("vgg19", "tf_tutorial", 256, None, 1.15), ("vgg19", "tf_tutorial", 1024, None, 2.87)],
+        *[("vgg19", "tf_tutorial", 2048, 512, 2.45), ("vgg19", "tf_tutorial", 4096, 256, 4.69)],
+    ],
+)
+def test_estimates_are_within_a_seventh_of_what_was_measured(monkeypatch, features, recipe, side, tile, peak):
+    monkeypatch.setattr(memory, "this_device", lambda: Device("CPU", "a made-up one"))
+    monkeypatch.setattr(memory, "onednn_is_on", lambda: True)
+    recipe = RECIPES[recipe].changed(method="adam")
+    assert estimate_memory(side, side, recipe, features=features, tile=tile) == pytest.approx(peak * 2**30, rel=1 / 7)
+
+
+def test_estimate_takes_the_name_of_an_extractor():
+    assert estimate_memory(100, 100, features="vgg19 (imagenet, 8 bits)") == estimate_memory(100, 100, features="vgg19")
+
+
 def test_estimate_names_the_features_it_knows():
     with pytest.raises(ValueError, match="slim"):
         estimate_memory(100, 100, features="resnet")

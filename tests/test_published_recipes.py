@@ -4,12 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import descend, finite_difference, small_network
+from conftest import descend, drawn_weights, finite_difference, small_network
 from scipy.optimize import minimize
 
 from nst_tf.controls.sizes import load_images
 from nst_tf.engine.run import make_solver
 from nst_tf.features import FeatureExtractor, vgg19_features
+from nst_tf.networks.table import NETWORKS
+from nst_tf.networks.vgg import build_network
 from nst_tf.objective import make_objective
 from nst_tf.published.convert import convert_weights
 from nst_tf.published.explain import explain
@@ -232,6 +234,17 @@ def test_converted_recipe_has_the_forms_of_the_other_and_the_same_objective(sour
     content, style, image = (tf.constant(picture) for picture in pictures)
     before, after = (make_objective(r, extractor, content, style)(image) for r in (recipe, converted))
     np.testing.assert_allclose(after, before, rtol=1e-6)
+
+
+def test_weights_convert_at_poolings_and_with_borders_that_round_sizes_up(generator):
+    content, style, image = (tf.constant(p, tf.float32) for p in generator.uniform(size=(3, 1, 39, 53, 3)))
+    layers = {"content_layers": {"block2_pool": 1.0}, "style_layers": {"block1_pool": 0.5, "block3_conv1": 0.5}}
+    recipe = RECIPES["coursera"].changed(border="replicate", **layers)
+    model, geometry = build_network(drawn_weights(), recipe.network.layers, border="replicate")
+    extractor = FeatureExtractor("small", model, geometry=geometry, channels=NETWORKS["vgg19"].channels)
+    converted = convert_weights(recipe, RECIPES["udacity"], height=39, width=53)
+    before, after = (make_objective(r, extractor, content, style)(image) for r in (recipe, converted))
+    np.testing.assert_allclose(after, before, rtol=1e-5)
 
 
 def test_conversion_is_refused_with_the_reason_where_no_weights_say_the_same():

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from conftest import small_network
 
+import nst_tf
 from nst_tf.features import slim_features
 from nst_tf.objective import make_objective
-from nst_tf.recipes import RECIPES, find_recipe
+from nst_tf.recipes import RECIPES, find_recipe, make_recipe
+from nst_tf.transfer import stylize
 
 STUDIO, GRAM = RECIPES["studio"], RECIPES["gram"]
 
@@ -69,6 +71,9 @@ def test_recipe_names_every_layer_once():
         ({"style_form": "medium"}, "quarter_mean"),
         ({"start": "middle"}, "noise"),
         ({"steps": 0}, "at least 1"),
+        ({"method": "newton"}, "adam, lbfgs"),
+        ({"color": "luminance", "style_weight": 0.0}, "color='luminance' needs a style_weight above 0"),
+        ({"style_size": "content", "style_scale": 2.0}, "style_scale has no effect"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change, message):
@@ -81,3 +86,11 @@ def test_unknown_recipe_is_refused_with_those_that_exist():
     assert find_recipe(STUDIO) is STUDIO
     with pytest.raises(ValueError, match="studio"):
         find_recipe("mystery")
+
+
+def test_layers_steps_and_seeds_are_taken_as_tutorials_write_them(pair):
+    recipe = make_recipe(name="x", title="x", content_layers=["block4_conv2"], style_layers="block1_conv1")
+    assert recipe.network.content_layers == {"block4_conv2": 1.0}
+    assert STUDIO.changed(style_layers=["a", "b"]).network.style_layers == {"a": 0.5, "b": 0.5}
+    assert stylize(*pair, features=small_network(STUDIO.network.layers), steps=2.0, seed=None).steps == 2
+    assert nst_tf.Job("a.png", "b.png").styles == ["b.png"]

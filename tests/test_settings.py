@@ -9,7 +9,7 @@ from PIL.PngImagePlugin import PngInfo
 import nst_tf
 from nst_tf.cli.parser import main
 from nst_tf.images import save_image
-from nst_tf.pictures.settings import settings_of, settings_text
+from nst_tf.pictures.settings import credits_of, settings_of, settings_text
 from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
@@ -53,6 +53,26 @@ def test_like_repeats_a_picture_bit_for_bit_and_takes_what_is_given_from_the_com
     assert "other pictures" not in capsys.readouterr().out
     assert main([*command, other, "--like", first, "--steps", "2"]) == 0
     assert (settings_of(other)["steps"], settings_of(other)["seed"]) == (2, 5)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_author_copyright_and_resolution_stay_with_the_picture(pair, tmp_path, suffix):
+    content, style = tmp_path / f"content{suffix}", save_image(pair[1], tmp_path / "style.png")
+    picture, exif = Image.fromarray(np.uint8(255 * pair[0].numpy()[0])), Image.Exif()
+    exif[0x013B], exif[0x8298] = "Ana Žižková".encode(), "© 2026, CC BY 4.0".encode()
+    info = PngInfo()
+    info.add_itxt("Author", "Ana Žižková")
+    info.add_itxt("Copyright", "© 2026, CC BY 4.0")
+    exif[282] = exif[283] = 240.0
+    picture.save(content, dpi=(240, 240), **({"pnginfo": info} if suffix == ".png" else {"exif": exif}))
+    made = tmp_path / f"made{suffix.replace('tif', 'jpeg')}"
+    command = ["stylize", str(content), str(style), "-o", str(made), "--features", "slim", "--steps", "1"]
+    assert main([*command, "--size", "48"]) == 0
+    expected = {"author": "Ana Žižková", "copyright": "© 2026, CC BY 4.0", "dpi": 240}
+    assert credits_of(made) == expected
+    if suffix == ".png":
+        assert settings_of(made)["credits"] == expected
+        assert Image.open(made).info["Author"] == "Ana Žižková"
 
 
 def test_files_without_settings_are_refused(tmp_path):

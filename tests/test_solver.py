@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import descend
 
 from nst_tf.engine import lbfgs
-from nst_tf.engine.adam import LEARNING_RATE, MultiresolutionAdam
+from nst_tf.engine.adam import LEARNING_RATE, MultiresolutionAdam, _at_resolutions
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.solver import FAILURES
 
@@ -104,6 +104,17 @@ def test_lbfgs_puts_pixels_at_the_end_of_the_range_and_still_finds_the_others(ge
     np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-3)
 
 
+def test_lbfgs_knows_the_curvature_also_while_pixels_are_at_the_end_of_the_range(generator):
+    target = generator.uniform(-0.5, 1.5, size=SHAPE).astype(np.float32)
+    stretch = np.geomspace(1, 300, np.prod(SHAPE)).reshape(SHAPE).astype(np.float32)
+
+    def stretched(image, target):
+        return (tf.reduce_sum(stretch * tf.square(image - target)),)
+
+    solver, _ = run(stretched, GREY, 60, target=tf.constant(target), method=LBFGS)
+    np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-2)
+
+
 @both
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_solver_does_not_mind_the_scale_of_a_loss(target, scale, method):
@@ -120,6 +131,25 @@ def test_broad_changes_take_fewer_steps_than_with_plain_adam():
     _, history = run(distance, tf.fill(SHAPE, 0.1), 24, target=target)
     plain_adam_moves_at_most = 24 * LEARNING_RATE
     assert np.sqrt(history[-1, 0]) < 0.8 - plain_adam_moves_at_most
+
+
+def test_color_from_pixel_to_pixel_counts_for_less_than_half_beside_brightness(generator):
+    across, down = np.meshgrid(np.arange(SHAPE[2]), np.arange(SHAPE[1]))
+    checkered = (-1.0) ** (across + down)[np.newaxis, :, :, np.newaxis]  # which no block has anything of
+    grey, color = generator.normal(size=(*SHAPE[:3], 1)), 0.3 * checkered * (1, 0, -1)
+    downhill = tf.constant(grey + color, tf.float32)
+    solver, _ = run(lambda image, _: (-tf.reduce_sum(downhill * image),), GREY, 4, clip=False)
+    moved = solver.image - GREY
+    colored = moved - tf.reduce_mean(moved, axis=-1, keepdims=True)
+    assert tf.norm(colored) / tf.norm(moved) < 0.5 * np.linalg.norm(color) / np.linalg.norm(downhill)
+
+
+def test_blocks_overlap_so_that_none_has_an_edge_which_shows():
+    impulses = tf.reshape(tf.eye(24), (24, 1, 24, 1)) * tf.ones((1, 16, 1, 3))
+    assert [averages.shape[1:3] for averages in _at_resolutions(impulses)] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+    for averages in _at_resolutions(impulses)[1:]:
+        both = tf.minimum(averages[:-1], averages[1:])  # of a column of pixels and the next
+        assert (tf.reduce_sum(both, axis=(1, 2, 3)).numpy() > 0).all()
 
 
 @both

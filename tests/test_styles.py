@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import small_network
+from conftest import on_transparent, small_network
 
+import nst_tf
 from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
@@ -117,6 +118,14 @@ def test_what_no_mask_covers_keeps_the_content_exactly(pair, network, left):
     assert np.abs(result.image[:, :, :24] - pair[0][:, :, :24]).max() > 0.1
 
 
+def test_the_picture_fades_into_the_content_along_a_soft_mask(pair):
+    mask = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
+    scene = Scene.of(STUDIO, pair[0], Style(pair[1], content_mask=mask))
+    faded = scene.postprocess(1 - pair[0])
+    m = mask[np.newaxis, :, :, np.newaxis]
+    np.testing.assert_allclose(faded, m * (1 - pair[0]) + (1 - m) * pair[0], atol=1e-6)
+
+
 def test_regions_have_styles_of_their_own(pair, other, network, left):
     styles = [Style(pair[1], content_mask=left), Style(other, content_mask=rest_of(left))]
     swapped = [Style(other, content_mask=left), Style(pair[1], content_mask=rest_of(left))]
@@ -168,7 +177,7 @@ def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
     for message, styles in refused.items():
         with pytest.raises(ValueError, match=f"(?i){message}"):
             stylize(pair[0], styles, features="slim")
-    with pytest.raises(ValueError, match="masks with style_weight=0"):
+    with pytest.raises(ValueError, match="Masks need a style_weight above 0"):
         stylize(pair[0], Style(pair[1], content_mask=left), features="slim", style_weight=0.0)
 
 
@@ -195,3 +204,14 @@ def test_masks_are_loaded_from_pictures_and_arrays(tmp_path):
     assert mask.shape == (40, 60)
     assert mask[:, :25].max() < 0.01
     assert mask[:, 35:].min() > 0.99
+
+
+def test_masks_come_as_editors_export_them():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, :30] = 1
+    loaded = nst_tf.load_mask(on_transparent(mask, 255), size=(40, 60))
+    np.testing.assert_allclose(loaded, mask, atol=0.01)
+    with pytest.warns(UserWarning, match="white everywhere"):
+        nst_tf.load_mask(np.ones((40, 60), np.float32), size=(40, 60))
+    with pytest.raises(ValueError, match="40 × 60 pixels and its picture 60 × 40"):
+        nst_tf.load_mask(np.ones((60, 40), np.float32), size=(40, 60))

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import signal
 
 import numpy as np
@@ -9,8 +8,10 @@ from PIL import Image
 from nst_tf.images import save_image
 from nst_tf.pictures.settings import settings_of
 from nst_tf.published.fields import parse_change, parse_layers, parse_value
+from nst_tf.tools.jobs import Job
+from nst_tf.tools.running import run
 from nst_tf.tools.special import reconstruct, texture
-from nst_tf.tools.sweep import Axis, parse_axis, promote, sweep
+from nst_tf.tools.sweep import Axis, parse_axis, sweep
 from nst_tf.transfer import stylize
 
 
@@ -27,49 +28,56 @@ def pixels(path):
     return np.asarray(Image.open(path))
 
 
-def test_a_sweep_makes_every_picture_the_sheet_and_can_be_repeated(files, tmp_path):
-    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("total_variation_weight", (0.0, 30.0))}
+def job_of(files, **options):
+    return Job(files[0], files[1:], **{**OPTIONS, **options})
+
+
+WEIGHTS, SEEDS = Axis("style_weight", (1.0, 50.0)), Axis("seed", (0, 1))
+
+
+def test_a_sweep_makes_every_image_the_sheet_and_can_be_repeated(files, tmp_path):
+    axes = {"rows": WEIGHTS, "columns": Axis("total_variation_weight", (0.0, 30.0))}
     seen = []
-    first = sweep(files[0], files[1:], tmp_path / "a", **axes, callback=lambda *done: seen.append(done), **OPTIONS)
-    again = sweep(files[0], files[1:], tmp_path / "b", **axes, **OPTIONS)
+    first = sweep(job_of(files), tmp_path / "a", **axes, callback=lambda *done: seen.append(done))
+    again = sweep(job_of(files), tmp_path / "b", **axes)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert np.shape(first)[:2] == (2, 2)
     np.testing.assert_array_equal(first, again)
-    assert len({np.asarray(picture).tobytes() for line in first for picture in line}) == 4
+    assert len({np.asarray(image).tobytes() for line in first for image in line}) == 4
     assert Image.open(tmp_path / "a" / "contact_sheet.png").size[0] > 200
     assert settings_of(tmp_path / "a" / "2_1.png")["changes"]["style_weight"] == 50.0
 
 
-def test_a_promoted_cell_is_the_cells_picture_at_its_size_and_another_at_another(files, tmp_path):
-    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("color", ("style", "luminance"))}
-    sweep(files[0], files[1:], tmp_path, **axes, **OPTIONS)
-    result = promote(tmp_path, 2, 2, size=48)
-    result.save(tmp_path / "again.png")
+def test_a_cell_is_made_again_from_the_settings_in_its_png_at_its_size_and_at_another(files, tmp_path):
+    sweep(job_of(files), tmp_path, rows=WEIGHTS, columns=Axis("color", ("style", "luminance")))
+    inputs = {"content": files[0], "styles": files[1]}
+    again = run(Job.like(tmp_path / "2_2.png", **inputs))
+    again.save(tmp_path / "again.png")
     np.testing.assert_array_equal(pixels(tmp_path / "again.png"), pixels(tmp_path / "2_2.png"))
-    assert promote(tmp_path, 1, 1).image.shape[1:3] == (48, 64)
-    with pytest.raises(ValueError, match="2 rows and 2 columns"):
-        promote(tmp_path, 3, 1)
+    assert run(Job.like(tmp_path / "1_1.png", **inputs, size=64)).image.shape[1:3] == (48, 64)
+
+
+def test_a_second_sweep_keeps_what_is_there_and_removes_what_it_has_not(files, tmp_path):
+    sweep(job_of(files), tmp_path / "x", rows=WEIGHTS, columns=SEEDS)
+    kept = (tmp_path / "x" / "1_1.png").stat().st_mtime_ns
+    sweep(job_of(files), tmp_path / "x", rows=Axis("style_weight", (1.0,)), columns=Axis("seed", (0, 7)))
+    assert (tmp_path / "x" / "1_1.png").stat().st_mtime_ns == kept
+    assert settings_of(tmp_path / "x" / "1_2.png")["seed"] == 7
+    assert not (tmp_path / "x" / "2_1.png").exists()
 
 
 def test_styles_mixes_seeds_and_layers_can_be_swept(files, tmp_path):
-    mixed = sweep(
-        files[0],
-        [files[1], files[0]],
-        tmp_path / "mix",
-        rows=Axis("mix", (0.0, 0.5, 1.0)),
-        columns=parse_axis("style_layers=1-2,1-5"),
-        **OPTIONS,
-    )
-    assert np.shape(mixed)[:2] == (3, 2)
-    assert json.loads((tmp_path / "mix" / "sweep.json").read_text())[1][0]["style_weights"] == [0.5, 0.5]
-    styles = Axis("style", tuple(files))
-    swept = sweep(files[0], [files[1]], tmp_path / "s", rows=styles, columns=Axis("seed", (0, 1)), **OPTIONS)
+    two = job_of([files[0], files[1], files[0]])
+    rows, columns = Axis("mix", (0.0, 0.5, 1.0)), parse_axis("style_layers=1-2,1-5")
+    assert np.shape(sweep(two, tmp_path / "mix", rows=rows, columns=columns))[:2] == (3, 2)
+    assert settings_of(tmp_path / "mix" / "2_1.png")["style_weights"] == [0.5, 0.5]
+    swept = sweep(job_of(files), tmp_path / "s", rows=Axis("style", tuple(files)), columns=SEEDS)
     assert np.abs(swept[0][0] - swept[1][0]).max() > 0.01
 
 
-def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, tmp_path):
+def test_sweeps_that_make_no_sense_are_rejected_before_the_first_image(files, tmp_path):
     weights = Axis("style_weight", (1.0, 2.0))
-    refused = {
+    rejected = {
         "both 'style_weight'": (weights, weights),
         "no field 'strength'": (weights, Axis("strength", (1,))),
         "at least 0": (weights, Axis("content_weight", (-1.0,))),
@@ -80,69 +88,61 @@ def test_sweeps_that_make_no_sense_are_refused_before_the_first_picture(files, t
         "Unknown features": (weights, Axis("features", ("slim", "mystery"))),
         "no file": (weights, Axis("style", (files[1], "missing.png"))),
     }
-    for message, (rows, columns) in refused.items():
+    for message, (rows, columns) in rejected.items():
         with pytest.raises(ValueError, match=message):
-            sweep(files[0], files[1:], tmp_path / "x", rows=rows, columns=columns, **OPTIONS)
+            sweep(job_of(files), tmp_path / "x", rows=rows, columns=columns)
     assert not list((tmp_path / "x").glob("*.png"))
-    with pytest.raises(ValueError, match="no sweep"):
-        promote(tmp_path / "x", 1, 1)
 
 
 @pytest.mark.parametrize("name", ["1_1.png", "contact_sheet.png"])
-def test_a_sweep_does_not_write_over_the_pictures_it_is_made_from(pair, files, tmp_path, name):
+def test_a_sweep_does_not_write_over_the_images_it_is_made_from(pair, files, tmp_path, name):
     content = save_image(pair[0], tmp_path / name)
     before = content.read_bytes()
-    axes = {"rows": Axis("style_weight", (1.0,)), "columns": Axis("seed", (1,))}
     with pytest.raises(ValueError, match=name):
-        sweep(content, files[1:], tmp_path, **axes, **OPTIONS)
+        sweep(job_of([content, files[1]]), tmp_path, rows=Axis("style_weight", (1.0,)), columns=Axis("seed", (1,)))
     assert content.read_bytes() == before
 
 
-def test_an_interrupted_sweep_stops_and_keeps_what_was_finished(files, tmp_path):
-    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("seed", (0, 1))}
-
+def test_an_interrupted_sweep_stops_keeps_what_was_finished_and_goes_on(files, tmp_path):
     def interrupt(done, cells):
         if done == 2:
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(files[0], files[1:], tmp_path / "x", **axes, callback=interrupt, **OPTIONS)
-    assert sorted(path.name for path in (tmp_path / "x").glob("*.png")) == ["1_1.png", "1_2.png"]
-    assert promote(tmp_path / "x", 2, 2, size=48).status == "done"
+        sweep(job_of(files), tmp_path / "x", rows=WEIGHTS, columns=SEEDS, callback=interrupt)
+    finished = sorted((tmp_path / "x").glob("*.png"))
+    assert [path.name for path in finished] == ["1_1.png", "1_2.png"]
+    before = [path.stat().st_mtime_ns for path in finished]
+    sweep(job_of(files), tmp_path / "x", rows=WEIGHTS, columns=SEEDS)
+    assert [path.stat().st_mtime_ns for path in finished] == before
+    assert len(list((tmp_path / "x").glob("?_?.png"))) == 4
 
 
-def test_an_interrupt_within_a_picture_stops_the_sweep_too(files, tmp_path, monkeypatch):
-    from nst_tf.tools import running as module
-
+def test_an_interrupt_within_an_image_stops_the_sweep_too(files, tmp_path, monkeypatch):
     def interrupted(*arguments, **options):
         return dataclasses.replace(stylize(*arguments, **options), status="interrupted")
 
-    monkeypatch.setattr(module, "stylize", interrupted)
-    axes = {"rows": Axis("style_weight", (1.0, 50.0)), "columns": Axis("seed", (0, 1))}
+    monkeypatch.setattr("nst_tf.tools.running.stylize", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep(files[0], files[1:], tmp_path / "x", **axes, **OPTIONS)
+        sweep(job_of(files), tmp_path / "x", rows=WEIGHTS, columns=SEEDS)
     assert not list((tmp_path / "x").glob("*.png"))
+
+
+def test_an_image_that_diverges_leaves_a_white_cell_and_the_others_are_made(files, tmp_path):
+    axes = {"rows": Axis("style_weight", (1.0, 1e39)), "columns": Axis("seed", (0,))}
+    with pytest.warns(UserWarning, match="2_1.png"):
+        sheet = sweep(job_of(files), tmp_path / "x", **axes)
+    assert np.asarray(sheet[1][0]).min() == 1
+    assert np.asarray(sheet[0][0]).min() < 1
+    assert (tmp_path / "x" / "contact_sheet.png").exists()
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="No image could be made"):
+        sweep(job_of(files, changes={"style_weight": 1e39}), tmp_path / "y", rows=SEEDS, columns=Axis("softness", (0,)))
 
 
 def test_steps_hold_for_the_published_solver_and_numbers_of_numpy_are_kept(files, tmp_path):
     axes = {"rows": Axis("seed", tuple(np.arange(1))), "columns": Axis("style_weight", (np.float32(3),))}
-    options = {"recipe": "coursera", "solver": "published", "features": "slim", "size": 48, "steps": 2}
-    sweep(files[0], files[1:], tmp_path / "x", **axes, **options)
+    sweep(job_of(files, recipe="coursera", solver="published", steps=2), tmp_path / "x", **axes)
     assert settings_of(tmp_path / "x" / "1_1.png")["steps"] == 2
-
-
-def test_a_sweep_is_promoted_from_any_folder_and_replaces_an_earlier_one(files, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows, columns = Axis("style_weight", (1.0, 50.0)), Axis("seed", (0,))
-    sweep("c.png", ["s.png"], "x", rows=rows, columns=columns, **OPTIONS)
-    sweep("c.png", ["s.png"], "x", rows=Axis("style_weight", (2.0,)), columns=columns, **OPTIONS)
-    assert not (tmp_path / "x" / "2_1.png").exists()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert promote("../x", 1, 1, size=48).status == "done"
-    (tmp_path / "x" / "sweep.json").write_text("[]")
-    with pytest.raises(ValueError, match="damaged"):
-        promote("../x", 1, 1)
 
 
 def test_fields_are_read_from_text():

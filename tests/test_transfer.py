@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import keras
@@ -5,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import small_network
+from PIL import Image
 
 import nst_tf
+from nst_tf.controls.scene import Scene
 from nst_tf.engine.extractors import find_features
 from nst_tf.networks.weights import WeightsUnavailableError
 from nst_tf.objective import make_objective
@@ -88,6 +91,24 @@ def test_lbfgs_keeps_to_the_pixel_range_if_the_recipe_clips(pair, network):
     assert max(picture.numpy().max() for picture in pictures) <= 1
 
 
+def test_a_picture_that_its_recipe_leaves_free_is_clipped_at_the_end(pair, network):
+    pictures = []
+    result = stylize(*pair, recipe="gatys", features=network, solver="published", steps=4,
+                     callback=lambda step: pictures.append(step.image()))  # fmt: skip
+    best = pictures[int(np.argmin(result.history["total"])) - 1].numpy()
+    assert best.min() < 0 and best.max() > 1
+    np.testing.assert_array_equal(result.image, np.clip(best, 0, 1))
+
+
+def test_a_run_takes_the_number_of_steps_that_its_recipe_has_for_its_solver(pair, network):
+    content_layers = STUDIO.network.content_layers
+    recipe = RECIPES["coursera"].changed(content_layers=content_layers, steps=2, published_steps=3)
+    for solver, steps in (("fast", 2), ("published", 3)):
+        assert stylize(*pair, recipe=recipe, features=network, solver=solver).steps == steps
+    unpublished = recipe.changed(published_steps=None)
+    assert stylize(*pair, recipe=unpublished, features=network, solver="published").steps == 2
+
+
 def test_two_runs_give_the_same_picture_bit_for_bit(pair):
     first, second = (stylize(*pair, features="slim", steps=6, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.image, second.image)
@@ -104,14 +125,21 @@ def test_determinism_is_asked_of_tensorflow_and_changes_no_picture_on_a_cpu(pair
 
 
 def test_start_from_noise_depends_on_the_seed_and_start_from_style_does_not(pair, network):
-    noise, style = (STUDIO.changed(start=start) for start in ("noise", "style"))
+    noise, style, content = (STUDIO.changed(start=start) for start in ("noise", "style", "content"))
     first, second = (stylize(*pair, recipe=noise, features=network, steps=1, seed=seed).image for seed in (1, 2))
     assert np.abs(first - second).max() > 0.3
     from_content, from_style = (
-        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (STUDIO, style)
+        stylize(*pair, recipe=recipe, features=network, steps=1).history for recipe in (content, style)
     )
     assert from_style["style"][0] < 0.5 * from_content["style"][0]
     assert from_style["content"][0] > from_content["content"][0] == 0
+
+
+def test_noise_on_the_content_goes_up_and_down_by_a_quarter(pair):
+    recipe = STUDIO.changed(start="content_with_noise")
+    noise = Scene.of(recipe, np.full((1, 48, 64, 3), 0.5, np.float32), pair[1]).start(seed=1) - 0.5
+    assert -0.25 <= noise.numpy().min() < -0.24
+    assert 0.24 < noise.numpy().max() <= 0.25
 
 
 def test_callback_is_told_of_the_whole_run_and_sees_the_picture_change(pair, network):
@@ -219,7 +247,7 @@ def test_pictures_may_be_numpy_arrays(pair, network, tmp_path):
 
 
 def test_a_start_picture_of_another_size_is_where_the_run_begins(pair, network):
-    start = tf.image.resize(pair[1], (90, 100))
+    start = tf.image.resize(pair[1], (90, 120))
     seen = []
     result = stylize(*pair, features=network, steps=1, start=start, callback=lambda step: seen.append(step.step))
     objective = make_objective(STUDIO, network, *pair)
@@ -253,3 +281,87 @@ def test_running_out_of_memory_in_a_callback_reaches_the_user_as_it_is(pair, net
 
     with pytest.raises(tf.errors.ResourceExhaustedError, match="mine"):
         stylize(*pair, features=network, steps=2, callback=full)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda pair: (np.round(255 * pair[0]).astype(np.uint8), pair[1]),
+        lambda pair: (np.asarray(pair[0])[0], pair[1]),
+        lambda pair: (np.asarray(pair[0], np.float64), pair[1]),
+        lambda pair: (pair[0], np.round(255 * pair[1]).astype(np.uint8)[0]),
+    ],
+)
+def test_what_can_only_mean_a_picture_is_taken_for_one(pair, given):
+    pair = [np.round(255 * picture.numpy()) / np.float32(255) for picture in pair]
+    network = small_network(STUDIO.network.layers)
+    expected = stylize(*pair, features=network, steps=1).image
+    np.testing.assert_allclose(stylize(*given(pair), features=network, steps=1).image, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"steps": "12"}, "steps is '12'"),
+        ({"steps": 2.5}, "steps is 2.5"),
+        ({"style_weight": "5"}, "style_weight is '5'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"tile": 100.5}, "tile is 100.5"),
+        ({"size": "big"}, "size is 'big'"),
+    ],
+)
+def test_anything_else_is_one_sentence_that_names_the_argument(pair, options, named):
+    with pytest.raises(ValueError, match=named):
+        stylize(*pair, features=small_network(STUDIO.network.layers), **options)
+
+
+def test_a_flat_content_picture_is_painted_too(pair):
+    flat = np.full((1, 48, 64, 3), 0.5, np.float32)
+    image = stylize(flat, pair[1], features=small_network(STUDIO.network.layers), steps=5).image.numpy()
+    assert image.std() > 0.02
+
+
+def test_weights_of_another_tool_are_noted_with_those_that_work(pair, network):
+    def noted(**options):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            stylize(*pair, features=network, steps=3, **options)
+        return [str(one.message) for one in caught if "weight" in str(one.message)]
+
+    for start in ("recolored", "content", "noise"):
+        message = noted(style_weight=1e-2, content_weight=1e4, start=start)[0]
+        assert "whose own are content_weight=1 and style_weight=12" in message
+        assert "yours with recipe='tf_tutorial'" in message
+    layers = {"content_layers": STUDIO.network.content_layers, "style_layers": STUDIO.network.style_layers}
+    assert not noted(recipe="tf_tutorial", style_weight=1e-2, content_weight=1e4, **layers)
+    for kept in ({}, {"style_weight": 3.0}, {"style_weight": 0.0}, {"content_weight": 0.0}):
+        assert not noted(**kept)
+
+
+def test_a_start_image_of_another_aspect_is_noted_and_one_of_the_same_is_not(pair, network):
+    start = tf.image.resize(pair[1], (48, 48))
+    with pytest.warns(UserWarning, match="48 × 48 pixels and the content image 64 × 48"):
+        stylize(*pair, features=network, steps=1, start=start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stylize(*pair, features=network, steps=1, start=tf.image.resize(start, (96, 128)))
+
+
+def test_a_recipe_that_squashes_says_so_and_how_to_keep_the_aspect(pair):
+    recipe = next(recipe for recipe in RECIPES.values() if recipe.pictures.sizing == "square")
+    with pytest.warns(UserWarning, match='change sizing to "longest side"'):
+        assert nst_tf.load_images(*pair, recipe=recipe, size=40)[0].shape == (1, 40, 40, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = nst_tf.load_images(*pair, recipe=recipe.changed(sizing="longest side"), size=48)
+    assert kept[0].shape == (1, 36, 48, 3)
+
+
+def test_a_result_is_saved_with_the_resolution_asked_for(pair, network, tmp_path):
+    result = stylize(*pair, features=network, steps=1)
+    for suffix in (".png", ".jpg", ".webp"):
+        with Image.open(result.save(tmp_path / f"x{suffix}", dpi=300)) as saved:
+            assert saved.getexif()[282] == 300
+            assert suffix == ".webp" or saved.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    with pytest.raises(ValueError, match="dpi is 0"):
+        result.save(tmp_path / "x.png", dpi=0)

@@ -20,6 +20,7 @@ from nst_tf.features import vgg19_features
 from nst_tf.ground import download
 from nst_tf.networks import weights
 from nst_tf.networks.eight_bits import read_eight_bits
+from nst_tf.networks.vgg import keras_vgg19
 from nst_tf.networks.weights import IMAGENET, WeightsUnavailableError, find_imagenet_weights, state_of_cache
 
 EXACT_SAMPLE = Path(__file__).parent / "data" / "vgg19_exact_sample.npz"
@@ -447,6 +448,8 @@ def test_8_bit_kernels_come_into_vgg19_by_layer_and_the_name_says_so(cache, gene
         kernel, bias = extractor.model.get_layer(layer).get_weights()
         np.testing.assert_array_equal(kernel[2, 0, 1], arrays[f"{layer}_W_table"][arrays[f"{layer}_W_q"][:, 1, 2, 0]])
         np.testing.assert_array_equal(bias, arrays[f"{layer}_b"])
+    kernel, _ = keras_vgg19().get_layer("block5_conv4").get_weights()
+    np.testing.assert_array_equal(kernel, extractor.model.get_layer("block5_conv4").get_weights()[0])
 
 
 def test_a_file_that_is_not_the_published_one_is_refused_before_it_is_unpickled(arrays, file):

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import nbformat
 from nbgrader.apps import NbGraderAPI
+from submissions import ASSIGNMENT
 from traitlets.config import Config
 
 LAB = Path(__file__).resolve().parent
 ROOT = LAB.parent.parent
-ASSIGNMENT = "style_transfer"
 SOURCE = LAB / "source" / ASSIGNMENT
-RELEASE = LAB / "release" / ASSIGNMENT / f"{ASSIGNMENT}.ipynb"
+RELEASE = ROOT / "notebooks" / "lab" / f"{ASSIGNMENT}.ipynb"  # apart from the solutions
 SLIM = ROOT / "nst_tf" / "networks" / "slim.npz"
 CONFIGURATION = """# Written by notebooks/course_lab/course.py.
 c = get_config()

@@ -12,40 +12,27 @@ import html
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import matplotlib
 import nbformat
 import psutil
-from course import ASSIGNMENT, ROOT, SOURCE, make_course
+from course import ROOT, SOURCE, make_course
 from marking import scores_of, work
 from mend import CannotOpenError, grade_id, mend, read_submission
+from submissions import ASSIGNMENT, Submission, find_submissions
 
 LAB = Path(__file__).resolve().parent
 # Each process begins as a copy of one that has imported nbgrader, which takes seconds.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["matplotlib", "nbgrader.apps", "nbgrader.converters", "psutil"])
-
-
-@dataclass
-class Submission:
-    """One student's file, and what came of it."""
-
-    student: str
-    path: Path
-    scores: dict[str, float | None] = field(default_factory=dict)
-    status: str = "marked"
-    remarks: list[str] = field(default_factory=list)
 
 
 def main() -> None:
@@ -90,7 +77,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("submissions", type=Path, help="a folder: student/style_transfer/*.ipynb, or *.ipynb")
+    parser.add_argument(
+        "submissions", type=Path, help="a folder: Moodle's download, student/style_transfer/*.ipynb, or *.ipynb"
+    )
     parser.add_argument("--outputs", type=Path, default=ROOT / "outputs" / "lab")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="how many at a time (all cores)")
     parser.add_argument("--cell-seconds", type=int, default=45, help="the longest that one cell may run")
@@ -104,43 +93,6 @@ def parse() -> argparse.Namespace:
     if ROOT.is_relative_to(arguments.submissions.resolve()):
         parser.error(f"{arguments.submissions} holds this repository; put the submissions into a folder of their own.")
     return arguments
-
-
-def find_submissions(folder: Path) -> list[Submission]:
-    """Return the submissions of a folder, in nbgrader's layout or as plain files named by student.
-
-    Raises:
-        SystemExit: If there is none.
-    """
-    folder = folder.resolve()
-    named = [(path.parent.parent.name, path) for path in folder.glob(f"*/{ASSIGNMENT}/*.ipynb")]
-    named += [(path.stem, path) for path in folder.glob("*.ipynb")]
-    # Of several files of one student the one of the right name is first; macOS adds others that begin with "._".
-    named = sorted(
-        (pair for pair in named if pair[1].name[0] != "."), key=lambda pair: (pair[1].stem != ASSIGNMENT, pair)
-    )
-    if not named:
-        sys.exit(
-            f"There is no notebook in {folder}: expected STUDENT/{ASSIGNMENT}/{ASSIGNMENT}.ipynb, or STUDENT.ipynb."
-        )
-    submissions: dict[str, Submission] = {}
-    for name, path in named:
-        student = plain = student_name(name)
-        count = 1
-        while student in submissions:
-            count += 1
-            student = f"{plain}-{count}"
-        submissions[student] = Submission(student, path)
-        if student != plain:
-            for each in (plain, student):
-                submissions[each].remarks.append("there is more than one file of this student")
-    return list(submissions.values())
-
-
-def student_name(name: str) -> str:
-    """Return a name that can be a folder's and nbgrader's: letters, digits, dots, hyphens and underscores."""
-    plain = unicodedata.normalize("NFKC", name)
-    return re.sub(r"[^\w.-]+", "_", plain).strip("._-")[:100] or "nameless"
 
 
 def mark(submission: Submission, course: Path, release: nbformat.NotebookNode, arguments: argparse.Namespace) -> bool:

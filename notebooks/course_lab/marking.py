@@ -16,14 +16,14 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.converters import Autograde
 from nbgrader.preprocessors import Execute
 from sandbox import has_namespaces, prefix
+from submissions import ASSIGNMENT
 from traitlets import default
 from traitlets.config import Config
 
-ASSIGNMENT = NOTEBOOK = "style_transfer"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MOST_RESTARTS = 4
 # Students may have chosen pictures of their own, which are not here.
-SMALL = {"SIZE": "96", "STEPS": "30", "CONTENT": '"chelsea"', "STYLE": '"starry_night"'}
+SMALL = {"SIZE": "96", "LARGE": "96", "STEPS": "30", "CONTENT": '"chelsea"', "STYLE": '"starry_night"'}
 SETTINGS: dict = {}
 
 
@@ -179,7 +179,7 @@ def database(course: Path) -> str:
 def scores_of(course: Path, student: str) -> dict[str, float | None]:
     """Return the points by cell that stand in the gradebook; None where a person has yet to mark."""
     with Gradebook(database(course)) as gradebook:
-        notebook = gradebook.find_submission_notebook(NOTEBOOK, ASSIGNMENT, student)
+        notebook = gradebook.find_submission_notebook(ASSIGNMENT, ASSIGNMENT, student)
         return {grade.name: None if grade.needs_manual_grade else float(grade.score) for grade in notebook.grades}
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import nbformat
 from nbformat.notebooknode import NotebookNode
+from nbformat.reader import NotJSONError
 
 LARGEST_BYTES = 50 * 2**20
+# A line that switches TensorFlow's eager execution off, without which no check can run.
+GRAPH_MODE = re.compile(r"^([ \t]*)((?:[\w.]+\.)?disable_(?:eager_execution|v2_behavior)\([ \t]*\).*)$", re.MULTILINE)
 
 
 class CannotOpenError(ValueError):
@@ -34,7 +37,7 @@ def read_submission(path: Path) -> NotebookNode:
             if cell.get("cell_type") not in ("code", "markdown", "raw") or not isinstance(cell.get("source"), str):
                 raise ValueError("a cell has no kind or no text")
             cell.source = cell.source.encode("utf-8", "replace").decode("utf-8")
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except (UnicodeDecodeError, json.JSONDecodeError, NotJSONError):
         raise CannotOpenError("the file is not a notebook (.ipynb), which is JSON in UTF-8") from None
     except Exception as error:  # nbformat raises many kinds, for many kinds of damage
         raise CannotOpenError(f"the notebook is damaged: {str(error).splitlines()[0][:200]}") from None
@@ -46,7 +49,7 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
 
     A cell is known by its nbgrader metadata; failing that, by its id or by the function that it defines or the title
     of its check, as some tools drop all metadata.  Of two cells with one name the last counts.  Cells that the student
-    added stay where they are.
+    added stay where they are.  Lines that switch eager execution off are taken out.
 
     Args:
         submitted: The student's notebook.
@@ -63,6 +66,10 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
         cell = copy.deepcopy(cell)
         if cell.cell_type == "raw":
             cell = nbformat.v4.new_markdown_cell(cell.source)
+        if cell.cell_type == "code":
+            lines = [found[2] for found in GRAPH_MODE.finditer(cell.source)]
+            remarks += [f"left out while marking, as it switches eager execution off: {line}" for line in lines]
+            cell.source = GRAPH_MODE.sub(r"\1pass  # Left out while marking: \2", cell.source)
         named = _named_in_metadata(cell, known)
         name = named or _recognised(cell, guessable)
         cell.metadata = NotebookNode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -12,15 +13,19 @@ from nst_tf.cli import commands
 from nst_tf.cli.commands import BAD_INPUT, INTERRUPTED
 from nst_tf.ground.startup import show_log
 from nst_tf.networks.table import NETWORKS
+from nst_tf.tools.jobs import Job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 a problem found, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    for name in ("stdin", "stdout", "stderr"):  # closed (>&-), or not there, as under pythonw
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
     show_log()
-    if hasattr(sys.stdout, "reconfigure"):  # a name that is not UTF-8 is no reason to lose the picture
+    if hasattr(sys.stdout, "reconfigure"):  # a name that is not UTF-8 is no reason to lose the image
         sys.stdout.reconfigure(errors="backslashreplace")
-    # Ended by the system, a run keeps its best picture as if it were interrupted from the keyboard.
+    # Ended by the system, a run keeps its best image as if it were interrupted from the keyboard.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
@@ -32,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nst_tf: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("nst_tf: interrupted before there was a picture to keep.", file=sys.stderr)
+        print("nst_tf: interrupted before there was an image to keep.", file=sys.stderr)
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -76,159 +81,140 @@ def _option(words: str, help: str, type: Callable | None = None, **others: Any) 
     *_, last = words.split()
     if last in flags:
         return flags, {"help": help, "action": "store_true", **others}
-    return flags or [last.lower()], {"help": help, "type": type, "metavar": last, **others}
+    return flags or [others.pop("dest", last.lower())], {"help": help, "type": type, "metavar": last, **others}
 
 
-def _repeated(words: str, help: str) -> tuple[list[str], dict[str, Any]]:
-    return _option(words, help, action="append", default=[])
-
-
-CONTENT = _option("CONTENT", "path or URL of the picture to repaint")
-PICTURE = _option("CONTENT", "path or URL of the picture")
+# Options that say what a job is made from are called as the field of `Job`; a dot leads into its records.
+CONTENT = _option("CONTENT", "path or URL of the image to repaint")
+IMAGE = _option("CONTENT", "path or URL of the image")
 SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's)"
-AXIS = "a field of the recipe, recipe, style, mix, features, solver or seed, and its values"
-AGAIN = _option("--again", "make again what exists with the same settings")
-
-
-def _styles(help: str) -> tuple[list[str], dict[str, Any]]:
-    return _option("STYLE", help, nargs="+")
-
-
-def _recipe(size: str = SIZE) -> list:
-    return [
-        _option("--size N", size, _positive),
-        _option("--recipe NAME", "a named recipe (default: studio)"),
-        _option("--solver NAME", "fast, or published for the recipe's own (default: fast)"),
-    ]
-
-
+AXIS = "a field of the recipe, style, mix, mask, start, recipe, features, solver or seed, and its values"
+AGAIN = _option("--again", "make again what is already there with the same settings")
 WORDS = ", ".join(NETWORKS)
-WEIGHTS = f"auto (vgg19 on a GPU, slim on a CPU), {WORDS} or a weights file of VGG19, .h5 (default: auto)"
+WEIGHTS = f"auto (vgg19 on a GPU, slim on a CPU), {WORDS} or a weights file of VGG19, .h5"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"
 RUN = [
-    _option("--features NAME", WEIGHTS),
+    _option("--features NAME", f"{WEIGHTS} (default: {Job.features})"),
     _option("--steps N", "how many steps (default: the recipe's)", _positive),
-    _option("--seed N", "for all that is random (default: 0)", int),
-    _repeated("--set NAME=VALUE", FIELD),
+    _option("--seed N", f"for all that is random (default: {Job.seed})", int),
+    _option("--set NAME=VALUE", FIELD, action="append", default=[]),
 ]
-MASK = "white where a style is wanted; once for each style picture, in their order; 'rest' for what others leave"
-SCALE = "size of the style picture as a multiple of the content's: above 1 for larger strokes"
+START = "content, recolored, noise, style or content_with_noise, or the path or URL of an image (default: the recipe's)"
+MASK = "white where a style is wanted; once for each style image, in their order; 'rest' for what others leave"
+STYLE_MASK = "white where a style image's style is taken from; once for each"
+SCALE = "size of the style image as a multiple of the content's: above 1 for larger strokes"
+COLOR = "style, matching or luminance: the last two keep the content's colors"
 CONTROLS = [
     "controls",
-    _option("--color NAME", "style, matching or luminance: the last two keep the content's colours"),
-    _option("--style-scale S", SCALE, float),
-    _option("--style-weights A,B", "shares of several style pictures, which sum to 1 (default: equal)", _numbers),
-    _repeated("--mask FILE", MASK),
-    _repeated("--style-mask FILE", "white where a style picture's style is taken from; once for each"),
-    _option("--softness N", "blur the edges of masks by N pixels (default: 0)", _amount, default=0.0),
+    _option("--start START", START),
+    _option("--color NAME", COLOR, dest="changes.color"),
+    _option("--style-scale S", SCALE, float, dest="changes.style_scale"),
+    _option("--style-weights A,B", "shares of several style images, which sum to 1 (default: equal)", _numbers),
+    _option("--mask FILE", MASK, action="append", dest="masks"),
+    _option("--style-mask FILE", STYLE_MASK, action="append", dest="style_masks"),
+    _option("--softness N", f"blur the edges of masks by N pixels (default: {Job.softness:g})", _amount),
 ]
 PRECISION = "what the network computes in: auto (by the device), float32, bfloat16 or float16 (default: auto)"
 TILE = "compute in tiles of N pixels a side, which bounds the memory (default: only where needed)"
+REPEATABLE = "the same bits each time on a GPU too, in more time"
 ENGINE = [
     "engine",
-    _option("--precision NAME", PRECISION),
-    _option("--tile N", TILE, _positive),
-    _option("--deterministic", "the same bits each time on a GPU too, in more time"),
+    _option("--precision NAME", PRECISION, dest="engine.precision"),
+    _option("--tile N", TILE, _positive, dest="engine.tile"),
+    _option("--deterministic", REPEATABLE, dest="engine.deterministic", default=None),
 ]
-# A command that makes many pictures has no use for one checkpoint.
+# A command that makes many images has no use for one checkpoint.
+CHECKPOINT = "write to this file, from time to time, what the run needs to go on"
+RESUME = "go on from such a file; give the same images and settings again"
 CHECKPOINTS = [
-    _option("--checkpoint NST", "write to this file, from time to time, what the run needs to go on"),
-    _option("--resume NST", "go on from such a file; give the same pictures and settings again"),
+    _option("--checkpoint NST", CHECKPOINT, dest="engine.checkpoint"),
+    _option("--resume NST", RESUME, dest="engine.resume"),
 ]
 OUTPUTS = [
     "outputs",
     _option("-o --output OUT", "where to save: .png, .jpg or .webp", required=True),
     _option("--plot PNG", "also draw the losses over the steps"),
     _option("--timelapse GIF", "also write an animation of it, .gif or .webp"),
-    _option("--timelapse-curve", "with the loss curve in a corner"),
-    _option("--timelapse-megabytes N", "no larger than this", _amount),
 ]
-JOBS = "a CSV or JSON Lines with content, style, output, and whatever else differs, such as seed or style_weight"
+
+
+def _job(size: str = SIZE) -> list:
+    """Return the options of every command that repaints images."""
+    return [
+        _option("--size N", size, _positive),
+        _option("--recipe NAME", f"a named recipe (default: {Job.recipe})"),
+        _option("--solver NAME", f"fast, or published for the recipe's own (default: {Job.solver})"),
+        *[*RUN, *CONTROLS, *ENGINE],
+    ]
+
+
+JOBS = "a CSV or JSON Lines with content, style, output, and whatever else differs, such as seed, mask or style_weight"
 FOLDERS = [
     "instead of a job file",
-    _option("--content-dir DIR", "folder of pictures to repaint, or a pattern in quotes"),
-    _option("--style-dir DIR", "folder of pictures whose styles they get, or a pattern"),
-    _option("-o --output DIR", "where the results go, as CONTENT__STYLE.png"),
-    _option("--by-name", "pair only pictures of one name"),
+    _option("--content-dir DIR", "folder of images to repaint, or a pattern in quotes"),
+    _option("--style-dir DIR", "folder of images whose styles they get, or a pattern"),
+    _option("-o --output DIR", "where the results go, as CONTENT__STYLE.png", dest="folder"),
+    _option("--by-name", "pair only images of one name"),
 ]
-GPUS = "GPUs of each on Ray, such as 0.25 for four workers on one (default: %(default)s)"
+CLUSTER = "work on a Dask cluster: the address of its scheduler, such as tcp://10.0.0.1:8786"
 WORKERS = [
     "workers",
-    _option("--workers N", "processes (default: 1; on Ray as many as there is room for)", _positive),
-    _option("--ray ADDRESS", "work on a Ray cluster: its address, or local for one on this machine alone"),
-    _option("--cpus-per-worker N", "cores of each on Ray (default: %(default)s)", _amount, default=1),
-    _option("--gpus-per-worker N", GPUS, _amount, default=0),
+    _option("--workers N", "processes on this machine (default: 1)", _positive),
+    _option("--cluster ADDRESS", CLUSTER),
 ]
-HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)"
 PUBLISHED = " or ".join(name for name, network in NETWORKS.items() if network.weights)
+FILM = "a film or animation, .mp4, .gif or .webp; or a folder, for PNGs"
+HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)"
 SOURCE = "keras for its exact file, or pip for VGG19 in 8 bits (default: keras, and where that fails pip)"
 
 # By name: what it does in a line, and its options; a word begins a group of them.
 COMMANDS: dict[str, tuple[str, list]] = {
     "stylize": (
-        "repaint one picture in the style of another, or of several",
+        "repaint one image in the style of another, or of several",
         [
             CONTENT,
-            _styles("path or URL of the picture whose style it gets"),
-            *_recipe(),
-            *RUN,
+            _option("STYLE", "path or URL of the image whose style it gets", nargs="+", dest="styles"),
             _option("--like PNG", "take what is not given here from the settings inside a saved PNG"),
-            _option("--start START", "content, recolored, noise, style or content_with_noise, or a picture's path"),
-            *[*CONTROLS, *ENGINE, *CHECKPOINTS, *OUTPUTS],
+            *[*_job(), *CHECKPOINTS, *OUTPUTS],
         ],
     ),
     "sweep": (
-        "small pictures over two settings, in one figure",
+        "small images over two settings, in one figure",
         [
             CONTENT,
-            _styles("path or URL of the style; two for mix"),
-            _option("-o --output FOLDER", "where to put pictures and figure", required=True),
+            _option("STYLE", "path or URL of the style; two for mix", nargs="+", dest="styles"),
+            _option("-o --output FOLDER", "where to put images and figure", required=True, dest="folder"),
             _option("--rows NAME=A,B", f"{AXIS}, such as style_weight=1,5,25", required=True),
             _option("--columns NAME=A,B", "the same for the columns", required=True),
-            *_recipe("size of the small pictures in pixels (default: 192)"),
-            *[*RUN, *ENGINE],
+            *_job("size of the small images in pixels (default: 192)"),
         ],
     ),
     "many": (
-        "many pictures: a job file, or every pair of two folders",
+        "many images: a job file, or every pair of two folders",
         [
             _option("JOBS", JOBS, nargs="?"),
-            *_recipe(),
-            *RUN,
             _option("--report CSV", "write what came of each job, line by line"),
             AGAIN,
             _option("--dry-run", "check all jobs, estimate time and disk, make nothing"),
-            *[*FOLDERS, *WORKERS, *ENGINE],
+            *[*FOLDERS, *WORKERS, "for all jobs", *_job()],
         ],
     ),
     "frames": (
-        "a video's frames, each started from the one before",
+        "a film, each of its frames started from the one before",
         [
-            _option("FRAMES", "folder of frames, or a pattern in quotes"),
-            _styles("path or URL of the style; several are blended"),
-            _option("-o --output DIR", "where the results go, as PNGs", required=True),
+            _option("FRAMES", "film, animation, folder of frames, or a pattern in quotes"),
+            _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
+            _option("-o --output OUT", FILM, required=True, dest="folder"),
             _option("--hold W", HOLD, _amount),
             _option("--later-steps N", "steps of each frame after the first (default: half as many)", _positive),
-            _option("--animation GIF", "also write an animation, .gif or .webp"),
-            _option("--rate N", "frames a second of the animation (default: 12)", _amount, default=12.0),
-            *_recipe(),
-            *[*RUN, AGAIN, *ENGINE],
-        ],
-    ),
-    "promote": (
-        "one picture of a sweep at full size",
-        [
-            _option("FOLDER", "of the sweep"),
-            _option("ROW", "counted from 1, from the top", _positive),
-            _option("COLUMN", "counted from 1, from the left", _positive),
-            _option("--size N", "in pixels (default: the recipe's)", _positive),
-            *[*ENGINE, *CHECKPOINTS, *OUTPUTS],
+            _option("--rate N", "frames a second of what was no film before (default: 12)", _amount, default=12.0),
+            *[AGAIN, *_job()],
         ],
     ),
     "regions": (
-        "propose masks: regions of like colour",
+        "propose masks: regions of like color",
         [
-            PICTURE,
+            IMAGE,
             _option("-o --output FOLDER", "where to put the masks", required=True),
             _option("--count N", "how many (default: %(default)s)", _positive, default=3),
             _option("--size N", "longest side (default: %(default)s)", _positive, default=1024),
@@ -245,16 +231,16 @@ COMMANDS: dict[str, tuple[str, list]] = {
         ],
     ),
     "reconstruct": (
-        "content without style: what one layer knows of a picture",
+        "content without style: what one layer knows of an image",
         [
-            PICTURE,
+            IMAGE,
             _option("--layer NAME", "whose features (default: %(default)s)", default="block4_conv2"),
             _option("--size N", "longest side (default: %(default)s)", _positive, default=400),
             *[*RUN, *ENGINE, *CHECKPOINTS, *OUTPUTS],
         ],
     ),
     "weights": (
-        "get a network's ImageNet weights now",
+        "get the ImageNet weights of VGG19 or VGG16 now",
         [
             _option("--from NAME", SOURCE, dest="source"),
             _option("--network NAME", f"{PUBLISHED} (default: %(default)s)", default="vgg19"),

@@ -1,1 +1,1 @@
-"""What an artist sets beside the recipe: several styles, masks and colours, and the scene they make."""
+"""What an artist sets beside the recipe: several styles, masks and colors, and the scene they make."""

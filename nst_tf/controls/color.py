@@ -1,6 +1,6 @@
-"""Keeping the content image's colours, in the two ways of Gatys et al. 2016.
+"""Keeping the content image's colors, in the two ways of Gatys et al. 2016.
 
-Either the style picture is given the content's colours before the run, and the result once more after it
+Either the style image is given the content's colors before the run, and the result once more after it
 (`match_colors`), or only the luminance is repainted and the content's chroma is put back (`match_luminance`,
 `with_luminance`).
 
@@ -16,8 +16,8 @@ import tensorflow as tf
 from nst_tf.ground.checks import one_of
 
 METHODS = ("optimal_transport", "cholesky", "pca")
-# Added to the variance of each colour channel, so that a grey or single-coloured picture can be matched too: about
-# one level of an 8-bit picture.
+# Added to the variance of each color channel, so that a grey or single-colored image can be matched too: about
+# one level of an 8-bit image.
 SMALLEST_VARIANCE = 1e-5
 
 
@@ -29,26 +29,26 @@ def match_colors(
     mask: np.ndarray | None = None,
     reference_mask: np.ndarray | None = None,
 ) -> tf.Tensor:
-    """Give a picture the mean colour and the colour covariance of another.
+    """Give an image the mean color and the color covariance of another.
 
-    Every colour x becomes A (x − μ) + μ', where μ is the picture's mean and A makes its covariance Σ the other's, Σ':
-    A Σ Aᵀ = Σ'.  Many matrices do; they differ by a rotation of the colours.
+    Every color x becomes A (x − μ) + μ', where μ is the image's mean and A makes its covariance Σ the other's, Σ':
+    A Σ Aᵀ = Σ'.  Many matrices do; they differ by a rotation of the colors.
 
     Args:
-        image: The picture whose colours are moved, as a rule the style image; float32 (1, height, width, 3).
-        reference: The picture whose colours it is given, of any size.
+        image: The image whose colors are moved, as a rule the style image; float32 (1, height, width, 3).
+        reference: The image whose colors it is given, of any size.
         method: Which A:
 
             - `"optimal_transport"`: Σ^−½ (Σ^½ Σ' Σ^½)^½ Σ^−½, the only symmetric positive one; no other moves the
-              colours less in the mean square, so none swaps hues that need not be swapped.  Choose this.
-            - `"pca"`: Σ'^½ Σ^−½; nearly the same for similar pictures, but it may turn hues where they are not.
+              colors less in the mean square, so none swaps hues that need not be swapped.  Choose this.
+            - `"pca"`: Σ'^½ Σ^−½; nearly the same for similar images, but it may turn hues where they are not.
             - `"cholesky"`: L' L⁻¹ of the Cholesky factors; the cheapest, and it depends on the order of the channels:
               red decides over green, green over blue.
-        mask: How much each pixel of the picture counts, (height, width); all the same if not given.
-        reference_mask: The same for the other picture.
+        mask: How much each pixel of the image counts, (height, width); all the same if not given.
+        reference_mask: The same for the other image.
 
     Returns:
-        float32, of the picture's shape.  Some values may leave [0, 1]; a network does not mind.
+        float32, of the image's shape.  Some values may leave [0, 1]; a network does not mind.
 
     Raises:
         ValueError: If the method is unknown.
@@ -78,11 +78,11 @@ def luminance(image: tf.Tensor) -> tf.Tensor:
 
 
 def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
-    """Return a grey picture whose luminance has the mean and the standard deviation of another picture's.
+    """Return a grey image whose luminance has the mean and the standard deviation of another image's.
 
     Args:
         image: As a rule the style image; float32 (1, height, width, 3).
-        reference: The picture whose luminance is matched, of any size.
+        reference: The image whose luminance is matched, of any size.
 
     Returns:
         float32 (1, height, width, 3), three equal channels; some values may leave [0, 1].
@@ -91,14 +91,14 @@ def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
         Gatys et al. 2016, on luminance-only transfer: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
     """
     own, wanted = luminance(image), luminance(reference)
-    # A style picture of one grey has nothing to stretch.
+    # A style image of one grey has nothing to stretch.
     scale = tf.math.reduce_std(wanted) / tf.maximum(tf.math.reduce_std(own), SMALLEST_VARIANCE**0.5)
     matched = (own - tf.reduce_mean(own)) * scale + tf.reduce_mean(wanted)
     return tf.image.grayscale_to_rgb(matched)
 
 
 def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
-    """Return a picture with its own chroma and another's luminance.
+    """Return an image with its own chroma and another's luminance.
 
     Adding the same to R, G and B changes the luminance alone.  Where the sum would leave [0, 1] less is added, so that
     the chroma is kept exactly.
@@ -120,7 +120,7 @@ def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
 
 
 def _moments(image: tf.Tensor, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean colour, and the covariance of the colours with a little variance added."""
+    """Return the mean color, and the covariance of the colors with a little variance added."""
     colors = np.asarray(image, np.float64).reshape(-1, 3)
     weights = None if mask is None else np.asarray(mask, np.float64).ravel()
     covariance = np.cov(colors.T, ddof=0, aweights=weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,35 +13,37 @@ import tensorflow as tf
 
 from nst_tf.pictures.reading import read_pixels
 
-# A mask may be stretched by so much to its picture's aspect: sizes are whole pixels.
+# A mask may be stretched by so much to its image's aspect: sizes are whole pixels.
 LARGEST_STRETCH = 1.03
 # Less than this is no region that a network could see: one position of VGG's fifth block.
 SMALLEST_AREA = 16 * 16
-# What proposed regions are told apart by: colours, and so much of the place, each in [0, 1].
+# What proposed regions are told apart by: colors, and so much of the place, each in [0, 1].
 WEIGHT_OF_PLACE = 0.7
-# Regions are proposed on a picture of this longest side, which loses no region and takes a second at any size.
+# Regions are proposed on an image of this longest side, which loses no region and takes a second at any size.
 PROPOSAL_SIDE = 160
 
 
-def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> np.ndarray:
+def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name: str | None = None) -> np.ndarray:
     """Load a mask: white where the region is, black elsewhere, grey on soft edges.
 
     Args:
-        source: Anything that `nst_tf.load_image` takes; colours count by their brightness, and what is transparent is
+        source: Anything that `nst_tf.load_image` takes; colors count by their brightness, and what is transparent is
             not in the region.
-        size: (height, width) of the picture it is for, whose aspect it must have.
+        size: (height, width) of the image it is for, whose aspect it must have.
         softness: How many pixels its edge is blurred by.
+        name: What to call the mask in messages, where it has no file name.
 
     Returns:
         float32 (height, width) in [0, 1].
 
     Raises:
-        ValueError: As `load_image`, or if the mask has another aspect than the picture.
+        ValueError: As `load_image`, or if the mask has another aspect than the image.
     """
-    name = f"mask {os.fspath(source)!r}" if isinstance(source, (str, os.PathLike)) else "mask"
+    name = os.fspath(source) if isinstance(source, (str, os.PathLike)) else name
+    name = f"mask {name!r}" if name else "mask"
     pixels = read_pixels(source, name=f"the {name}", ground=0.0)
     height, width = pixels.shape[:2]
-    if not 1 / LARGEST_STRETCH < (width / height) / (size[1] / size[0]) < LARGEST_STRETCH:
+    if is_squashed((height, width), size):
         raise ValueError(
             f"The {name} is {width} × {height} pixels and its picture {size[1]} × {size[0]}; they must have one "
             "aspect. Make the mask from the picture itself, and crop both alike."
@@ -49,6 +52,11 @@ def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0) -> n
     if mask.min() > 0.99:
         warnings.warn(f"The {name} is white everywhere, so it leaves nothing out.", stacklevel=2)
     return soften(mask, softness)
+
+
+def is_squashed(given: Sequence[int], size: Sequence[int]) -> bool:
+    """Return whether an image loses its aspect when it is brought from one (height, width) to another."""
+    return not 1 / LARGEST_STRETCH < (given[1] / given[0]) / (size[1] / size[0]) < LARGEST_STRETCH
 
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:
@@ -72,7 +80,7 @@ def rest_of(*masks: np.ndarray) -> np.ndarray:
 
 
 def propose_regions(image: tf.Tensor, count: int = 3, *, softness: float = 2.0, seed: int = 0) -> np.ndarray:
-    """Divide a picture into regions of similar colour that lie together, by k-means.
+    """Divide an image into regions of similar color that lie together, by k-means.
 
     Args:
         image: float32 (1, height, width, 3), RGB in [0, 1].
@@ -112,7 +120,7 @@ def check_mask(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:
     """Return a mask as float32 (height, width), None as it is.
 
     Raises:
-        ValueError: If it is not of the picture's size, leaves [0, 1], or is as good as empty.
+        ValueError: If it is not of the image's size, leaves [0, 1], or is as good as empty.
     """
     if mask is None:
         return None

@@ -1,4 +1,4 @@
-"""Holding a picture to another while it is optimised, as a video's frame to the frame before."""
+"""Holding an image to another while it is optimised, as a video's frame to the frame before."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from nst_tf.ground.checks import as_image, number
 
 @dataclass(frozen=True, eq=False)
 class Previous:
-    """A stylized picture that a run starts from and may be held to, as that of a video's frame before.
+    """A stylized image that a run starts from and may be held to, as that of a video's frame before.
 
     Args:
         image: x′, float32 (1, height, width, 3), RGB in [0, 1], of the content image's size.
         weight: w of the term w · Σ m (x − x′)² / (3 Σ m) that is added to the total loss, in that loss's unit.
-        unchanged: m, where the run starts from the earlier picture and is held to it, float32 (height, width), in
+        unchanged: m, where the run starts from the earlier image and is held to it, float32 (height, width), in
             [0, 1]; everywhere if not given.
 
     Raises:
-        ValueError: If a picture or mask breaks its contract, or the weight is negative.
+        ValueError: If an image or mask breaks its contract, or the weight is negative.
 
     Reference:
-        Ruder, Dosovitskiy, Brox: "Artistic style transfer for videos", GCPR 2016, section 5; the earlier picture there
+        Ruder, Dosovitskiy, Brox: "Artistic style transfer for videos", GCPR 2016, section 5; the earlier image there
         is moved along the optical flow first, here it is taken as it is.
     """
 
@@ -33,7 +33,7 @@ class Previous:
     unchanged: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self):
-        """Reject invalid pictures, masks and weights."""
+        """Reject invalid images, masks and weights."""
         object.__setattr__(self, "image", tf.constant(as_image(self.image, "previous image")))
         number(self.weight, "the weight of the previous picture")
         size, unchanged = tuple(self.image.shape[1:3]), self.unchanged
@@ -41,7 +41,7 @@ class Previous:
             raise ValueError(f"unchanged must hold numbers in [0, 1] for each of {size[0]} × {size[1]} pixels.")
 
     def over(self, image: tf.Tensor) -> tf.Tensor:
-        """Return this picture where it is unchanged, and another elsewhere."""
+        """Return this image where it is unchanged, and another elsewhere."""
         if self.unchanged is None:
             return self.image
         unchanged = self.unchanged[np.newaxis, :, :, np.newaxis]

@@ -23,7 +23,7 @@ class Regions(NamedTuple):
         covered: Σm, how many positions each region covers, (regions,).
         weights: What the loss of each region is multiplied by: its style's weight times its share of the positions that
             are in any, so that large regions and small ones keep their balance; (regions,).
-        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the picture.  Elsewhere the
+        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the
             gradient is taken for 0: what moves there is thrown away at the end, and until then only costs content.
     """
 
@@ -83,7 +83,7 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
 
 
 def grams_of_style(features: dict[str, tf.Tensor], style: Style) -> dict[str, tf.Tensor]:
-    """Return the normalised Gram matrices of a style picture by layer, or of the part of it that is wanted."""
+    """Return the normalised Gram matrices of a style image by layer, or of the part of it that is wanted."""
     if style.style_mask is None:
         return {layer: gram_matrix(part) for layer, part in features.items()}
     grams = {}

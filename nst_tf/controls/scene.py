@@ -1,7 +1,8 @@
-"""The pictures of one run: as they were given, as the network is to see them, and as the result is to look."""
+"""The images of one run: as they were given, as the network is to see them, and as the result is to look."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.masks import is_squashed
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.regions import wanted_anywhere
 from nst_tf.controls.styles import Style, as_styles, weighted_styles
@@ -17,7 +19,7 @@ from nst_tf.ground.checks import MIN_SIDE, as_image
 from nst_tf.ground.files import fingerprint
 from nst_tf.recipes import Recipe
 
-# Less than one level of an 8-bit picture.
+# Less than one level of an 8-bit image.
 FLAT = 1 / 512
 
 
@@ -26,12 +28,12 @@ class Scene:
     """What one run is made from.
 
     Args:
-        recipe: Says in which sizes and colours the network sees the pictures, and where the run starts.
+        recipe: Says in which sizes and colors the network sees the images, and where the run starts.
         given_content: The content image as it was given, float32 (1, height, width, 3), RGB in [0, 1].
         given_styles: The styles as they were given, their weights known.
         content_image: The content image as the network sees it.
         styles: Those styles that count, as the network sees them.
-        grey: Whether the picture is kept without colours while it is optimised.
+        grey: Whether the image is kept without colors while it is optimised.
         start_image: Where the run starts, if not where the recipe says.
         previous: Where the run starts and what it is held to, if it is a video's frame.
     """
@@ -55,23 +57,30 @@ class Scene:
         start: Any = None,
         previous: Previous | None = None,
     ) -> Scene:
-        """Check the pictures, and bring them into the recipe's sizes and colours.
+        """Check the images, and bring them into the recipe's sizes and colors.
 
         Raises:
-            ValueError: If a picture breaks the pixel contract, or the controls contradict each other.
+            ValueError: If an image breaks the pixel contract, or the controls contradict each other.
         """
         content_image = tf.constant(as_image(content_image, "content image"))
         given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
-            raise ValueError("These make no sense together: masks with style_weight=0. Leave one of them out.")
+            raise ValueError("Masks need a style_weight above 0. Change one of them.")
         if start is not None:
-            start = resized(tf.constant(as_image(start, "start")), content_image.shape[1:3])
+            start, size = tf.constant(as_image(start, "start image")), content_image.shape[1:3]
+            if is_squashed(start.shape[1:3], size):
+                warnings.warn(
+                    f"The start image is {start.shape[2]} × {start.shape[1]} pixels and the content image {size[1]} × "
+                    f"{size[0]}, so it is squashed to that. Crop it to the same aspect to keep its shapes.",
+                    stacklevel=3,
+                )
+            start = resized(start, size)
         if previous and previous.image.shape != content_image.shape:
             raise ValueError(
                 f"The previous picture has the shape {previous.image.shape}, the content {content_image.shape}."
             )
         styles = tuple(prepared(style, recipe, content_image) for style in weighted_styles(given))
-        # A style without colours takes the content's away, where every pixel is to have the style's.
+        # A style without colors takes the content's away, where every pixel is to have the style's.
         grey = recipe.pictures.color == "luminance"
         if recipe.pictures.color == "style" and recipe.loss.style_weight:
             grey = all(_is_grey(style.image) for style in styles)
@@ -81,7 +90,7 @@ class Scene:
         return cls(recipe, content_image, given, repainted, styles, grey, start, previous)
 
     def images(self) -> list[tf.Tensor]:
-        """Return all pictures that go through the network: the content image, and those of the styles."""
+        """Return all images that go through the network: the content image, and those of the styles."""
         return [self.content_image, *(style.image for style in self.styles)]
 
     def sizes(self) -> list[Scene]:
@@ -97,7 +106,7 @@ class Scene:
             scenes.insert(0, self._smaller(scale))
 
     def _smaller(self, scale: float) -> Scene:
-        """Return the same pictures and masks, made smaller."""
+        """Return the same images and masks, made smaller."""
 
         def smaller(image: tf.Tensor) -> tf.Tensor:
             return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
@@ -136,13 +145,13 @@ class Scene:
         return self.previous.image, self.previous.weights()
 
     def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
-        """Return a picture with the content image where no style is wanted, which the gradient leaves alone."""
+        """Return an image with the content image where no style is wanted, which the gradient leaves alone."""
         if not self.styles or self.styles[0].content_mask is None:
             return image
         return tf.where(wanted_anywhere(self.styles), image, self.content_image)
 
     def postprocess(self, image: tf.Tensor) -> tf.Tensor:
-        """Return a generated image with the content's colours put back, and the content where no style is wanted."""
+        """Return a generated image with the content's colors put back, and the content where no style is wanted."""
         masks = [style.content_mask for style in weighted_styles(self.given_styles)]
         color, content = self.recipe.pictures.color, self.given_content
         if color == "style" and masks[0] is None:
@@ -150,7 +159,7 @@ class Scene:
         if color == "luminance":
             image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
         if color == "matching" and np.isfinite(image).all():
-            # A network that sees colours only roughly lets tints come in that neither picture has.
+            # A network that sees colors only roughly lets tints come in that neither image has.
             matched = [match_colors(image, content, mask=mask, reference_mask=mask) for mask in masks]
             image = tf.clip_by_value(_by_region(matched, masks), 0.0, 1.0)
         if masks[0] is None:
@@ -159,7 +168,7 @@ class Scene:
         return covered * image + (1 - covered) * content
 
     def fingerprints(self) -> dict[str, Any]:
-        """Return what tells these pictures from others, as JSON can hold it."""
+        """Return what tells these images from others, as JSON can hold it."""
         masks = [mask for style in self.given_styles for mask in (style.content_mask, style.style_mask)]
         none = np.zeros(0, np.float32)
         known = {
@@ -179,7 +188,7 @@ class Scene:
 
 
 def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
-    """Return a style as the network is to see it, in the recipe's size and colours."""
+    """Return a style as the network is to see it, in the recipe's size and colors."""
     image, size = style.image, tuple(content_image.shape[1:3])
     style_scale, color = recipe.pictures.style_scale, recipe.pictures.color
     if recipe.pictures.style_size == "content":
@@ -202,7 +211,7 @@ def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
 
 
 def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) -> tf.Tensor:
-    """Return a picture that is in each region the one of that region; the first where there are no regions."""
+    """Return an image that is in each region the one of that region; the first where there are no regions."""
     if masks[0] is None:
         return images[0]
     shares = np.stack(masks) / np.maximum(np.sum(masks, axis=0), 1e-6)
@@ -252,7 +261,7 @@ def _mask_resized(mask: np.ndarray | None, size: tuple[int, int]) -> np.ndarray 
 
 
 def resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
-    """Return a picture in another size."""
+    """Return an image in another size."""
     if tuple(image.shape[1:3]) == tuple(size):
         return image
     return tf.clip_by_value(tf.image.resize(image, size, "bicubic", antialias=True), 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Loading pictures at the sizes that a recipe's source gives them."""
+"""Loading images at the sizes that a recipe's source gives them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from nst_tf.controls.masks import is_squashed
 from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.recipes import Recipe, find_recipe
@@ -45,6 +46,12 @@ def load_images(
             )
         scale = scale if pictures.upscale else min(scale, 1.0)
         wanted = round(height * scale), round(width * scale)
+    elif is_squashed((height, width), wanted):
+        warnings.warn(
+            f"The recipe {recipe.name!r} squashes the content image, {width} × {height} pixels, to a square, as its "
+            'source does. To keep its aspect, change sizing to "longest side" (--set "sizing=longest side").',
+            stacklevel=2,
+        )
     content_image = load_image(pixels, size=wanted, name="the content image")
     if isinstance(style, (list, tuple)):
         return content_image, [_load_style(one, recipe, wanted) for one in style]
@@ -52,7 +59,7 @@ def load_images(
 
 
 def size_of(recipe: Recipe, height: int, width: int) -> int:
-    """Return what a recipe calls the size of a picture of so many pixels."""
+    """Return what a recipe calls the size of an image of `height` × `width` pixels."""
     measured = {
         "longest side": max(height, width),
         "rows": height,

@@ -1,4 +1,4 @@
-"""What a picture is repainted in: one style picture, a blend of several, or one for each region."""
+"""What an image is repainted in: one style image, a blend of several, or one for each region."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nst_tf.ground.checks import as_image, number
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A style picture, how much it counts, and where.
+    """A style image, how much it counts, and where.
 
     Args:
         image: float32 (1, height, width, 3), RGB in [0, 1].
         weight: Without masks, its share in the blend; the shares of all styles sum to one.  With masks, what the style
             loss of its region is multiplied by.  If not given, equal shares, or 1.
-        content_mask: Which part of the content image it is for: float32 of that picture's (height, width), in [0, 1].
+        content_mask: Which part of the content image it is for: float32 of that image's (height, width), in [0, 1].
             Either every style has one or none has; what no mask covers keeps the content.
-        style_mask: Which part of its own picture it is taken from; all of it if not given.
+        style_mask: Which part of its own image it is taken from; all of it if not given.
 
     Example:
         >>> styles = [Style(night, content_mask=sky), Style(mosaic, content_mask=ground)]
@@ -40,14 +40,14 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
     """Return what `stylize` was given for a style as checked styles whose weights are known.
 
     Args:
-        style_image: A picture, a `Style`, or a sequence of these.
-        content_image: The picture that content masks are for.
+        style_image: An image, a `Style`, or a sequence of these.
+        content_image: The image that content masks are for.
 
     Raises:
-        ValueError: If there is no style, a picture or a mask does not fit, the weights of a blend do not sum to one, or
+        ValueError: If there is no style, an image or a mask does not fit, the weights of a blend do not sum to one, or
             some styles have a content mask and some have none.
     """
-    # A list of pictures is a blend, an array or a tensor is one picture.
+    # A list of images is a blend, an array or a tensor is one image.
     given = list(style_image) if isinstance(style_image, Sequence) else [style_image]
     styles = [style if isinstance(style, Style) else Style(style) for style in given]
     if not styles:

@@ -12,8 +12,9 @@ BETA_2 = 0.99
 # Beside gradients whose largest entry is 1; squares of anything smaller would leave float32's range.
 EPSILON = 1e-15
 LEARNING_RATE = 0.018
-FINAL_FRACTION = 0.05
+FINAL_FRACTION = 0.2
 RESOLUTIONS = 4
+FINEST_COLOR = 0.25
 # A loss this many times the lowest so far has climbed too far, and so has one that is not a number.
 CLIMB = 2.0
 
@@ -23,10 +24,13 @@ class MultiresolutionAdam(Solver):
 
     Adam moves every pixel by about its learning rate, whatever the gradient's size.  That makes it indifferent to a
     loss's scale, but a broad change of tone then needs as many steps as fine grain does, and the grain gets there
-    first and stays.  So the gradient is also averaged over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels, each size has an
-    Adam of its own, and the image takes the sum of their steps: tones and shapes move at once, and the learning rate
-    can be small enough for the grain to settle.  It falls over the run as half a cosine.  A step after
-    which the loss has climbed too far is taken back, and those that follow are half as long.
+    first and stays.  So the gradient is also averaged over blocks of pixels that are 2, 4 and 8 pixels apart, each size
+    has an Adam of its own, and the image takes the sum of their steps: tones and shapes move at once, and the
+    learning rate can be small enough for the grain to settle.  The blocks overlap, so that their edges draw no lattice.
+    And the finest size follows only a quarter of the gradient's color, what it has beyond grey: a full step for every
+    pixel and channel, however small the gradient there, would strew dots of color over what is flat.  The learning rate
+    falls over the run as half a cosine.  A step after which the loss has climbed too far is taken back, and those that
+    follow are half as long.
 
     Reference:
         Kingma, Ba: "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1.
@@ -82,9 +86,11 @@ def _adam_at_resolutions(
     return direction, [new_firsts, new_seconds]
 
 
-def _at_resolutions(image: tf.Tensor) -> list[tf.Tensor]:
-    """Return an image, and its averages over blocks of 2 × 2, 4 × 4 and 8 × 8 pixels."""
-    resolutions = [image]
+def _at_resolutions(gradient: tf.Tensor) -> list[tf.Tensor]:
+    """Return a gradient with less of its color, and its averages over overlapping blocks 2, 4 and 8 pixels apart."""
+    grey = tf.reduce_mean(gradient, axis=-1, keepdims=True)
+    resolutions, averages = [grey + FINEST_COLOR * (gradient - grey)], gradient
     for _ in range(RESOLUTIONS - 1):
-        resolutions.append(tf.nn.avg_pool2d(resolutions[-1], 2, 2, "SAME"))
+        averages = tf.nn.avg_pool2d(averages, 4, 2, "SAME")
+        resolutions.append(averages)
     return resolutions

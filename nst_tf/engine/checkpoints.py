@@ -11,13 +11,12 @@ import time
 import warnings
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.files import atomic_write, check_writable, fingerprint
+from nst_tf.ground.files import atomic_write, check_writable, fingerprint, user_path
 from nst_tf.pictures.settings import plain
 
 VERSION = 9
@@ -76,7 +75,8 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
     Raises:
         ValueError: If there is none, or it is damaged; the message says what to do.
     """
-    if not Path(path).is_file():
+    path = user_path(path)
+    if not path.is_file():
         raise ValueError(f"There is no checkpoint {os.fspath(path)!r}; start the run without resume.")
     try:
         return _read(path)

@@ -9,7 +9,7 @@ import warnings
 
 import tensorflow as tf
 
-from nst_tf.features import FeatureExtractor, network_features, vgg19_features
+from nst_tf.features import FeatureExtractor, network_features
 from nst_tf.ground.files import file_signature
 from nst_tf.networks.table import NETWORKS
 from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
@@ -26,7 +26,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
     """Return the extractor that a word stands for; see `stylize`.
 
     Raises:
-        ValueError: If the word is unknown, the weights cannot be had, or an extractor lacks one of the recipe's layers.
+        ValueError: If the word is unknown, the weights are not available, or an extractor lacks a layer of the recipe.
     """
     layers = recipe.network.layers
     if isinstance(features, FeatureExtractor):
@@ -43,7 +43,7 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
 
 
 def resolve_auto(features: str) -> str:
-    """Return what "auto" stands for here, VGG19 on a GPU if its weights can be had, else slim; or another word."""
+    """Return what "auto" stands for here, VGG19 on a GPU if its weights are available, else slim; or another word."""
     if features != "auto":
         return features
     if tf.config.get_visible_devices("GPU"):
@@ -67,10 +67,8 @@ def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
     key = repr((file_signature(features), recipe.network))
     with _lock:
         if key not in _networks:
-            if features in NETWORKS:
-                made = network_features(features, layers, **options)
-            else:
-                made = vgg19_features(layers, weights=features, **options)
+            network, weights = (features, "imagenet") if features in NETWORKS else ("vgg19", features)
+            made = network_features(network, layers, weights=weights, **options)
             while len(_networks) >= MOST_NETWORKS:
                 _networks.pop(next(iter(_networks))).clear_caches()
             _networks[key] = made

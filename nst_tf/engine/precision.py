@@ -83,7 +83,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
             return Precision("bfloat16", f"this CPU has {found[0]}")
         return Precision("float32", "this CPU has no bfloat16 instructions")
     if device.compute_capability is None:
-        return Precision("float32", "the GPU does not tell what it can do")
+        return Precision("float32", "the GPU does not report its compute capability")
     capability = ".".join(map(str, device.compute_capability))
     if device.compute_capability >= (8, 0):
         return Precision("bfloat16", f"the GPU has compute capability {capability}")
@@ -104,7 +104,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     Args:
         extractor: In float32.
         precision: "float32" returns the extractor itself.
-        image: One such as it will be given, float32 (1, height, width, 3), RGB in [0, 1].
+        image: A sample of its input, float32 (1, height, width, 3), RGB in [0, 1].
     """
     if precision == "float32":
         return extractor

@@ -15,9 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.scene import Scene, resized
+from nst_tf import __version__
+from nst_tf.controls.scene import FLAT, Scene, resized
 from nst_tf.engine.checkpoints import Checkpoint, Saver
 from nst_tf.engine.evaluation import WholeImage
+from nst_tf.engine.extractors import FEATURES
 from nst_tf.engine.keras_solver import KerasSolver, fresh, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import (
@@ -30,11 +32,13 @@ from nst_tf.engine.precision import (
 from nst_tf.engine.solver import NO_LOSS, Solver
 from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.checks import whole_number
+from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.objective import Losses, Objective
+from nst_tf.published.fields import recipe_settings
 from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
-from nst_tf.recipes import Recipe
+from nst_tf.recipes import RECIPES, Recipe
 
+SOLVERS = ("fast", "published")
 KEPT_EVALUATIONS = 4
 SMALLEST_TILE = 64
 
@@ -46,8 +50,8 @@ class Engine:
     Args:
         precision: What the network computes in: "float32", "bfloat16", "float16" (on a GPU), or "auto" for the fastest
             that the device has hardware for.  The image, Gram matrices, losses and the solver are always in float32
-            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  A loss that is not a number
-            makes the run go on in float32.
+            (which TensorFlow multiplies as TF32 on GPUs that can, unless told otherwise).  After losses
+            that are not numbers the run goes on in float32, from its best image.
         tile: Compute the image in tiles of `tile` pixels a side, which takes longer and bounds the memory; the
             result is the same.  If not given, in tiles where it would not fit into the memory that is free (on a CPU)
             or did not fit (on a GPU).
@@ -77,7 +81,7 @@ class Engine:
             object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 
     def given(self) -> dict[str, Any]:
-        """Return the fields that are not as by default."""
+        """Return the fields that differ from their defaults."""
         return {name: value for name, value in vars(self).items() if value != getattr(Engine, name)}
 
 
@@ -96,7 +100,7 @@ class Progress:
         history: Losses before each step, float32 (parts,) each.
         size: Which of the sizes is at work: −1 for the whole, −2 for the one before.
         began: When the run would have begun, had it never been interrupted, in seconds of `time.perf_counter`.
-        before: How many steps were done before the first of the solver at work.
+        before: Steps done before the current solver started.
     """
 
     image: tf.Tensor | None = None
@@ -107,7 +111,7 @@ class Progress:
 
 
 class Run:
-    """One run: keeps account of it, and makes good what goes wrong.
+    """One run: tracks its progress, and recovers from failures.
 
     Args:
         extractor: The features.
@@ -183,7 +187,7 @@ class Run:
                 return
 
     def attempts(self, scene: Scene) -> Iterator[contextlib.AbstractContextManager]:
-        """Yield one attempt at a size, and another where it failed in a way that can be made good."""
+        """Yield one attempt at a size, and another as long as it failed in a way that can be mended."""
         yield self._attempt(scene)
         while self._again:
             yield self._attempt(scene)
@@ -204,8 +208,8 @@ class Run:
             if self._solver is not None:
                 self.progress.image = tf.identity(self._solver.best.image)
 
-    def objective(self, scene: Scene) -> WholeImage | Tiles:
-        """Return what computes losses and gradient, of an earlier run of the same kind if there was one."""
+    def evaluation(self, scene: Scene) -> WholeImage | Tiles:
+        """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
         recipe, precision, extractor = scene.recipe, self.engine.precision, self.extractor
         tile = self.engine.tile or tile_that_fits(scene, extractor, self.method, precision)
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
@@ -221,8 +225,8 @@ class Run:
             )
         return extractor.evaluations[key]
 
-    def solver(self, scene: Scene, last_step: int) -> Solver:
-        """Return what moves the image until a step, as a checkpoint has it if the run goes on from one."""
+    def optimizer(self, scene: Scene, last_step: int) -> Solver:
+        """Return the solver that runs up to `last_step`, restored from the checkpoint if the run resumes."""
         steps = max(0, last_step - self.step)
         solver = make_solver(self.method, scene.recipe, self.progress.image, steps, grey=scene.grey)
         if self._saver and self._saver.earlier:
@@ -314,8 +318,71 @@ class Run:
         )
 
 
+def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
+    """Return how many steps a run takes, None meaning the recipe's own number.
+
+    Raises:
+        ValueError: If there is no such solver, or a number is out of range.
+    """
+    if not isinstance(solver, keras.optimizers.Optimizer):
+        one_of(solver, SOLVERS, "solver")
+    if solver == "published" and recipe.stepping.optimizer is None:
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+    whole_number(seed, "seed", least=0)
+    if steps is None:
+        steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
+    return whole_number(steps, "steps", least=1)
+
+
+def check_outcome(recipe: Recipe, history: dict[str, np.ndarray], *, moved: float) -> None:
+    """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say.
+
+    Args:
+        recipe: That was followed.
+        history: What `Run.history` returns.
+        moved: How much the image differs from the content image, in the mean.
+
+    Raises:
+        ValueError: If steps were taken and no loss was ever a number.
+    """
+    given = recipe.loss.content_weight, recipe.loss.style_weight
+    if len(history["total"]) and not np.isfinite(history["total"]).any():
+        raise ValueError(
+            f"The loss of the recipe {recipe.name!r} was never finite, so there is no picture. Its weights may be too "
+            f"large: content_weight is {given[0]:g}, style_weight is {given[1]:g}."
+        )
+    weights = {name: (each.loss.content_weight, each.loss.style_weight) for name, each in RECIPES.items()}
+    own = weights.get(recipe.name, given)
+    if given == own or not given[1] or (moved > FLAT and (history["style"] > 1e-3 * history["total"]).any()):
+        return
+    others = " or ".join(f"recipe={name!r}" for name in weights if weights[name] == given)
+    warnings.warn(
+        f"With content_weight={given[0]:g} and style_weight={given[1]:g} the style counts for next to nothing in the "
+        f"recipe {recipe.name!r}, whose own are content_weight={own[0]:g} and style_weight={own[1]:g}. Take these"
+        f"{f', or yours with {others}' if others else ''}.",
+        stacklevel=3,
+    )
+
+
+def describe(
+    scene: Scene, features: Any, extractor: FeatureExtractor, solver: Any, steps: int, seed: int
+) -> dict[str, Any]:
+    """Return what defines a run, as a PNG and a checkpoint carry it."""
+    return {
+        **recipe_settings(scene.recipe),
+        "features": features if features in FEATURES else extractor.name,
+        "network": extractor.name,
+        "solver": solver if isinstance(solver, str) else keras.optimizers.serialize(solver),
+        "steps": steps,
+        "seed": seed,
+        "size": [int(side) for side in scene.content_image.shape[1:3]],
+        "versions": {"nst_tf": __version__, "tensorflow": tf.__version__},
+        **scene.fingerprints(),
+    }
+
+
 def with_last_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
-    """Return with each size the number of its last step; the first takes twice as many steps as each other.
+    """Pair each size with the number of its last step; the first gets twice as many steps as each other one.
 
     Too few steps leave small sizes out.
     """

@@ -39,18 +39,18 @@ class Solver:
         self.best = Best(tf.Variable(image, trainable=False), tf.Variable(NO_LOSS, trainable=False, dtype=tf.float32))
         self.taken = tf.Variable(0, trainable=False, dtype=tf.int32)
         self.steps = tf.Variable(steps, trainable=False, dtype=tf.int32)
-        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses that were not numbers
+        self.failures = tf.Variable(0, trainable=False, dtype=tf.int32)  # losses or gradients that were not numbers
         self._clip = clip
 
     @property
     def stuck(self) -> bool:
-        """Whether the loss was not a number too often, though the steps were made smaller each time."""
+        """Whether the loss or its gradient was not a number too often."""
         return int(self.failures) >= FAILURES
 
     def variables(self) -> dict[str, tf.Variable]:
         """Return all that a run consists of, by name: with these restored it goes on where it was."""
-        own = {name: getattr(self, name) for name in ("image", "taken", "steps", "failures")}
-        return {**own, "best_image": self.best.image, "best_loss": self.best.loss}
+        own = {name: getattr(self, name) for name in ("image", "steps", "failures")}
+        return {**own, "step": self.taken, "best_image": self.best.image, "best_loss": self.best.loss}
 
     def step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
         """Move the image one step downhill, and keep the best.

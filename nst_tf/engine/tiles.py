@@ -1,6 +1,6 @@
-"""The losses of a picture and their gradient tile by tile: the same numbers with less memory.
+"""The losses of an image and their gradient tile by tile: the same numbers with less memory.
 
-A whole picture needs memory for every layer's activations at once; tiles need it for one tile at a time, and the
+A whole image needs memory for every layer's activations at once; tiles need it for one tile at a time, and the
 network's forward pass twice.  The network is cut after its poolings into stages, and what goes from one stage to the
 next is kept whole, so that a tile sees only a few positions beyond its own and little is computed twice over.
 """
@@ -31,12 +31,12 @@ ONWARD = "onward"  # among a stage's features, what enters the next one
 
 
 class Tiles:
-    """Computes the losses of a picture and their gradient tile by tile, exactly.
+    """Computes the losses of an image and their gradient tile by tile, exactly.
 
     First the sums of all tiles are added up, stage by stage; from these come the losses, and their derivative by each
     sum.  Then, from the last stage to the first, each tile goes forward once more and back, with those derivatives as
     the weights of its own sums, and with the gradient that the next stage has left.  A tile sees so much of its
-    surroundings that its own positions come out as in the whole picture.
+    surroundings that its own positions come out as in the whole image.
 
     Args:
         objective: Whose losses.  Its extractor must know its geometry.
@@ -72,7 +72,7 @@ class Tiles:
         return targets._replace(held=scene.held(), grey=scene.grey)
 
     def _style_grams(self, style: Style) -> Features:
-        """Return the normalised Gram matrices of a style picture, or of the part of it that is wanted."""
+        """Return the normalised Gram matrices of a style image, or of the part of it that is wanted."""
         sizes = {layer: self._size(style.image, layer) for layer in style_layers(self._objective.recipe)}
         masks = {} if style.style_mask is None else {layer: mask_at(style.style_mask, sizes[layer]) for layer in sizes}
         sums, _ = self._add_up(style.image, {}, masks)
@@ -80,7 +80,7 @@ class Tiles:
         return {layer: gram / tf.maximum(covered[layer], SMALLEST_COVER) for layer, gram in sums.grams.items()}
 
     def _size(self, image: tf.Tensor, layer: str) -> tuple[int, int]:
-        """Return (height, width) of a picture's features."""
+        """Return (height, width) of an image's features."""
         return tuple(map(self._objective.extractor.geometry[layer].positions, image.shape[1:3]))
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
@@ -91,7 +91,7 @@ class Tiles:
         return losses
 
     def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
-        """Return the losses of a picture, and the gradient of the total with respect to it."""
+        """Return the losses of an image, and the gradient of the total with respect to it."""
         image = tf.convert_to_tensor(image)
         sums, entering = self._add_up(image, targets.content, targets.masks(), keep=True)
         losses, derivatives, direct = self._weigh(sums, image, targets)
@@ -108,7 +108,7 @@ class Tiles:
     def _add_up(
         self, image: tf.Tensor, content: Features, masks: Features, *, keep: bool = False
     ) -> tuple[Sums, list[Any]]:
-        """Return the sums of a picture, and what enters each stage if that is to be kept."""
+        """Return the sums of an image, and what enters each stage if that is to be kept."""
         totals = Sums({}, {}, {})
 
         def add(stage: Stage, tile: Tile, crop: tf.Tensor) -> tf.Tensor | None:
@@ -123,7 +123,7 @@ class Tiles:
     def _forward(
         self, image: tf.Tensor, take: Callable[[Stage, Tile, tf.Tensor], tf.Tensor | None], *, keep: bool = False
     ) -> list[Any]:
-        """Take a picture through all stages.
+        """Take an image through all stages.
 
         Args:
             image: (1, height, width, 3).
@@ -151,7 +151,7 @@ class Tiles:
 
 
 class Stage:
-    """A part of the network that a picture passes tile by tile before it enters the next one.
+    """A part of the network that an image passes tile by tile before it enters the next one.
 
     What it is given and returns is of one tile; `window` is from `Tile.window`.  With its own results each of
     `content` and `sums` returns the tile's part of what enters the next stage, None in the last one.
@@ -359,7 +359,7 @@ def spans(length: int, tile: int, halo: int, grid: int) -> list[Span]:
 
 
 def check_geometry(extractor: FeatureExtractor) -> None:
-    """Raise ValueError if a picture cannot be cut into tiles for this extractor."""
+    """Raise ValueError if an image cannot be cut into tiles for this extractor."""
     missing = [layer for layer in extractor.layers if layer not in extractor.geometry]
     if missing:
         raise ValueError(

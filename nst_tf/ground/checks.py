@@ -5,6 +5,8 @@ The pixel contract: an image is float32 of shape (1, height, width, 3), RGB in [
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -14,6 +16,19 @@ import numpy as np
 MIN_SIDE = 32
 # Resizing and arithmetic overshoot a little; an image in 0 to 255 overshoots by far more.
 OVERSHOOT = 1e-3
+LONGEST_SHOWN = 240
+AS_LOADED = "Give it as it was before it was preprocessed, as nst_tf.load_image returns it"
+# What was done to an image and how to undo it, by the least of its values, from and to, and by the largest, up to.
+UNDO = (
+    (-0.2, 1.2, 1.2, "Clip it: tf.clip_by_value(image, 0, 1)"),
+    (-0.51, -0.2, 0.6, AS_LOADED),
+    (-1.01, 1.0, 1.01, "Add 1 and divide by 2: (image + 1) / 2"),
+    (-2.2, -0.2, 2.7, "torchvision normalizes so; undo it: image * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406]"),
+    (-124, -1, 152, "keras.applications.vgg19.preprocess_input makes such numbers, BGR less its mean, and nst_tf "
+     "does that itself; undo it: (image[..., ::-1] + [123.68, 116.779, 103.939]) / 255"),
+    (-20, 280, 280, "Divide by 255: image / 255"),
+    (-5000, 7e4, 7e4, "Divide by its white, which is 65535 in 16 bits: image / 65535"),
+)  # fmt: skip
 
 
 def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
@@ -33,10 +48,7 @@ def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
     pixels = np.asarray(image)
     pixels = pixels[np.newaxis] if pixels.ndim == 3 else pixels
     if pixels.ndim != 4 or pixels.shape[0] != 1 or pixels.shape[-1] != 3:
-        raise ValueError(
-            f"Expected the {name} in the shape (1, height, width, 3); got {np.shape(image)}. Load it with "
-            "nst_tf.load_image, which makes it so."
-        )
+        raise wrong_shape(f"the {name}", np.shape(image))
     if min(pixels.shape[1:3]) < MIN_SIDE:
         raise ValueError(
             f"The {name} is {pixels.shape[2]} × {pixels.shape[1]} pixels; each side must have at least {MIN_SIDE}. "
@@ -52,21 +64,54 @@ def in_unit_range(pixels: np.ndarray, name: str, dtype: type = np.float32) -> np
         ValueError: If the type is another, or a value is not finite or outside by more than rounding explains.
     """
     if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(dtype) / np.iinfo(pixels.dtype).max
+        white, most = np.iinfo(pixels.dtype).max, int(pixels.max())
+        if white > 255 and 0 < most < 2**14:
+            fewer = next(2**bits - 1 for bits in (8, 10, 12, 14) if most < 2**bits)
+            warnings.warn(
+                f"{name} is dark: its largest value is {most} of {white}. If white is {fewer} in it, divide its array "
+                f"(that of PIL.Image.open(path) if it is a file) and load that: np.asarray(image) / {fewer}",
+                stacklevel=2,
+            )
+        return np.divide(pixels, white, dtype=dtype)
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise ValueError(f"Expected {name} as uint8, uint16 or float in [0, 1]; got {pixels.dtype}. Convert it.")
+        kind = "float32"
+        if np.issubdtype(pixels.dtype, np.integer) and pixels.min() >= 0 and 1 < pixels.max() < 65536:
+            kind = "uint8" if pixels.max() < 256 else "uint16"
+        raise ValueError(
+            f"Expected {name} as uint8, uint16 or float in [0, 1]; got {pixels.dtype}. Convert it: "
+            f"tf.cast(image, tf.{kind})."
+        )
     pixels = pixels.astype(dtype, copy=False)
     if not np.isfinite(pixels).all():
         raise ValueError(f"Expected finite numbers in {name}; got NaN or infinite ones. Look at how it was made.")
     least, most = float(pixels.min()), float(pixels.max())
     if least < -OVERSHOOT or most > 1 + OVERSHOOT:
-        remedy = "Divide by 255."
-        if least > -0.5 and most < 1.5:
-            remedy = "Clip it: tf.clip_by_value(image, 0, 1)."
-        elif least > -1.01 and most < 1.01:
-            remedy = "Add 1 and divide by 2."
-        raise ValueError(f"Expected {name} in [0, 1]; got values from {least:.3g} to {most:.3g}. {remedy}")
+        undo = next((undo for low, to, high, undo in UNDO if low <= least <= to and most <= high), AS_LOADED)
+        raise ValueError(f"Expected {name} in [0, 1]; got values from {least:.3g} to {most:.3g}. {undo}.")
+    if 0 < most < 1.1 / 255:
+        warnings.warn(
+            f"{name} is as good as black: its largest value is {most:.3g}. If it was divided by 255 twice: image * 255",
+            stacklevel=2,
+        )
     return pixels
+
+
+def wrong_shape(name: str, shape: tuple[int, ...]) -> ValueError:
+    """Return what to raise for an image of a wrong shape: it says what makes it right."""
+    remedy = "Look at how it was made"
+    if len(shape) in (3, 4) and shape[-3] in (1, 3, 4) and shape[-1] > 4:
+        remedy = "Its channels come first; move them to the end: np.moveaxis(np.asarray(image), -3, -1)"
+    elif len(shape) == 4 and shape[0] > 1:
+        remedy = "It is a batch; take one of it: image[:1]"
+    elif 0 not in shape and (len(shape) == 2 or shape[-1:] in ((1,), (4,))):
+        remedy = "Load it, which makes it so: nst_tf.load_image(image)"
+    return ValueError(f"Expected {name} in the shape (1, height, width, 3); got {shape}. {remedy}.")
+
+
+def shown(source: str | os.PathLike) -> str:
+    """Return a path or an address as it stands in messages: in quotes, and at most some lines long."""
+    text = repr(os.fspath(source))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN // 2]} … {text[-LONGEST_SHOWN // 4 :]}"
 
 
 def to_uint8(image: Any) -> np.ndarray:
@@ -85,7 +130,7 @@ def to_uint8(image: Any) -> np.ndarray:
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or pixels.shape[-1] != 3:
-        raise ValueError(f"Expected an image of shape (1, height, width, 3), got {np.shape(image)}.")
+        raise wrong_shape("an image", np.shape(image))
     if pixels.dtype == np.uint8:
         return pixels
     pixels = pixels.astype(np.float32)

@@ -10,6 +10,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 
+from nst_tf.ground.checks import shown
+
 DOWNLOAD_LIMIT_BYTES = 64 * 2**20
 DOWNLOAD_LIMIT_SECONDS = 60
 # How long a server may say nothing, at first or on the way.
@@ -20,17 +22,21 @@ def fetch(url: str) -> bytes:
     """Return an image from an http or https address, of at most 64 MiB and within a minute.
 
     Raises:
-        ValueError: If it cannot be had; the message says why and what to do.
+        ValueError: If it cannot be downloaded; the message says why and what to do.
     """
     received = bytearray()
     try:
         for part in stream(url, seconds=DOWNLOAD_LIMIT_SECONDS):
             received += part
             if len(received) > DOWNLOAD_LIMIT_BYTES:
-                raise ValueError(f"{url!r} is larger than {DOWNLOAD_LIMIT_BYTES // 2**20} MiB. Give a smaller image.")
+                raise ValueError(
+                    f"{shown(url)} is larger than {DOWNLOAD_LIMIT_BYTES // 2**20} MiB. Give a smaller image."
+                )
     except OSError as error:
         advice = "Check the address and the connection, or download the image by hand and give its path."
-        raise ValueError(f"Cannot load {url!r}: {error}. {advice}") from error
+        if url.startswith("data:"):
+            advice = "Give the bytes that it holds: base64.b64decode(address.partition(',')[2])."
+        raise ValueError(f"Cannot load {shown(url)}: {error}. {advice}") from error
     return bytes(received)
 
 
@@ -40,7 +46,7 @@ def stream(url: str, *, seconds: float) -> Iterator[bytes]:
     Raises:
         TimeoutError: If there is no answer, or not all of it came within `seconds`, however slowly it drips.
         ConnectionError: If it broke off on the way, so that another attempt may help.
-        OSError: If it cannot be had for another reason.  Each message is half a sentence.
+        OSError: If it fails for another reason.  Each message is half a sentence.
     """
     deadline, received, limit = time.monotonic() + seconds, 0, min(seconds, CONNECT_LIMIT_SECONDS)
     try:
@@ -74,7 +80,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if not _is_web(newurl):
-            raise ValueError(f"it leads to {newurl!r}, and only http and https addresses are fetched")
+            raise ValueError(f"it leads to {shown(newurl)}, and only http and https addresses are fetched")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -14,6 +14,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from nst_tf.ground.checks import shown
+
+
+def user_path(path: str | os.PathLike) -> Path:
+    """Return the path that a person means; ~ at its beginning is the home folder, as in a shell."""
+    return Path(os.path.expanduser(path))
+
 
 def check_writable(path: str | os.PathLike) -> None:
     """Find out whether a file could be written, before the hour that would be lost if not.
@@ -29,7 +36,52 @@ def check_writable(path: str | os.PathLike) -> None:
         if target.exists() and _is_guarded(target):
             raise PermissionError(0, "it is somebody else's file")
     except OSError as error:
-        raise ValueError(f"Cannot write {os.fspath(path)!r}: {error.strerror}. Choose another place.") from error
+        raise ValueError(f"Cannot write {shown(path)}: {error.strerror}. Choose another place.") from error
+
+
+class OverwriteError(ValueError):
+    """An output would take the place of a file that is read."""
+
+
+class OverwriteGuard:
+    """Which files are read and which are written, so that no output replaces an input or another output.
+
+    Only hashes of the paths are kept, so that those of a million jobs fit into memory.
+    """
+
+    def __init__(self):
+        self._read: set[bytes] = set()
+        self._written: set[bytes] = set()
+
+    def reads(self, path: str | os.PathLike) -> None:
+        """Note an input; raise OverwriteError if it is an output too."""
+        names = _names(path)
+        if names & self._written:
+            raise _overwrites(path)
+        self._read |= names
+
+    def writes(self, path: str | os.PathLike) -> None:
+        """Note an output; raise OverwriteError if it is an input too, ValueError if it is noted already."""
+        names = _names(path)
+        if names & self._read:
+            raise _overwrites(path)
+        if names & self._written:
+            raise ValueError(f"{shown(path)} is written twice, so the first would be lost; choose another name.")
+        self._written |= names
+
+
+def _overwrites(path: str | os.PathLike) -> OverwriteError:
+    return OverwriteError(f"{shown(path)} is an input and an output, and would be lost; choose another output.")
+
+
+def _names(path: str | os.PathLike) -> set[bytes]:
+    """Return hashes by which a file is known, whatever link or spelling leads to it."""
+    real = os.path.normcase(os.path.realpath(user_path(path)))
+    names = [os.fsencode(real)]
+    with contextlib.suppress(OSError):
+        state = os.stat(real)
+        names += [f"{state.st_dev} {state.st_ino}".encode()] if state.st_ino else []
+    return {hashlib.blake2b(name, digest_size=8).digest() for name in names}
 
 
 def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
@@ -43,19 +95,12 @@ def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iter
         ValueError: If an output is an input too, by a link as well, or two outputs are one file, or one cannot be
             written.
     """
-    taken = {os.path.realpath(source): "is read" for source in filter(None, inputs)}
+    guard = OverwriteGuard()
+    for path in filter(None, inputs):
+        guard.reads(path)
     for path in filter(None, outputs):
-        real = os.path.realpath(path)
-        same = real in taken or any(_is_one_file(real, other) for other in taken)
-        if same:
-            why = taken.get(real, "is read")
-            raise ValueError(f"{os.fspath(path)!r} {why} by this command too, and would be lost; choose another name.")
-        taken[real] = "is written"
+        guard.writes(path)
         check_writable(path)
-
-
-def _is_one_file(path: str, other: str) -> bool:
-    return os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other)
 
 
 @contextlib.contextmanager
@@ -111,7 +156,7 @@ def _target(path: str | os.PathLike) -> Path:
     Raises:
         OSError: If a folder, a device or the like stands there.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(user_path(path)))
     if target.exists() and not target.is_file():
         raise IsADirectoryError(0, "it is a folder" if target.is_dir() else "it is no ordinary file")
     return target
@@ -127,6 +172,7 @@ def _is_guarded(path: Path) -> bool:
 
 def file_signature(path: str) -> str:
     """Return what tells a file from itself after it was replaced; what is no file, such as an address, as it is."""
+    path = os.path.expanduser(path)
     if not os.path.isfile(path):
         return path
     state = os.stat(path)

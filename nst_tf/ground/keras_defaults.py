@@ -7,16 +7,18 @@ import functools
 import random
 from collections.abc import Callable, Iterator
 
-from nst_tf.ground.startup import check_backend
+from nst_tf.ground.startup import check_backend, check_fork
 
 check_backend()
+check_fork()
 
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 
 def check_process() -> None:
-    """Raise ValueError where TensorFlow is set up so that no picture can be optimised."""
+    """Raise ValueError where TensorFlow is set up so that no image can be optimised."""
+    check_fork()
     if not tf.executing_eagerly():
         raise ValueError(
             "TensorFlow is not executing eagerly here: stylize cannot run inside a tf.function, nor after "

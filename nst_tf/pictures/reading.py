@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,20 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_tf.ground.checks import MIN_SIDE, in_unit_range, whole_number
+from nst_tf.ground.checks import MIN_SIDE, in_unit_range, shown, whole_number, wrong_shape
 from nst_tf.ground.download import fetch
+from nst_tf.ground.files import user_path
 
 logger = logging.getLogger("nst_tf")
-# The largest values of 8, 12, 16 and 31 bits.
-WHITE = (255, 4095, 65535, 2**31 - 1)
+MOST_OF_32_BITS = (255, 65535, 2**31 - 1)
+# A drive's letter is no scheme.
+ADDRESS = re.compile(r"data:|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+# What a TIFF says of its values, by number of the tag.
+BITS, PHOTOMETRIC, MOST, FORMAT = 258, 262, 281, 339
+SIGNIFICANT_BITS = re.compile(rb"\x00\x00\x00\x01sBIT(.)", re.DOTALL)
+BAND_ROWS = 256
+# How an HEIC file says what it is, in its bytes 8 to 12.
+HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 def read_pixels(
@@ -39,8 +48,8 @@ def read_pixels(
         upscale: As for `load_image`.
         name: As for `load_image`.
         ground: What lies under transparency, from 0 for black to 1 for white.
-        at_least: The longest side that is needed, if no size is given: a larger JPEG is read at a half, a quarter or an
-            eighth, which takes a fraction of the time and memory.
+        at_least: The longest side that is needed, if no size is given: a far larger image is reduced by a whole number
+            before there are floats, which takes a fraction of the time and memory.
 
     Returns:
         float32 array of shape (height, width, 3), RGB in [0, 1].
@@ -56,18 +65,18 @@ def read_pixels(
             raise ValueError(f"size is {size!r}; expected (height, width). max_side={size!r} keeps the aspect.")
         size = tuple(whole_number(side, "size", least=1) for side in size)
     if max_side or size:
-        at_least = 2 * (max_side or max(size))  # Lanczos makes the last halving, more finely than JPEG does
+        at_least = 2 * (max_side or max(size))  # Lanczos makes the last halving, more finely
     at_least = at_least and max(at_least, 8 * MIN_SIDE)  # so that a thin image is not read too thin
     if isinstance(source, (bytes, bytearray)):
         name = name or "the image given as bytes"
         pixels = _decode(bytes(source), name, ground, at_least)
     elif isinstance(source, Image.Image):
         name = name or "the PIL image given"
-        pixels = _to_pixels(source, name, ground)
+        pixels = _to_pixels(source, name, ground, at_least)
     elif isinstance(source, (str, os.PathLike)):
-        name = repr(os.fspath(source))
-        is_url = isinstance(source, str) and "://" in source
-        pixels = _decode(fetch(source) if is_url else _read_file(Path(source), name), name, ground, at_least)
+        name = shown(source)
+        is_url = isinstance(source, str) and ADDRESS.match(source)
+        pixels = _decode(fetch(source) if is_url else _read_file(user_path(source), name), name, ground, at_least)
     elif hasattr(source, "shape"):
         name = name or "the array given"
         pixels = _array_to_pixels(np.asarray(source), name, ground)
@@ -104,6 +113,20 @@ def _read_file(path: Path, name: str) -> bytes:
 def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.ndarray:
     if not data:
         raise ValueError(f"{name} is empty. Copy or download it again.")
+    remedy = "Give a JPEG, PNG, WebP or TIFF; a program that shows it can save it as one."
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC:
+        try:
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+            remedy = "It is a HEIC that is damaged or cut off. Copy or download it again."
+        except ImportError:
+            remedy = "It is a phone's HEIC: `pip install pillow-heif` reads it, or save it as a JPEG."
+    elif data[:2] in (b"II", b"MM"):
+        remedy = (
+            "It seems to be a TIFF of floating-point colors or the like. Save it with 8 or 16 bits; or read it with "
+            "another package, such as tifffile, and give load_image the array, with numbers in [0, 1]."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -117,45 +140,95 @@ def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.n
                     logger.info("%s holds %d images; the first is taken.", name, count)
                 image.load()
         except UnidentifiedImageError:
-            raise ValueError(f"{name} is not an image that Pillow can read. Give a JPEG, PNG, WebP or TIFF.") from None
+            raise ValueError(f"{name} is not an image that Pillow can read. {remedy}") from None
         except Image.DecompressionBombError:
             raise ValueError(
                 f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit. Make it smaller first."
             ) from None
         except Exception as error:  # Pillow's decoders raise many kinds on damaged files
             raise _damaged(name, error) from error
-    return _to_pixels(image, name, ground)
+    if said := SIGNIFICANT_BITS.search(data, 0, max(0, data.find(b"IDAT"))):  # in a PNG, which Pillow passes over
+        image.info["significant_bits"] = said[1][0]
+    return _to_pixels(image, name, ground, at_least)
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
     return ValueError(f"{name} is damaged or cut off ({error}). Copy or download it again.")
 
 
-def _to_pixels(image: Image.Image, name: str, ground: float) -> np.ndarray:
+def _to_pixels(image: Image.Image, name: str, ground: float, at_least: int | None) -> np.ndarray:
     try:
-        image = ImageOps.exif_transpose(image)
+        most = _most(image) if image.mode.startswith("I") else 1
+        is_negative = most > 1 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
+        image = ImageOps.exif_transpose(_reduced(image, max(1, min(image.size) // at_least) if at_least else 1))
     except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
         raise _damaged(name, error) from error
-    if image.mode.startswith("I") or image.mode == "F":
-        array = _deep_grey(image)
-    elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("I", "F"):
+        name = f"{name}, read by np.asarray(PIL.Image.open(path))," if image.mode == "F" else name
+        array = _deep_grey(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
+    elif image.mode in ("LA", "RGBA", "La", "RGBa"):
         transparent = image.convert("RGBA")
-        colors = transparent.convert("RGB")
+        colors = transparent.convert("L" if image.mode in ("LA", "La") else "RGB")
         colors.info = dict(image.info)  # the color profile
         array = np.dstack([_to_srgb(colors), transparent.getchannel("A")])
     else:
-        array = np.asarray(_to_srgb(image.convert("RGB") if image.mode == "P" else image))
+        array = np.asarray(_to_srgb(image))
     return _array_to_pixels(array, name, ground)
 
 
-def _deep_grey(image: Image.Image) -> np.ndarray:
-    """Return a 16-bit, 32-bit or float grey image as float in [0, 1]."""
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Return an image in a mode whose values can be averaged, and of every factor × factor pixels the mean."""
+    if factor == 1:
+        return _averageable(image)
+    size = -(-image.width // factor), -(-image.height // factor)
+    rows, reduced = -(-BAND_ROWS // factor) * factor, None
+    for top in range(0, image.height, rows):  # in bands, since some modes are converted, which takes memory
+        band = _averageable(image.crop((0, top, image.width, min(top + rows, image.height)))).reduce(factor)
+        if reduced is None:
+            reduced = Image.new(band.mode, size)
+            reduced.info = band.info
+        reduced.paste(band, (0, top // factor))
+    return reduced
+
+
+def _averageable(image: Image.Image) -> Image.Image:
+    """Return an image with colors for indices, alpha for a color that is transparent, and 32 bits for 16."""
+    mode = {"1": "L", "P": "RGB", "PA": "RGBA"}.get(image.mode, image.mode)
+    if mode.startswith("I"):
+        mode = "I"
+    elif "transparency" in image.info:
+        mode = "LA" if mode == "L" else "RGBA"
+    return image if mode == image.mode else image.convert(mode)
+
+
+def _most(image: Image.Image) -> int:
+    """Return the largest value of deep grey: what the file says, else the largest for which it has room."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(BITS, [16 if "16" in image.mode else 32])[0]
+    if bits > 16:  # which no camera or scanner has, so the values themselves must tell
+        return next(most for most in MOST_OF_32_BITS if image.getextrema()[1] <= most)
+    most = 2 ** (bits - (tags.get(FORMAT) == (2,))) - 1  # one bit less if it has a sign
+    said = int(np.ravel(tags.get(MOST, 2 ** image.info.get("significant_bits", bits) - 1))[0])
+    # Some programs write the largest value there is as the largest there may be; only the latter is all ones.
+    if said >= most or said & (said + 1):
+        return most
+    levels = np.unique(np.asarray(image.convert("I")))
+    # PNG's own rule is to spread few bits over all 16, and such values lie further apart.
+    spread = not tags and np.diff(levels).min(initial=most) * (said + 1) > most
+    return most if levels[-1] > said or spread else said
+
+
+def _deep_grey(image: Image.Image, most: int, name: str) -> np.ndarray:
+    """Return 16-bit, 32-bit or floating-point grey in sRGB: as uint16, or as float in [0, 1]."""
     grey = np.asarray(image)
-    if image.mode == "F":
-        return grey
-    # Files say how many bits a value has room for, and not how many of them a camera or a scanner used.
-    whole = next((most for most in WHITE if grey.max() <= most), WHITE[-1])
-    return np.clip(grey.astype(np.float64) / whole, 0, 1)
+    if most > 1:
+        grey = np.clip(grey, 0, most).astype(np.uint16) if most == 65535 else np.clip(grey / most, 0, 1)
+    if "icc_profile" in image.info:
+        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
+        ramp.info = image.info
+        curve = np.asarray(_to_srgb(ramp))[0, :, 0]  # of grey, so the three colors are one
+        grey = np.interp(in_unit_range(grey, name), np.linspace(0, 1, 256), curve / 255)
+    return grey
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -175,7 +248,7 @@ def _array_to_pixels(array: np.ndarray, name: str, ground: float) -> np.ndarray:
     if array.ndim == 2:
         array = array[..., np.newaxis]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise ValueError(f"Expected {name} in the shape (height, width, 3), got {array.shape}.")
+        raise wrong_shape(name, array.shape)
     pixels = np.clip(in_unit_range(array, name), 0.0, 1.0)
     if pixels.shape[-1] == 4:
         color, alpha = pixels[..., :3], pixels[..., 3:]

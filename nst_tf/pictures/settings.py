@@ -1,19 +1,24 @@
-"""What a picture was made with, kept inside the PNG itself as plain text."""
+"""What an image was made with, kept inside the PNG itself as plain text."""
 
 from __future__ import annotations
 
 import json
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from nst_tf.ground.checks import shown
+from nst_tf.ground.files import user_path
+
 KEYWORD = "nst_tf"
-# No PNG of ours comes near it, and nobody should have to parse another's megabytes.
+# No PNG of ours comes near it, and nobody should have to parse megabytes from elsewhere.
 LONGEST_TEXT = 100_000
-# What every picture's settings hold, and of what kind.
+# What an image says of itself and its copies keep: by name, the EXIF tag and the keyword in a PNG.
+X_RESOLUTION, Y_RESOLUTION = 282, 283
+CREDITS = {"author": (0x013B, "Author"), "copyright": (0x8298, "Copyright")}
+# What the settings of every image hold, and of what kind.
 KINDS = {
     "recipe": str,
     "changes": dict,
@@ -25,6 +30,27 @@ KINDS = {
     "precision": str,
     "size": list,
 }
+
+
+def credits_of(path: str | os.PathLike) -> dict[str, Any]:
+    """Return what an image file says of its author, its copyright and its resolution ("dpi"), as far as it does."""
+    try:
+        with Image.open(path) as image:
+            exif, info = image.getexif(), image.info
+    except Exception:  # an address; or damaged, which is told where its pixels are read
+        return {}
+    # EXIF is ASCII by its standard and UTF-8 in practice; Pillow reads it as Latin-1.
+    said = {name: _utf8(str(info.get(word) or exif.get(tag, ""))) for name, (tag, word) in CREDITS.items()}
+    found = {name: text.strip("\0 ") for name, text in said.items() if text.strip("\0 ")}
+    dpi = float(max(info.get("dpi", (exif.get(X_RESOLUTION, 0),))))
+    return {**found, "dpi": round(dpi, 2)} if 1 < dpi < 1e5 else found  # 1 stands for none
+
+
+def _utf8(text: str) -> str:
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
 
 
 def settings_text(settings: dict[str, Any]) -> dict[str, str]:
@@ -45,7 +71,8 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
 
     Returns:
         "recipe" and what was changed in it ("changes"), "features", "solver", "steps", "seed", "precision", "size"
-        (height, width), "versions" by package, and SHA-256 hashes of the two inputs' pixels ("content", "style").
+        (height, width), "versions" by package, and SHA-256 hashes of what it was made from ("content",
+        "style", "masks", "start", "previous"); from the command line also the "credits" of the content image.
 
     Raises:
         ValueError: If there is no such file, or it carries no settings.
@@ -54,16 +81,16 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         >>> settings_of("stylized.png")["recipe"]
         'studio'
     """
-    shown = repr(os.fspath(path))
-    if not Path(path).is_file():
-        raise ValueError(f"There is no file {shown}. Check the path and the working folder.")
-    refusal = f"{shown} carries no settings; only a PNG that nst_tf saved does."
+    name, path = shown(path), user_path(path)
+    if not os.path.isfile(path):
+        raise ValueError(f"There is no file {name}. Check the path and the working folder.")
+    refusal = f"{name} carries no settings; only a PNG that nst_tf saved does."
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its pixels are never read
-            picture = Image.open(path, formats=["PNG"])
-        with picture:
-            text = picture.info.get(KEYWORD) or getattr(picture, "text", {}).get(KEYWORD, "")
+            image = Image.open(path, formats=["PNG"])
+        with image:
+            text = image.info.get(KEYWORD) or getattr(image, "text", {}).get(KEYWORD, "")
         settings = json.loads(text) if len(text) <= LONGEST_TEXT else None
     except (OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError) as error:
         raise ValueError(refusal) from error
@@ -71,8 +98,8 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(refusal)
     weights = settings.get("style_weights", [])
     if not isinstance(weights, list) or not all(isinstance(weight, (int, float)) for weight in weights):
-        raise ValueError(f"{shown} carries settings that nst_tf cannot have written (style_weights).")
+        raise ValueError(f"{name} carries settings that nst_tf cannot have written (style_weights).")
     wrong = [name for name, kind in KINDS.items() if not isinstance(settings.get(name), kind)]
     if wrong or len(settings["size"]) != 2 or not all(isinstance(side, int) for side in settings["size"]):
-        raise ValueError(f"{shown} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")
+        raise ValueError(f"{name} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")
     return settings

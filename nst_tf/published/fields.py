@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nst_tf.ground.checks import suggestions
+from nst_tf.ground.checks import suggestions, whole_number
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
 from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
-# What text says of these would be prose, or an object.
+# Fields that text cannot set: prose and objects.
 NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
 # By the type of a field, what reads it from text, and what it says of itself.
 KINDS = {
     "str": (str, "text"),
-    "int": (int, "a whole number"),
+    "int": (lambda text: whole_number(float(text), "it", least=0), "a whole number"),  # 5.0 in a table is 5
     "float": (float, "a number"),
     "bool": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
 }

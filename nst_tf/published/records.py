@@ -119,8 +119,8 @@ class Stepping:
         optimizer: What `solver="published"` uses; None where nothing was published.
         published_steps: How many steps it takes.
         clip: Whether the image is kept in [0, 1] after each step.
-        coarsest: Begin with images made so small that the longest side has at least so many pixels, and take what
-            comes of each size, enlarged, as the start of the next; the first takes twice as many of the steps as each
+        coarsest: Begin with images made so small that the longest side has at least this many pixels, and start each
+            larger size from the result of the one before, enlarged; the first takes twice as many of the steps as each
             of the others.  None stays at one size.
         growth: By how much one size is larger than the one before.
     """

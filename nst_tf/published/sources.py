@@ -173,7 +173,7 @@ KERAS_IO = dict(
     source="keras.io, example Neural style transfer",
     url="https://keras.io/examples/generative/neural_style_transfer/",
     quirks=(
-        "The style loss divides by the pixels and colours of the image where the paper divides by the positions and "
+        "The style loss divides by the pixels and colors of the image where the paper divides by the positions and "
         "channels of the layer, so deep layers count far less.",
         "All three pictures go through the network at every step there; the loss is the same when the targets are "
         "computed once, as here.",
@@ -296,7 +296,7 @@ WASSERSTEIN = dict(
         "Style is the distance of two Gaussians, so the mean of each channel counts beside what fires together.",
         "At 512 pixels it takes 1000 steps at 128 and 500 at each of four more sizes; Adam there keeps its memory from "
         "size to size, and here starts each with none.",
-        "The total variation there is a mean over pixels and colours, with the weight 2; per pixel it is 2/3.",
+        "The total variation there is a mean over pixels and colors, with the weight 2; per pixel it is 2/3.",
         "It was tuned on torchvision's VGG19, whose input is normalised; Keras's weights expect the caffe range.",
     ),
 )

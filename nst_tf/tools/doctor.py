@@ -173,6 +173,10 @@ def _weights(network: str) -> Finding:
         return Finding(OK, f"{name} in the cache ({cache_folder()}), {words}")
     sizes = " or ".join(f"{file.megabytes} MB from {source}" for source, file in IMAGENET[network].items())
     remedy = f"python -m nst_tf weights --network {network} gets them: {sizes}. features='slim' needs none."
+    try:
+        check_writable(cache_folder() / "vgg.h5")
+    except ValueError:
+        remedy = f"{cache_folder()} cannot be written to: set KERAS_HOME to a folder that can. Then {remedy}"
     return Finding(NOTE, f"{name} {'not in the cache' if state == 'missing' else 'in the cache are damaged'}.", remedy)
 
 

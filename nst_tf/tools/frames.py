@@ -7,75 +7,57 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageSequence
 from scipy.ndimage import uniform_filter
 
 from nst_tf.controls.previous import Previous
-from nst_tf.images import load_image, save_image
+from nst_tf.engine.run import check_run
+from nst_tf.ground.checks import number
+from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools.jobs import Job, absolute_source, check_names, pictures_of
-from nst_tf.tools.many import Outcome, Task, make
-from nst_tf.tools.running import cached_inputs, check_job, load, recipe_of
-from nst_tf.transfer import Step, check_run
+from nst_tf.tools.animations import extract_frames
+from nst_tf.tools.inputs import cached_inputs
+from nst_tf.tools.jobs import Job, absolute, images_of, result_path
+from nst_tf.tools.many import Outcome, make
+from nst_tf.tools.running import check_jobs, load, recipe_of
+from nst_tf.transfer import Step
 
 # A frame after the first is nearly finished when it begins.
 LATER_SHARE = 0.5
 HOLD = 20.0
-# A pixel whose colour changes by so much from frame to frame, averaged over a few pixels, is held half as firmly.
+# A pixel whose color changes by so much from frame to frame, averaged over a few pixels, is held half as firmly.
 CHANGE = 0.04
 NEIGHBOURHOOD = 5
 
 
 def frame_jobs(
-    frames: str | os.PathLike, styles: Sequence[str | os.PathLike], folder: str | os.PathLike, **defaults
+    frames: str | os.PathLike, styles: Sequence[str | os.PathLike], folder: str | os.PathLike, **defaults: Any
 ) -> list[Job]:
     """Return a job for each frame of a folder, in the order of their numbers.
 
     Args:
-        frames: A folder of pictures, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or an
-            animation, whose pictures are put into a folder of its name below that of the results.
+        frames: A folder of images, or a pattern such as "frames/*.png"; frame_2 comes before frame_10.  Or a film (with
+            the extra `video`) or an animation, whose images are put into a folder of its name below that of the
+            results.
         styles: Paths or URLs of the style images.
         folder: Where the results go, under the frames' own names, as PNGs.
         **defaults: Of the fields of `Job`.
 
     Raises:
-        ValueError: If there is no picture.
+        ValueError: If there is no image, the results would be among the frames, or a film cannot be read.
     """
-    paths = sorted(pictures_of(_extract_frames(frames, folder)), key=_in_order)
-    check_names(frames, paths)
-    styles = [absolute_source(style) for style in styles]
-    folder = os.path.realpath(folder)
-    if folder == os.path.realpath(paths[0].parent):
-        raise ValueError("The results would be written over the frames; choose another folder.")
-    return [Job(str(path.resolve()), styles, os.path.join(folder, f"{path.stem}.png"), **defaults) for path in paths]
+    is_film = os.path.isfile(os.path.expanduser(frames))
+    images = images_of(extract_frames(frames, folder) if is_film else frames)
+    names = sorted(images, key=_in_order)
+    return [absolute(Job(images[name], styles, result_path(folder, name, frames), **defaults)) for name in names]
 
 
-def _extract_frames(frames: str | os.PathLike, folder: str | os.PathLike) -> str | os.PathLike:
-    """Return a folder with the pictures of an animation; anything else as it is."""
-    if not os.path.isfile(frames):
-        return frames
-    apart = Path(folder) / f"frames of {Path(frames).name}"
-    for earlier in apart.glob("[0-9]" * 5 + ".png"):  # of a longer animation of that name
-        earlier.unlink()
-    try:
-        with Image.open(frames) as animation:
-            for number, picture in enumerate(ImageSequence.Iterator(animation), 1):
-                save_image(
-                    read_pixels(picture.copy(), name=f"picture {number} of {os.fspath(frames)!r}"),
-                    apart / f"{number:05}.png",
-                )
-    except OSError as error:
-        raise ValueError(f"{os.fspath(frames)!r} cannot be read as an animation ({error}).") from error
-    return apart
-
-
-def _in_order(path: Path) -> list[tuple[int, str]]:
+def _in_order(name: str) -> list[tuple[int, str]]:
     """Return what sorts names by the numbers in them."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def stylize_frames(
@@ -92,8 +74,8 @@ def stylize_frames(
     strokes stay; elsewhere it starts anew.  There is no optical flow: strokes do not travel with what moves, and a
     moving camera moves everything.
 
-    A frame that is there already, made from the same pictures with the same settings, is not made again, so that a
-    second call goes on; the picture is the same as if it had never been interrupted.
+    A frame that is already there, made from the same images with the same settings, is skipped, so that a second call
+    goes on; the result is the same as if it had never been interrupted.
 
     Args:
         jobs: What `frame_jobs` returns.
@@ -101,25 +83,34 @@ def stylize_frames(
             of the recipe's total loss.  For the studio recipe 20 calms what flickers, 100 freezes it, and 0 leaves the
             term out.
         later_steps: Of each frame after the first; half as many as the first has, if not given.
-        again: Make also what is there.
+        again: Make again what is already there.
         callback: As for `stylize`.
 
     Yields:
         An `Outcome` for each frame, in their order; the first that fails or is interrupted is the last.
 
     Raises:
-        ValueError: If there is no frame, or a job is not valid.
+        ValueError: If there is no frame, a job is not valid, or a frame cannot be read or has another size.
     """
     if not jobs:
         raise ValueError("There is no frame.")
-    if not 0 <= hold < float("inf"):
-        raise ValueError(f"hold is {hold}; expected a number of at least 0.")
+    number(hold, "hold")
     first, *others = jobs
-    recipe = recipe_of(first)
-    later = later_steps or max(1, round(LATER_SHARE * check_run(recipe, first.solver, first.steps, first.seed)))
-    jobs = [first, *(replace(job, steps=later) for job in others)]
-    for job in jobs:
-        check_job(job)
+    if later_steps is None:
+        steps = check_run(recipe_of(first), first.solver, first.steps, first.seed)
+        later_steps = max(1, round(LATER_SHARE * steps))
+    jobs = [first, *(replace(job, steps=later_steps) for job in others)]
+    size = None
+    for _, job, problem in check_jobs(jobs):  # all of them, before the first is made
+        if problem:
+            raise problem
+        height, width, _ = read_pixels(job.content).shape
+        size = size or (width, height)
+        if (width, height) != size:
+            raise ValueError(
+                f"{job.content!r} is {width} × {height} pixels and the frames before {size[0]} × {size[1]}; "
+                "all frames must have one size."
+            )
     return _one_after_the_other(jobs, hold, again, callback)
 
 
@@ -127,9 +118,9 @@ def _one_after_the_other(
     jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
 ) -> Iterator[Outcome]:
     with cached_inputs():
-        for number, job in enumerate(jobs):
-            previous = functools.partial(_previous, job, jobs[number - 1], hold) if number else lambda: None
-            outcome = make(Task(number, job, again), previous, callback)
+        for index, job in enumerate(jobs):
+            find_previous = functools.partial(_previous, job, jobs[index - 1], hold) if index else lambda: None
+            outcome = make(index, job, again, find_previous, callback)
             yield outcome
             if outcome.status in ("failed", "interrupted"):
                 return
@@ -137,13 +128,7 @@ def _one_after_the_other(
 
 def _previous(job: Job, before: Job, hold: float) -> Previous:
     """Return the result of the frame before, as its file holds it, and where this frame is as that one was."""
-    content_image, _ = load(job, recipe_of(job))
-    content_before, _ = load(before, recipe_of(before))
-    if content_image.shape != content_before.shape:
-        raise ValueError(
-            f"{job.content!r} is {content_image.shape[2]} × {content_image.shape[1]} pixels and the frame before "
-            f"{content_before.shape[2]} × {content_before.shape[1]}; all frames must have one size."
-        )
+    content_image, content_before = (load(each)[0] for each in (job, before))  # each (1, height, width, 3)
     return Previous(load_image(before.output), hold, unchanged(content_image, content_before))
 
 
@@ -160,32 +145,3 @@ def unchanged(frame: tf.Tensor, before: tf.Tensor) -> np.ndarray:
     """
     difference = np.abs(frame[0] - before[0]).max(axis=-1)
     return (0.5 ** np.square(uniform_filter(difference, NEIGHBOURHOOD) / CHANGE)).astype(np.float32)
-
-
-def animate(
-    paths: Sequence[str | os.PathLike], path: str | os.PathLike, *, rate: float = 12, max_side: int = 480
-) -> Path:
-    """Write pictures as an animation that loops.
-
-    Args:
-        paths: Of the pictures, in order.
-        path: Ends in .gif or .webp.
-        rate: Frames a second.
-        max_side: Longest side of the animation in pixels.
-
-    Raises:
-        ValueError: As `timelapse`, or if the rate is not positive.
-    """
-    from nst_tf.tools.animations import timelapse
-
-    if rate <= 0:
-        raise ValueError(f"rate is {rate}; expected a positive number of frames a second.")
-    pictures = [read_pixels(each, max_side=max_side) for each in paths]
-    return timelapse(
-        pictures,
-        path,
-        seconds=len(pictures) / rate,
-        hold_seconds=1 / rate,
-        max_side=max_side,
-        max_frames=len(pictures),
-    )

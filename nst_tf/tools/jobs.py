@@ -1,46 +1,61 @@
-"""Jobs: all that one picture is made from, given in Python, in a file, or by two folders."""
+"""Jobs: all that one image is made from, given in Python, on the command line, in a file, or by two folders."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
+import glob
 import json
 import os
-from collections import Counter
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePath
 from typing import Any
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-# Columns of a job file that are no fields of a recipe.
-COLUMNS = ("content", "style", "output", "style_weights", "recipe", "features", "solver", "steps", "seed", "size")
+# Formats that Pillow knows by name, and reads only with the help of other programs or not at all.
+ONLY_KNOWN = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+# The mask of what the other masks leave.
+REST = "rest"
 SEPARATOR = "|"
 LONGEST_LINE = 1_000_000
+# In a number that is alone, one of several, or the weight of a layer.
+DECIMAL_COMMA = re.compile(r"(?<![^|:+\s])(-?\d+),(\d+)(?![^|:+\s])")
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that one picture is made from; paths and numbers only, so that JSON can hold it.
+    """All that one image is made from; paths, words and numbers only, so that JSON can hold it.
 
     Args:
         content: Path or URL of the content image.
         styles: Paths or URLs of the style images, as a rule one.
-        output: Path of the PNG, if the job says it.
+        output: Where the result goes, if the job says it.
         style_weights: Shares of the styles; equal if not given.
+        masks: Paths or URLs of the content masks, white where each style is wanted, none or one for each style.  The
+            word "rest" is what the others leave.
+        style_masks: Paths or URLs of the style masks, white where each style is taken from, none or one for each.
+        softness: How many pixels the edges of the masks are blurred by.
+        start: As for `stylize`, but a word, a path or a URL.
         recipe: Name of a recipe.
         changes: Fields of the recipe that are changed.
         features: As for `stylize`, but a word or a path of weights.
-        solver: As for `stylize`.
+        solver: As for `stylize`, but a word.
         steps: As for `stylize`.
         seed: As for `stylize`.
         size: As `load_images` takes it; the recipe's own if not given.
-        engine: Fields of `Engine`.
+        engine: Fields of `Engine`, or an `Engine`.
     """
 
     content: str
     styles: list[str]
     output: str = ""
     style_weights: list[float] | None = None
+    masks: list[str] = field(default_factory=list)
+    style_masks: list[str] = field(default_factory=list)
+    softness: float = 0.0
+    start: str | None = None
     recipe: str = "studio"
     changes: dict[str, Any] = field(default_factory=dict)
     features: str = "auto"
@@ -51,30 +66,141 @@ class Job:
     engine: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        """Take one style for a list of one."""
-        if isinstance(self.styles, (str, os.PathLike)):
-            object.__setattr__(self, "styles", [os.fspath(self.styles)])
+        """Take one style for a list of one, and paths and engines for what JSON can hold."""
+        for name, value in vars(self).items():
+            if name in ("styles", "masks", "style_masks"):
+                paths = [value] if isinstance(value, (str, os.PathLike)) else value
+                object.__setattr__(self, name, [os.path.expanduser(path) for path in paths])
+            elif isinstance(value, (str, os.PathLike)):
+                object.__setattr__(self, name, os.path.expanduser(value))
+        if hasattr(self.engine, "given"):
+            object.__setattr__(self, "engine", self.engine.given())
+
+    @classmethod
+    def like(cls, path: str | os.PathLike, **given: Any) -> Job:
+        """Return a job with the settings inside a saved PNG, and the images that it is to be made from.
+
+        Args:
+            path: A PNG that nst_tf saved.
+            **given: Fields of `Job`: content, styles, output, and what is to be different.
+
+        Raises:
+            ValueError: If the file carries no settings, or was made with masks and none are given.
+
+        Example:
+            >>> job = Job.like("grid/2_3.png", content="c.jpg", styles=["s.jpg"], size=1024)
+        """
+        from nst_tf.controls.sizes import size_of
+        from nst_tf.pictures.settings import settings_of
+        from nst_tf.published.fields import changed_by_json
+        from nst_tf.recipes import find_recipe
+
+        found = settings_of(path)
+        held = {name: found[name] for name in ("recipe", "features", "solver", "steps", "seed")}
+        changes = found["changes"] if given.get("recipe", found["recipe"]) == found["recipe"] else {}
+        job = cls(**{**held, **given, "changes": {**changes, **given.get("changes", {})}})
+        masks, was_masked = job.masks or job.style_masks, bool(found.get("masks"))
+        if was_masked and not masks:
+            raise ValueError(f"{str(path)!r} was made with masks, which it does not hold; give them again (--mask).")
+        weights = job.style_weights
+        # Without masks weights are shares, with masks factors.
+        if weights is None and was_masked == bool(masks) and len(found.get("style_weights", [])) == len(job.styles):
+            weights = found["style_weights"]
+        recipe = changed_by_json(find_recipe(job.recipe), job.changes)
+        return replace(job, style_weights=weights, size=job.size or size_of(recipe, *found["size"]))
+
+    def sources(self) -> list[str]:
+        """Return the paths and addresses of all images that the job reads."""
+        masks = [mask for mask in (*self.masks, *self.style_masks) if mask != REST]
+        return [self.content, *self.styles, *masks, *([self.start] if is_image(self.start) else [])]
 
 
 def is_address(source: str) -> bool:
-    """Whether this is a URL."""
-    return source.lower().startswith(("http://", "https://"))
+    """Whether this is a URL, be it one that is fetched or not."""
+    from nst_tf.pictures.reading import ADDRESS
+
+    return ADDRESS.match(source) is not None
 
 
-def absolute_source(source: str | os.PathLike) -> str:
-    """Return a path that means the same from every folder; an address as it is."""
-    source = os.fspath(source)
-    return source if is_address(source) else os.path.abspath(source)
+def is_image(start: str | None) -> bool:
+    """Whether a job's start is an image, rather than a word of the recipe or nothing."""
+    return start is not None and (is_address(start) or os.path.isfile(start))
+
+
+def absolute(job: Job, folder: str | os.PathLike = ".") -> Job:
+    """Return a job whose paths mean the same in every folder.
+
+    Args:
+        job: With paths that are relative to `folder`.
+        folder: The working folder if not given.
+    """
+
+    def below(source: str, *, may_be_a_word: bool = False) -> str:
+        path = os.path.abspath(os.path.join(folder, source))
+        if not source or is_address(source) or source == REST or (may_be_a_word and not os.path.isfile(path)):
+            return source
+        return path
+
+    paths = {name: list(map(below, getattr(job, name))) for name in ("styles", "masks", "style_masks")}
+    words = {name: below(getattr(job, name) or "", may_be_a_word=True) or None for name in ("start", "features")}
+    return replace(job, content=below(job.content), output=below(job.output), **paths, **words)
+
+
+# Columns of a job file that are called otherwise than the field of `Job` that they fill, for they hold one as a rule.
+COLUMNS = {"style": "styles", "mask": "masks", "style_mask": "style_masks"}
+# By column, the type of what it holds; all other columns are fields of the recipe.
+KINDS = {each.name: each.type for each in fields(Job) if each.name not in ("changes", "engine")}
+KINDS |= {column: KINDS.pop(name) for column, name in COLUMNS.items()}
+
+
+def read_column(name: str, value: Any) -> Any:
+    """Return what a column of a job file holds, from its text or its value in JSON.
+
+    Raises:
+        ValueError: If there is no such column, or the value is of another kind.
+    """
+    from nst_tf.published.fields import parse_value
+
+    if name not in KINDS:
+        return parse_value(name, value) if isinstance(value, str) else value
+    if not KINDS[name].startswith("list"):
+        return _read_part(name, value)
+    parts = value.split(SEPARATOR) if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)):
+        raise ValueError(f"{name} is text or a list; got {value!r}")
+    return [_read_part(name, part) for part in parts]
+
+
+def _read_part(name: str, value: Any) -> str | int | float:
+    from nst_tf.ground.checks import number, whole_number
+
+    if "str" in KINDS[name]:
+        if not isinstance(value, (str, os.PathLike)):
+            raise ValueError(f"{name} is text; got {value!r}")
+        return os.fspath(value).strip()
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # what is no number is told below
+            value = int(value) if value.strip().isdecimal() else float(value)
+    return whole_number(value, name, least=0) if "int" in KINDS[name] else number(value, name)
+
+
+def with_column(job: Job, name: str, value: Any) -> Job:
+    """Return a job with what a column of a job file says; raises as `read_column`."""
+    value = read_column(name, value)
+    if name in KINDS:
+        return replace(job, **{COLUMNS.get(name, name): value})
+    return replace(job, changes={**job.changes, name: value})
 
 
 def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
     """Read a job file, line by line.
 
     Args:
-        path: A CSV with a header, or JSON Lines (.jsonl).  Its columns or keys are "content", "style" (several joined
-            by "|" in a CSV, a list in JSON), "output", and whatever else differs: "recipe", "features", "solver",
-            "steps", "seed", "size", "style_weights", or a field of the recipe such as "style_weight".  Paths are
-            relative to the file's folder.
+        path: A CSV with a header, or JSON Lines (.jsonl).  Its columns or keys are "content", "style", "output", and
+            whatever else differs: "mask", "style_mask", "softness", "start", "style_weights", "recipe", "features",
+            "solver", "steps", "seed", "size", or a field of the recipe such as "style_weight".  Several styles,
+            weights or masks are joined by "|" in a CSV, and a list in JSON.  Paths are relative to the file's folder.
+            Where columns are parted by semicolons or tabs, 0,5 is a half; a column without a name is passed over.
         **defaults: Of the fields of `Job`, for what the file does not say.
 
     Yields:
@@ -83,22 +209,58 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
     Raises:
         ValueError: If there is no such file, or a line is no job; the message gives its number.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise ValueError(f"There is no job file {str(path)!r}.")
     rows = _json_rows if path.suffix.lower() in (".jsonl", ".ndjson", ".json") else _csv_rows
-    folder = path.resolve().parent
+    common, folder = absolute(Job("", [], **defaults)), path.resolve().parent
     try:
-        for number, row in rows(path):
+        for line, row in rows(path):
             try:
-                job = _job(row, folder, defaults)
+                if missing := [name for name in ("content", "style", "output") if not row.get(name)]:
+                    raise ValueError(f"{', '.join(missing)} missing; every job has content, style and output")
+                job = common
+                for name, value in row.items():
+                    job = with_column(job, name, value)
+                job = absolute(job, folder)
             except (ValueError, TypeError) as error:
-                raise ValueError(f"{path.name}, line {number}: {error}") from None
+                raise ValueError(f"{path.name}, line {line}: {error}") from None
             yield job
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not in UTF-8 ({error}); save it as that.") from None
+        raise ValueError(f'{path.name} is not in UTF-8 ({error}); save it as that, in Excel as "CSV UTF-8".') from None
     except csv.Error as error:
         raise ValueError(f"{path.name} is no CSV: {error}.") from None
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header = file.readline(LONGEST_LINE)
+        file.seek(0)
+        delimiter = max(",;\t", key=header.count)
+        reader = csv.DictReader(file, delimiter=delimiter)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"{path.name}, line {reader.line_num}: it has not as many fields as the first line.")
+            if delimiter != ",":  # where Excel writes decimals with a comma, it has to part columns otherwise
+                row = {name: DECIMAL_COMMA.sub(r"\1.\2", text) for name, text in row.items()}
+            row = {name: text.strip() for name, text in row.items() if name and text.strip()}
+            if row:
+                yield reader.line_num, row
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open(path, encoding="utf-8-sig") as file:
+        for line, text in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{path.name}, line {line}: this is not JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path.name}, line {line}: expected an object in braces.")
+            yield line, {name: value for name, value in row.items() if value is not None}
 
 
 def pairs(
@@ -112,128 +274,74 @@ def pairs(
     """Return a job for every content and every style of two folders, or for those of one name.
 
     Args:
-        content_folder: A folder of pictures, or a pattern such as "photos/2024-*.jpg".
+        content_folder: A folder of images, or a pattern such as "photos/2024-*.jpg"; see `images_of`.
         style_folder: The same.
         output_folder: Where the results go, as CONTENT__STYLE.png.
-        by_name: Pair only pictures whose names are equal but for the suffix; the result is NAME.png.
+        by_name: Pair only images whose names are equal but for the suffix; the result is NAME.png.
         **defaults: Of the fields of `Job`.
 
     Raises:
-        ValueError: If a folder holds no picture, or no two names are equal.
+        ValueError: If a folder holds no image, no two names are equal, or the results would be among the images.
     """
-    contents, styles = pictures_of(content_folder), pictures_of(style_folder)
-    for place, pictures in ((content_folder, contents), (style_folder, styles)):
-        check_names(place, pictures)
+    contents, styles = images_of(content_folder), images_of(style_folder)
     if by_name:
-        named = {path.stem: path for path in styles}
-        matched = [(path, named[path.stem], path.stem) for path in contents if path.stem in named]
+        matched = [(name, path, styles[name]) for name, path in contents.items() if name in styles]
         if not matched:
-            raise ValueError(f"No picture of {content_folder} has the name of one of {style_folder}.")
+            raise ValueError(f"No image of {content_folder} has the name of one of {style_folder}.")
     else:
-        matched = [(content, style, f"{content.stem}__{style.stem}") for content in contents for style in styles]
-    for content, style, name in matched:
-        output = os.path.join(os.path.abspath(output_folder), f"{name}.png")
-        yield Job(str(content.resolve()), [str(style.resolve())], output, **defaults)
+        matched = [
+            (f"{one}__{other}", content, style) for one, content in contents.items() for other, style in styles.items()
+        ]
+    for name, content, style in matched:
+        output = result_path(output_folder, name, content_folder, style_folder)
+        yield absolute(Job(content, [style], output, **defaults))
 
 
-def check_names(place: str | os.PathLike, pictures: list[Path]) -> None:
-    """Raise ValueError if two pictures of a folder have one name but for the suffix."""
-    (name, count), *_ = Counter(path.stem for path in pictures).most_common(1)
-    if count > 1:
-        raise ValueError(f"Two pictures of {os.fspath(place)!r} are called {name!r}; their results would share a name.")
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """Return how the names of the files end that Pillow reads, with the help of pillow-heif too, in lower case."""
+    from PIL import Image
+
+    formats = Image.registered_extensions()  # also of formats that it only writes
+    read = (each for each, name in formats.items() if name in Image.OPEN and name not in ONLY_KNOWN)
+    return frozenset((*read, ".heic", ".heif"))  # where pillow-heif is missing, a sentence names it
 
 
-def pictures_of(place: str | os.PathLike) -> list[Path]:
-    """Return the pictures of a folder or a pattern, sorted by name.
+def images_of(place: str | os.PathLike) -> dict[str, Path]:
+    """Return the images of a folder or a pattern by their names without suffix, after the folder's if it differs.
+
+    Args:
+        place: A folder, or a pattern: "photos/2024-*.jpg", "*/photo.jpg", or "frames/%05d.png", as ffmpeg has it.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or two have one name but for the suffix.
     """
-    place = Path(place)
-    found = place.iterdir() if place.is_dir() else place.parent.glob(place.name)
-    pictures = sorted(path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    if not pictures:
-        raise ValueError(f"There is no picture in {str(place)!r}.")
-    return pictures
+    found = [Path(path) for path in glob.glob(_pattern(place), recursive=True)]
+    found = [path for path in found if path.suffix.lower() in image_suffixes() and path.is_file()]
+    if not found:
+        raise ValueError(f"There is no image in {os.fspath(place)!r}.")
+    above, images = os.path.commonpath([path.parent for path in found]), {}
+    for path in sorted(found):
+        name = "_".join(path.relative_to(above).with_suffix("").parts)
+        if name in images:
+            raise ValueError(f"Two images of {place} are called {name!r}; their results would share a name.")
+        images[name] = path
+    return images
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-        if not {"content", "style", "output"} <= set(reader.fieldnames):
-            raise ValueError(f"{path.name}: the first line must name the columns content, style and output.")
-        for row in reader:
-            if None in row or None in row.values():
-                raise ValueError(f"{path.name}, line {reader.line_num}: it has not as many fields as the first line.")
-            row = {name: text.strip() for name, text in row.items() if text.strip()}
-            if row:
-                yield reader.line_num, row
+def result_path(folder: str | os.PathLike, name: str, *places: str | os.PathLike) -> str:
+    """Return the path of a result; raise ValueError if it would be taken for one of the images of the places."""
+    path = os.path.join(os.path.abspath(os.path.expanduser(folder)), f"{name}.png")
+    for place in places:
+        if PurePath(path).match(_pattern(place)):
+            raise ValueError(f"{path!r} would be taken for one of {place} the next time; choose another output folder.")
+    return path
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path.name}, line {number}: this is not JSON ({error}).") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path.name}, line {number}: expected an object in braces.")
-            yield number, row
-
-
-def _job(row: dict[str, Any], folder: Path, defaults: dict[str, Any]) -> Job:
-    """Return the job of a row of texts (CSV) or of values (JSON)."""
-    missing = [name for name in ("content", "style", "output") if not row.get(name)]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} missing")
-    given: dict[str, Any] = {}
-    changes = dict(defaults.get("changes", {}))
-    for name, value in row.items():
-        if name in ("content", "output"):
-            given[name] = _below(folder, _text(name, value))
-        elif name == "style":
-            styles = value.split(SEPARATOR) if isinstance(value, str) else value
-            if not isinstance(styles, list):
-                raise ValueError(f"style is text or a list of texts; got {value!r}")
-            given["styles"] = [_below(folder, _text(name, style)) for style in styles]
-        elif name == "features" and str(value).endswith(".h5"):
-            given[name] = _below(folder, _text(name, value))
-        elif name == "style_weights":
-            weights = value.split(SEPARATOR) if isinstance(value, str) else value
-            given[name] = [float(weight) for weight in weights]
-        elif name in ("steps", "seed", "size"):
-            given[name] = _whole(name, value)
-        elif name in COLUMNS:
-            given[name] = _text(name, value)
-        else:
-            changes[name] = _changed(name, value)
-    return replace(Job("", []), **{**defaults, **given, "changes": changes})
-
-
-def _changed(name: str, value: Any) -> Any:
-    from nst_tf.published.fields import parse_value
-
-    return parse_value(name, value) if isinstance(value, str) else value
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is text; got {value!r}")
-    return value.strip()
-
-
-def _whole(name: str, value: Any) -> int:
-    try:
-        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-            return int(value)
-    except ValueError:
-        pass
-    raise ValueError(f"{name} is a whole number; got {value!r}")
-
-
-def _below(folder: Path, source: str) -> str:
-    return source if is_address(source) else os.path.abspath(folder / source)
+def _pattern(place: str | os.PathLike) -> str:
+    """Return by what `glob` finds the files of a folder or a pattern."""
+    path = os.path.abspath(os.path.expanduser(place))
+    if os.path.isdir(path):
+        return os.path.join(glob.escape(path), "*")
+    folder, name = os.path.split(re.sub(r"%(?:0(\d))?d", lambda digits: "[0-9]" * int(digits[1] or 1) + "*", path))
+    return os.path.join(glob.escape(folder) if os.path.isdir(folder) else folder, name)

@@ -1,23 +1,26 @@
-"""Many pictures: jobs one after the other or on an executor's workers, where a failure costs one picture."""
+"""Many images: jobs one after the other or on an executor's workers, where a failure costs one image."""
 
 from __future__ import annotations
 
-import hashlib
+import multiprocessing
 import os
+import sys
+import threading
 import time
+import types
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
     from nst_tf.controls.previous import Previous
 
-# How many jobs wait at an executor's door for each of its workers, so that a long list is not all in memory.
+# How many jobs wait for each of an executor's workers, so that a long list is not all in memory.
 AHEAD = 2
 # How often a job is made again after the worker that had it died; one that kills every worker has to end.
 RETRIES = 2
@@ -31,7 +34,7 @@ class Outcome:
     Args:
         number: Of the job, counted from 0 in the order in which jobs were given.
         job: The job.
-        status: "made", "skipped" (its output exists already, made from the same pictures with the same settings),
+        status: "made", "skipped" (its output is already there, made from the same images with the same settings),
             "failed" or "interrupted".
         reason: Why it failed.
         seconds: That it took.
@@ -44,22 +47,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Task(NamedTuple):
-    """A job on its way to a worker.
-
-    Args:
-        number: Of the job, counted from 0.
-        job: What to make.
-        again: Whether to make it even if its output exists.
-        problem: Why it cannot be made, if that is known already.
-    """
-
-    number: int
-    job: Job
-    again: bool = False
-    problem: str = ""
-
-
 def stylize_many(
     jobs: Iterable[Job],
     *,
@@ -67,105 +54,173 @@ def stylize_many(
     ahead: int | None = None,
     again: bool = False,
 ) -> Iterator[Outcome]:
-    """Make many pictures, and tell of each as it is finished.
+    """Make many images, and report each as it is finished.
 
-    Each job's PNG is written whole or not at all.  A job that fails is told of with its reason, and the others go on.
+    Each job's PNG is written whole or not at all.  A job that fails is reported with its reason, and the others go on.
     One whose worker died is made again, at most twice.
-    Outputs that exist already, made from the same pictures with the same settings, are skipped: a second call
-    after an interruption goes on.
+    Outputs that are already there, made from the same images with the same settings, are skipped: a second call after
+    an interruption goes on.
 
     Args:
         jobs: What to make; read as they are needed, so a generator of a million is fine.  Each needs an `output`.
-        executor: Where to make them: `worker_processes(2)`, any `concurrent.futures.Executor`, or `ray_workers(…)`;
-            here, one after the other, if not given.  Networks and what was traced for them are kept from job to job.
-        ahead: How many jobs an executor is given before it has finished one; by default two for each CPU, and on Ray
-            one for each worker.
-        again: Make these again too.
+        executor: Where to make them: `worker_processes(2)`, `cluster_workers(…)`, or any
+            `concurrent.futures.Executor`; in this process, in order, if not given.  Networks and what was traced for
+            them are kept from job to job.
+        ahead: How many jobs an executor is given before it has finished one; by default two for each worker or CPU, and
+            1,000 on a cluster.
+        again: Make again what is already there.
 
     Yields:
         An `Outcome` for each job, in the order in which they are finished.
 
     Raises:
-        ValueError: If the executor forks its processes, which TensorFlow does not survive.  What `jobs` itself raises
-            comes after the outcomes of all jobs before.
+        ValueError: If the executor forks its processes, which TensorFlow does not survive, or gives up its jobs.  What
+            `jobs` itself raises comes after the outcomes of all jobs before.
 
     Example:
         >>> jobs = [Job(content="a.jpg", styles=["s.jpg"], output="a.png"), Job("b.jpg", ["s.jpg"], "b.png")]
         >>> for outcome in stylize_many(jobs):
         ...     print(outcome.job.output, outcome.status)
     """
-    problems: list[Exception] = []
-    tasks = _tasks(jobs, again, problems)
     if executor is None:
-        return _told(_here(tasks), problems)
-    _refuse_forks(executor)
-    ahead = ahead or getattr(executor, "count", None) or AHEAD * (os.cpu_count() or 1)
-    return _told(_on_executor(tasks, executor, ahead), problems)
-
-
-def _told(outcomes: Iterator[Outcome], problems: list[Exception]) -> Iterator[Outcome]:
-    """Tell of all that came of the jobs, and only then what was wrong with their list."""
-    yield from outcomes
-    if problems:
-        raise problems[0]
-
-
-def _tasks(jobs: Iterable[Job], again: bool, problems: list[Exception]) -> Iterator[Task]:
-    """Number the jobs; a list that cannot be read further ends there, and `problems` says why."""
-    outputs: set[bytes] = set()
-    try:
-        for number, job in enumerate(jobs):
-            name = short_hash(job.output)
-            problem = ""
-            if not job.output:
-                problem = "it has no output"
-            elif name in outputs:
-                problem = f"its output {job.output!r} is another job's too"
-            outputs.add(name)
-            yield Task(number, job, again, problem)
-    except Exception as error:  # raised again when what is under way has been told of
-        problems.append(error)
-
-
-def short_hash(path: str) -> bytes:
-    """Return eight bytes that tell a path from others, for lists too long to keep the paths."""
-    return hashlib.blake2b(os.fsencode(os.path.normcase(os.path.realpath(path))), digest_size=8).digest()
-
-
-def _refuse_forks(executor: Executor) -> None:
+        return _in_this_process(jobs, again)
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError(
             "This executor forks its processes, which TensorFlow does not survive. Use worker_processes(count), or "
             "ProcessPoolExecutor(count, mp_context=multiprocessing.get_context('spawn'))."
         )
+    ahead = ahead or getattr(executor, "ahead", None) or AHEAD * (os.cpu_count() or 1)
+    return _on_executor(jobs, executor, ahead, again)
+
+
+def _in_this_process(jobs: Iterable[Job], again: bool) -> Iterator[Outcome]:
+    from nst_tf.tools.inputs import cached_inputs
+    from nst_tf.tools.running import check_jobs
+
+    with cached_inputs():
+        for number, job, problem in check_jobs(jobs):
+            outcome = Outcome(number, job, "failed", str(problem)) if problem else make(number, job, again)
+            yield outcome
+            if outcome.status == "interrupted":
+                return
+
+
+def _on_executor(jobs: Iterable[Job], executor: Executor, ahead: int, again: bool) -> Iterator[Outcome]:
+    from nst_tf.tools.running import check_jobs
+
+    checked = check_jobs(jobs)
+    waiting: dict[Future, tuple[int, Job]] = {}
+    lost: deque[tuple[int, Job, None]] = deque()  # by workers that died
+    deaths: Counter[int] = Counter()
+    broken_off: Exception | None = None
+    try:
+        while True:
+            while len(waiting) < ahead:
+                try:
+                    number, job, problem = lost.popleft() if lost else next(checked)
+                except StopIteration:
+                    break
+                except Exception as error:  # raised again when what is under way has been reported
+                    broken_off = error
+                    break
+                if problem:
+                    yield Outcome(number, job, "failed", str(problem))
+                    continue
+                try:
+                    waiting[executor.submit(make, number, job, again)] = number, job
+                except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
+                    yield Outcome(number, job, "failed", one_line(error))
+            if not waiting:
+                break
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda future: waiting[future][0]):
+                number, job = waiting.pop(future)
+                if future.cancelled():
+                    raise ValueError("The workers gave up their jobs; has the cluster's scheduler been stopped?")
+                error = future.exception()
+                if isinstance(error, BrokenExecutor) and deaths[number] < RETRIES:
+                    deaths[number] += 1
+                    lost.append((number, job, None))
+                else:
+                    yield Outcome(number, job, "failed", one_line(error)) if error else future.result()
+    finally:
+        for future in waiting:
+            future.cancel()
+    if broken_off:
+        raise broken_off
+
+
+def make(
+    number: int,
+    job: Job,
+    again: bool = False,
+    find_previous: Callable[[], Previous | None] = lambda: None,
+    callback: Callable | None = None,
+) -> Outcome:
+    """Make and save the image of a job that was checked, unless it is already there; never raise.
+
+    Args:
+        number: Of the job.
+        job: What to make.
+        again: Make it even if it is already there.
+        find_previous: Returns what `stylize` takes as `previous`.
+        callback: As for `stylize`.
+    """
+    from nst_tf.ground.keras_defaults import check_process
+    from nst_tf.tools.running import is_made, run
+
+    begun, status, reason = time.monotonic(), "failed", ""
+    try:
+        check_process()
+        previous = find_previous()
+        if not again and is_made(job, previous):
+            status = "skipped"
+        else:
+            result = run(job, callback, previous=previous)
+            if result.status == "done":
+                result.save(job.output)
+            status = {"done": "made", "diverged": "failed"}.get(result.status, result.status)
+            reason = DIVERGED if result.status == "diverged" else ""
+    except KeyboardInterrupt:
+        status = "interrupted"
+    except Exception as error:  # whatever is wrong with one job, the others go on
+        reason = one_line(error)
+    return Outcome(number, job, status, reason, time.monotonic() - begun)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says in one line, with its kind unless it was raised to be read."""
+    words = " ".join(str(error).split())[:500]
+    return words if isinstance(error, ValueError) and words else f"{type(error).__name__}: {words}"
 
 
 class WorkerProcesses(Executor):
-    """Worker processes that share the CPU's cores among them; see `worker_processes`.
-
-    Args:
-        count: How many.
-    """
+    """What `worker_processes` returns."""
 
     def __init__(self, count: int):
-        self._count = count
+        self._count, self.ahead = count, AHEAD * count
         self._pool = self._started()
 
     def _started(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self._count)
         # Spawned, never forked: a forked TensorFlow hangs.
         context = get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=start_worker, initargs=(threads,))
+        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_start_process, initargs=(threads,))
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """Call a function in a worker; if one has died since, all are started anew."""
+        # This starts processes, which would run the script that is `__main__` first: without its guard once more, and
+        # one from standard input, of which there is no file, not at all.
+        script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
         try:
             return self._pool.submit(function, *args, **kwargs)
         except BrokenExecutor:
             self._pool.shutdown(wait=False)
             self._pool = self._started()
             return self._pool.submit(function, *args, **kwargs)
+        finally:
+            sys.modules["__main__"] = script
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Let the workers end."""
@@ -173,7 +228,9 @@ class WorkerProcesses(Executor):
 
 
 def worker_processes(count: int) -> WorkerProcesses:
-    """Return an executor of worker processes that share the CPU's cores among them.
+    """Return an executor of worker processes that share the CPU's cores among them, and end with this process.
+
+    They do not run the script that starts them, so it needs no `__main__` guard, and they know none of its functions.
 
     Args:
         count: How many.
@@ -187,95 +244,27 @@ def worker_processes(count: int) -> WorkerProcesses:
 
 
 def start_worker(threads: int) -> None:
-    """Start a worker process: give TensorFlow its share of the cores and of a GPU's memory, before it is imported."""
-    import signal
+    """Give TensorFlow its share of the cores and of a GPU's memory in a worker process, and start it.
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gives out the jobs ends the workers
-    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
-    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the first worker on a GPU would take all of its memory
+    What the environment already says stays.
+    """
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the first would take all of a GPU's memory
     from nst_tf.ground.startup import start_tensorflow
 
     start_tensorflow()
 
 
-def _here(tasks: Iterator[Task]) -> Iterator[Outcome]:
-    from nst_tf.tools.running import cached_inputs
+def _start_process(threads: int) -> None:
+    import signal
 
-    with cached_inputs():
-        for task in tasks:
-            outcome = make(task)
-            yield outcome
-            if outcome.status == "interrupted":
-                return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gives out the jobs ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start_worker(threads)
 
 
-def _on_executor(tasks: Iterator[Task], executor: Executor, ahead: int) -> Iterator[Outcome]:
-    waiting: dict[Future, Task] = {}
-    lost: deque[Task] = deque()  # by workers that died
-    deaths: Counter[int] = Counter()
-    try:
-        while True:
-            while len(waiting) < ahead and (task := lost.popleft() if lost else next(tasks, None)):
-                try:
-                    waiting[executor.submit(make, task)] = task
-                except RuntimeError as error:  # a pool that lost a worker, or was shut down, takes no more
-                    yield Outcome(task.number, task.job, "failed", first_line(error))
-            if not waiting:
-                return
-            done = wait(waiting, return_when=FIRST_COMPLETED).done
-            for future in sorted(done, key=lambda future: waiting[future].number):
-                task = waiting.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenExecutor) and deaths[task.number] < RETRIES:
-                    deaths[task.number] += 1
-                    lost.append(task)
-                elif error:
-                    yield Outcome(task.number, task.job, "failed", first_line(error))
-                else:
-                    yield future.result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def make(
-    task: Task, find_previous: Callable[[], Previous | None] = lambda: None, callback: Callable | None = None
-) -> Outcome:
-    """Make the picture of one job and save it, unless it exists already; never raise.
-
-    Args:
-        task: What to make.
-        find_previous: Returns what `stylize` takes as `previous`.
-        callback: As for `stylize`.
-    """
-    from nst_tf.tools.running import check_job, is_made, run
-
-    begun = time.monotonic()
-
-    def outcome(status: str, reason: str = "") -> Outcome:
-        return Outcome(task.number, task.job, status, reason, time.monotonic() - begun)
-
-    try:
-        if task.problem:
-            return outcome("failed", task.problem)
-        check_job(task.job)
-        previous = find_previous()
-        if not task.again and is_made(task.job, previous):
-            return outcome("skipped")
-        result = run(task.job, callback, previous=previous)
-        if result.status == "done":
-            result.save(task.job.output)
-            return outcome("made")
-        return outcome("interrupted") if result.status == "interrupted" else outcome("failed", DIVERGED)
-    except KeyboardInterrupt:
-        return outcome("interrupted")
-    except Exception as error:  # whatever is wrong with one job, the others go on
-        return outcome("failed", first_line(error))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error, with its kind unless it was raised to be read."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    words = lines[0][:500] if lines else type(error).__name__
-    return words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()  # killed, it cannot end its workers
+    os._exit(1)

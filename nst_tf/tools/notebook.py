@@ -16,7 +16,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "matplotlib", "pillow")
 def set_up_notebook() -> str:
     """Set up figures and warnings for a notebook, start TensorFlow quietly, and say where it runs.
 
-    Figures become JPEG, which keeps notebooks full of pictures small.  Warnings are printed as one line among the
+    Figures become JPEG, which keeps notebooks full of images small.  Warnings are printed as one line among the
     output, without the source line that raised them.
 
     Returns:

@@ -42,9 +42,9 @@ def texture(style_image: Any, *, height: int, width: int, **options: Any) -> Res
 
 
 def reconstruct(content_image: tf.Tensor, *, layer: str = RECONSTRUCTION_LAYER, **options: Any) -> Result:
-    """Reconstruct a picture from the features of one layer: content without style, started from noise.
+    """Reconstruct an image from the features of one layer: content without style, started from noise.
 
-    What comes back sharp is what the layer knows of the picture, and what comes back wrong is what it forgets.
+    What comes back sharp is what the layer knows of the image, and what comes back wrong is what it forgets.
 
     Args:
         content_image: float32 (1, height, width, 3), RGB in [0, 1].

@@ -1,29 +1,28 @@
-"""Sweeps: small pictures over two settings side by side, of which one is then made at full size."""
+"""Sweeps: small images over two settings side by side, of which one is then made at full size."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import shlex
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from nst_tf.engine.run import Engine
-from nst_tf.ground.files import atomic_write, check_no_overwrite
+from nst_tf.ground.files import atomic_write, check_no_overwrite, user_path
+from nst_tf.images import load_image
 from nst_tf.pictures.settings import plain
-from nst_tf.published.fields import parse_value
-from nst_tf.tools.jobs import Job, absolute_source
-from nst_tf.tools.running import cached_inputs, check_job, recipe_of, run
-from nst_tf.transfer import Result
+from nst_tf.tools.jobs import Job, is_image, read_column, with_column
+from nst_tf.tools.many import stylize_many
+from nst_tf.tools.running import check_jobs
 
 SHEET, JOBS = "contact_sheet.png", "sweep.json"
-SIZE = 192
+SIZE, LARGE = 192, 1024
 MOST_CELLS = 100
-# Settings that are no fields of the recipe.
-OTHERS = ("recipe", "style", "mix", "features", "solver", "steps", "seed")
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Axis:
     """A setting and the values it takes along one side of the sheet.
 
     Args:
-        name: A field of the recipe, or "recipe", "style" (paths), "mix" (how much of the second of two styles, 0 to
-            1), "features", "solver", "steps" or "seed".
+        name: A field of the recipe, a column of a job file such as "style" (paths), "mask", "start", "recipe",
+            "features", "solver", "steps" or "seed", or "mix" (how much of the second of two styles, 0 to 1).
         values: One for each row or column.
     """
 
@@ -51,210 +50,137 @@ def parse_axis(text: str) -> Axis:
         ValueError: If it is not of this form, or a value is not of the setting's kind.
     """
     name, equals, values = text.partition("=")
-    parts = [part.strip() for part in values.split(",") if part.strip()]
+    name, parts = name.strip(), [part.strip() for part in values.split(",") if part.strip()]
     if not equals or not parts:
         raise ValueError(f"Expected a setting and its values, such as style_weight=1,5,25; got {text!r}.")
-    return Axis(name.strip(), tuple(_parsed(name.strip(), part) for part in parts))
-
-
-def _parsed(name: str, text: str) -> Any:
-    if name not in OTHERS:
-        return parse_value(name, text)
-    try:
-        return {"mix": float, "seed": int, "steps": int}.get(name, str)(text)
-    except ValueError:
-        raise ValueError(f"{name} takes numbers; got {text!r}.") from None
+    # mix, which is no column, is a number of at least 0, as softness is.
+    return Axis(name, tuple(read_column("softness" if name == "mix" else name, part) for part in parts))
 
 
 def sweep(
-    content: str | os.PathLike,
-    styles: Sequence[str | os.PathLike],
+    job: Job,
     folder: str | os.PathLike,
     *,
     rows: Axis,
     columns: Axis,
-    recipe: str = "studio",
-    features: str = "auto",
-    solver: str = "fast",
-    steps: int | None = None,
-    seed: int = 0,
-    size: int = SIZE,
-    engine: Engine | None = None,
     callback: Callable[[int, int], None] | None = None,
-    **changes: Any,
 ) -> list[list[tf.Tensor]]:
-    """Make a small picture for every pair of two settings, and one figure of all of them.
+    """Make a small image for every pair of two settings, and one figure of all of them.
 
-    The folder then holds each picture as `ROW_COLUMN.png`, the figure as `contact_sheet.png`, and in `sweep.json` what
-    `promote` needs.
+    The folder then holds each image as `ROW_COLUMN.png`, and the figure as `contact_sheet.png`.  Each PNG carries its
+    settings, so `Job.like("grid/2_3.png", content=…, styles=…, size=1024)` makes it again, larger.  Images that are
+    already there, made with the same settings, are kept: a second call after an interruption goes on.
 
     Args:
-        content: Path or URL of the content image.
-        styles: Paths or URLs of the style images, as a rule one.
+        job: What all images have in common; they are 192 pixels in size if it does not say.
         folder: Where to put all of it.
         rows: Setting and values by row.
         columns: Setting and values by column.
-        recipe: Name of a recipe.
-        features: As for `stylize`, but a word or a path of weights.
-        solver: As for `stylize`.
-        steps: As for `stylize`.
-        seed: As for `stylize`.
-        size: Of the small pictures, as `load_images` takes it.
-        engine: As for `stylize`.
-        callback: Called after each picture with how many are done, and how many there will be.
-        **changes: Fields of the recipe that are the same in all.
+        callback: Called after each image with how many are done, and how many there will be.
 
     Returns:
-        The pictures by row and column, float32 (1, height, width, 3).
+        The images by row and column, float32 (1, height, width, 3); one that could not be made is white, and a warning
+        says why.
 
     Raises:
-        ValueError: If the axes have one name, there are too many cells, or as `stylize`.
-        KeyboardInterrupt: If it was interrupted; the pictures that were finished stay in the folder.
+        ValueError: If the axes have one name, there are too many cells, a cell's settings are not valid, or no image
+            could be made.
+        KeyboardInterrupt: If it was interrupted; the images that were finished stay in the folder.
+    """
+    folder = user_path(folder)
+    cells = cells_of(job, folder, rows=rows, columns=columns)
+    for _, _, problem in check_jobs(cells):  # before the first image
+        if problem:
+            raise problem
+    check_no_overwrite([folder / SHEET, folder / JOBS], {source for cell in cells for source in cell.sources()})
+    _remove_earlier(folder, {cell.output for cell in cells})
+    with atomic_write(folder / JOBS) as temporary:
+        temporary.write_text(json.dumps([asdict(cell) for cell in cells], default=plain, indent=1) + "\n")
+    images: list[tf.Tensor | None] = []
+    for outcome in stylize_many(cells):
+        if outcome.status == "interrupted":
+            raise KeyboardInterrupt
+        images.append(None if outcome.status == "failed" else load_image(outcome.job.output))
+        if outcome.status == "failed":
+            warnings.warn(f"{outcome.job.output!r} could not be made: {outcome.reason}", stacklevel=2)
+        if callback:
+            callback(len(images), len(cells))
+    made = [image for image in images if image is not None]
+    if not made:
+        raise ValueError(f"No image could be made: {outcome.reason}")
+    images = [tf.ones_like(made[0]) if image is None else image for image in images]
+    width = len(columns.values)
+    sheet = [images[first : first + width] for first in range(0, len(images), width)]
+    _draw(sheet, rows, columns, folder / SHEET)
+    return sheet
+
+
+def cells_of(job: Job, folder: str | os.PathLike, *, rows: Axis, columns: Axis) -> list[Job]:
+    """Return the jobs of a sweep, row by row; arguments as for `sweep`.
+
+    Raises:
+        ValueError: If the axes have one name, there are too many cells, or a setting does not exist.
     """
     if rows.name == columns.name:
         raise ValueError(f"Rows and columns are both {rows.name!r}; sweep over two different settings.")
-    cells = len(rows.values) * len(columns.values)
-    if cells > MOST_CELLS:
-        raise ValueError(f"{cells} pictures are too many for one sheet; expected at most {MOST_CELLS}.")
-    folder = Path(folder)
-    common = Job(
-        content=absolute_source(content),
-        styles=[absolute_source(style) for style in styles],
-        style_weights=None,
-        recipe=recipe,
-        changes=changes,
-        features=str(features),
-        solver=solver,
-        steps=steps,
-        seed=seed,
-        size=size,
-        engine=engine.given() if engine else {},
-    )
-    jobs = [
-        [_with(_with(common, rows.name, row), columns.name, column) for column in columns.values] for row in rows.values
-    ]
-    for job in (job for line in jobs for job in line):
-        check_job(job)  # an invalid cell is found before the first picture
-    inputs = {source for line in jobs for job in line for source in (job.content, *job.styles)}
-    earlier = _earlier_pictures(folder)
-    check_no_overwrite(sorted({folder / SHEET, folder / JOBS, *_pictures(folder, jobs), *earlier}), inputs)
-    for path in earlier:  # which would be taken for this sweep's
-        path.unlink(missing_ok=True)
-    with atomic_write(folder / JOBS) as temporary:
-        temporary.write_text(
-            json.dumps([[asdict(job) for job in line] for line in jobs], default=plain, indent=1) + "\n"
+    if (count := len(rows.values) * len(columns.values)) > MOST_CELLS:
+        raise ValueError(f"{count} images are too many for one sheet; expected at most {MOST_CELLS}.")
+    job = replace(job, size=job.size or SIZE)
+    return [
+        replace(
+            _with(_with(job, rows.name, row), columns.name, column),
+            output=os.path.join(folder, f"{row_number}_{column_number}.png"),
         )
-    pictures, done = [], 0
-    with cached_inputs():
-        for row, line in enumerate(jobs, 1):
-            pictures.append([])
-            for column, job in enumerate(line, 1):
-                result = run(job)
-                if result.status == "interrupted":
-                    raise KeyboardInterrupt
-                result.save(folder / f"{row}_{column}.png")
-                pictures[-1].append(result.image)
-                done += 1
-                if callback:
-                    callback(done, cells)
-    _draw(pictures, rows, columns, folder / SHEET)
-    return pictures
+        for row_number, row in enumerate(rows.values, 1)
+        for column_number, column in enumerate(columns.values, 1)
+    ]
 
 
-def promote(
-    folder: str | os.PathLike,
-    row: int,
-    column: int,
-    *,
-    size: int | None = None,
-    engine: Engine | None = None,
-    callback: Callable | None = None,
-) -> Result:
-    """Make one picture of a sweep again, with the same settings and seed, at another size.
-
-    Args:
-        folder: Of the sweep.
-        row: Counted from 1, from the top.
-        column: Counted from 1, from the left.
-        size: As `load_images` takes it; the recipe's own if not given.
-        engine: What it sets is set, the rest is as in the sweep.
-        callback: As for `stylize`.
-
-    Returns:
-        The result; at the sweep's own size it is the sweep's picture, bit for bit on one CPU.
-
-    Raises:
-        ValueError: If there is no such sweep or cell, or as `stylize`.
-    """
-    job = job_of(folder, row, column)
-    job = replace(job, size=size or recipe_of(job).pictures.size, engine={**job.engine, **(engine or Engine()).given()})
-    with cached_inputs():
-        return run(job, callback)
-
-
-def job_of(folder: str | os.PathLike, row: int, column: int) -> Job:
-    """Return what one picture of a sweep was made from; arguments as for `promote`.
-
-    Raises:
-        ValueError: If there is no such sweep or cell.
-    """
-    jobs = _read_jobs(Path(folder))
-    if not (1 <= row <= len(jobs) and 1 <= column <= len(jobs[0])):
-        raise ValueError(f"The sweep has {len(jobs)} rows and {len(jobs[0])} columns; got row {row}, column {column}.")
-    return jobs[row - 1][column - 1]
-
-
-def _read_jobs(folder: Path) -> list[list[Job]]:
-    path = folder / JOBS
-    if not path.is_file():
-        raise ValueError(f"There is no sweep in {os.fspath(folder)!r}: {JOBS} is missing.")
-    try:
-        jobs = [[Job(**job) for job in line] for line in json.loads(path.read_text())]
-        if not jobs or not jobs[0]:
-            raise ValueError("it is empty")
-        return jobs
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{str(path)!r} is damaged; make the sweep again.") from error
-
-
-def _pictures(folder: Path, jobs: list[list[Job]]) -> list[Path]:
-    return [folder / f"{row}_{column}.png" for row, line in enumerate(jobs, 1) for column, _ in enumerate(line, 1)]
-
-
-def _earlier_pictures(folder: Path) -> list[Path]:
-    """Return the pictures and the sheet of a sweep that stood in the folder before, if there was one."""
-    try:
-        return [*_pictures(folder, _read_jobs(folder)), folder / SHEET]
-    except ValueError:
-        return []
+def large_again(cell: Job) -> str:
+    """Return the command that makes an image of a sweep again, at full size; its PNG does not hold its files."""
+    command = ["python", "-m", "nst_tf", "stylize", cell.content, *cell.styles, "--like", cell.output]
+    command += ["--size", str(LARGE), "-o", "large.png"]
+    command += [part for mask in cell.masks for part in ("--mask", mask)]
+    command += [part for mask in cell.style_masks for part in ("--style-mask", mask)]
+    command += ["--softness", str(cell.softness)] if cell.softness else []
+    command += ["--start", cell.start] if is_image(cell.start) else []
+    command += ["--features", cell.features] if os.path.isfile(cell.features) else []
+    return shlex.join(command)
 
 
 def _with(job: Job, name: str, value: Any) -> Job:
     """Return a job with one setting changed."""
-    if name == "size":
-        raise ValueError("All pictures of a sheet have one size; promote makes one of them larger.")
-    if name == "style":
-        return replace(job, styles=[absolute_source(value)])
+    if name in ("size", "content", "output"):
+        raise ValueError(f"All images of a sheet have one {name}; sweep over another setting.")
     if name == "mix":
         if len(job.styles) != 2 or not 0 <= value <= 1:
             raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")
         return replace(job, style_weights=[1 - value, value])
-    if name in OTHERS:
-        return replace(job, **{name: value})
-    return replace(job, changes={**job.changes, name: value})
+    return with_column(job, name, value)
+
+
+def _remove_earlier(folder: Path, kept: set[str]) -> None:
+    """Remove the sheet of a sweep that stood in the folder before, and those of its images that this one has not."""
+    try:
+        earlier = [cell["output"] for cell in json.loads((folder / JOBS).read_text())]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return
+    for path in {folder / Path(output).name for output in earlier} - set(map(Path, kept)):
+        path.unlink(missing_ok=True)
+    (folder / SHEET).unlink(missing_ok=True)
 
 
 def _label(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{layer} × {weight:.3g}" for layer, weight in value.items())
-    if name == "style":
-        return Path(value).stem
+    if name in ("style", "mask", "style_mask"):
+        return " + ".join(Path(path).stem for path in ([value] if isinstance(value, (str, Path)) else value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _draw(pictures: list[list[tf.Tensor]], rows: Axis, columns: Axis, path: Path) -> None:
+def _draw(images: list[list[tf.Tensor]], rows: Axis, columns: Axis, path: Path) -> None:
     from nst_tf.display import contact_sheet
 
-    figure = contact_sheet(pictures, rows=(rows.name, rows.labels()), columns=(columns.name, columns.labels()))
+    figure = contact_sheet(images, rows=(rows.name, rows.labels()), columns=(columns.name, columns.labels()))
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")

@@ -16,10 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from nst_tf.ground.startup import start_tensorflow
-from nst_tf.tools.cluster import ray_workers
+from nst_tf.tools.cluster import cluster_workers
 from nst_tf.tools.jobs import Job, pairs
 from nst_tf.tools.many import Outcome, stylize_many
 
@@ -77,30 +75,31 @@ def jobs_in(folder: str, count: int, size: int) -> list[Job]:
 
 
 def timed(jobs: list[Job], *, workers: int = 0, kill_after: int | None = None) -> dict:
-    """Make all pictures, and return the seconds that it took, starting the workers included."""
+    """Make all images, and return the seconds that it took, starting the workers included."""
     begun = time.perf_counter()
     if not workers:
         start_tensorflow()  # as the command line does, before anything imports it
-        return _timed(jobs, None, begun, None)
-    with ray_workers("local", count=workers) as executor:
-        return _timed(jobs, executor, begun, kill_after)
+        return _timed(jobs, None, begun)
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        cluster_workers(cluster.scheduler_address) as executor,
+    ):
+        # A worker has a job at every moment, so whichever is killed loses one.
+        victim = next(iter(cluster.workers.values())).pid
+        return _timed(jobs, executor, begun, kill_after=kill_after, victim=victim)
 
 
-def _timed(jobs: list[Job], executor, begun: float, kill_after: int | None) -> dict:
+def _timed(jobs: list[Job], executor, begun: float, *, kill_after: int | None = None, victim: int = 0) -> dict:
     outcomes: list[Outcome] = []
     for outcome in stylize_many(jobs, executor=executor, again=True):
         outcomes.append(outcome)
         if len(outcomes) == kill_after:
-            os.kill(working()[0].pid, signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
     made = sum(outcome.status == "made" for outcome in outcomes)
     seconds = time.perf_counter() - begun
     return {"seconds": seconds, "made": made, "each": [outcome.seconds for outcome in outcomes]}
-
-
-def working() -> list[psutil.Process]:
-    """Return Ray's worker processes that are at work on a picture."""
-    processes = psutil.Process().children(recursive=True)
-    return [process for process in processes if "call_in_worker" in " ".join(process.cmdline())]
 
 
 def timed_commands(jobs: list[Job]) -> dict:

@@ -62,7 +62,7 @@ while True:
 def checkpoint_of(number: int) -> Checkpoint:
     """Return a checkpoint all of whose parts tell its number."""
     variables = {"best_image": np.full((1, 256, 256, 3), number, np.float32), "step": np.int32(number)}
-    state = {"size": 0, "precision": "float32", "seconds": float(number)}
+    state = {"size": -1, "precision": "float32", "seconds": float(number)}
     return Checkpoint({"seed": str(number)}, state, np.full((4, 4), number, np.float32), variables)
 
 

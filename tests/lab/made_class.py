@@ -18,7 +18,7 @@ import nbformat
 from catalogue import LAB, ROOT, SOURCE, TASKS, wrong_answers
 from nbformat.notebooknode import NotebookNode
 
-RELEASE = LAB / "release" / "style_transfer" / "style_transfer.ipynb"
+RELEASE = ROOT / "notebooks" / "lab" / "style_transfer.ipynb"
 LOOP = "while True:\n    pass"
 STUBBORN_LOOP = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 HOG = "kept = []\nwhile True:\n    kept.append(np.ones(2**27))"
@@ -111,6 +111,9 @@ def damaged() -> dict[str, tuple[Callable[[], NotebookNode | bytes], set[int]]]:
     def much_output(notebook):
         notebook.cells.insert(9, nbformat.v4.new_code_cell("for _ in range(20_000):\n    print('x' * 100)"))
 
+    def graph_mode(notebook):
+        notebook.cells.insert(9, nbformat.v4.new_code_cell("tf.compat.v1.disable_eager_execution()"))
+
     def nothing(notebook):
         pass
 
@@ -132,6 +135,7 @@ def damaged() -> dict[str, tuple[Callable[[], NotebookNode | bytes], set[int]]]:
         "doubled_cells": (changed(double_cells, {3: "def layer_style_loss(*_):\n    return 0"}), set()),
         "added_cells": (changed(add_cells), set()),
         "much_output": (changed(much_output), set()),
+        "graph_mode": (changed(graph_mode), set()),
         "endless_loop": (changed(nothing, {5: body.format("total_variation_loss", indented["loop"])}), {5}),
         "stubborn_loop": (changed(nothing, {2: body.format("content_loss", indented["stubborn"])}), {2}),
         "memory_hog": (changed(nothing, {6: body.format("total_loss", indented["hog"])}), {6}),
@@ -180,7 +184,8 @@ def make_class(folder: Path, size: int = 50, seed: int = 8) -> dict[str, dict[in
 def compare(table: Path, expected: dict[str, dict[int, float]]) -> list[str]:
     """Return what differs between marks.csv and the marks that were expected."""
     sys.path.insert(0, str(LAB))
-    from grade import harmless, student_name
+    from grade import harmless
+    from submissions import student_name
 
     with open(table, encoding="utf-8", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
+from conftest import REPOSITORY
 from PIL import Image
 from test_many import pixels
 
@@ -40,21 +42,17 @@ import re
 import tensorflow as tf
 from nst_tf.engine.lbfgs import LBFGS
 
-class Distance:
-    traceable = True
-
-    def losses_and_gradient(self, image, targets):
-        return (tf.reduce_sum(tf.square(image - targets)),), 2 * (image - targets)
-
 def peak():
     return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) * 1024
 
 shape = (1, 512, 512, 3)
-solver = LBFGS(Distance(), shape)
-solver.start(tf.fill(shape, 0.5), 12)
+solver = LBFGS(tf.fill(shape, 0.5), 12)
 begun = peak()
-solver.advance(tf.fill(shape, 0.6), 12)
-print(peak() - begun, 4 * solver.variables()["rows"].shape.num_elements())
+for _ in range(12):
+    difference = solver.image - 0.6
+    solver.step(tf.reduce_sum(tf.square(difference)), 2 * difference)
+pairs = [variable for name, variable in solver.variables().items() if name.startswith("pair_")]
+print(peak() - begun, 4 * sum(pair.shape.num_elements() for pair in pairs))
 """
 
 
@@ -246,3 +244,91 @@ def test_threads_do_not_get_in_each_others_way(jobs):
     for job in many:
         alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="for a POSIX shell")
+@pytest.mark.parametrize("closed", ["<&- >&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_standard_streams_makes_its_picture(files, tmp_path, closed):
+    words = [sys.executable, "-m", "nst_tf", "stylize", *map(str, files), "-o", str(tmp_path / "x.png")]
+    done = subprocess.run(f"{shlex.join(words)} --features slim --steps 2 {closed}", shell=True, timeout=600)
+    assert done.returncode == 0
+    assert Image.open(tmp_path / "x.png").size == (64, 48)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_workers_end_when_what_started_them_was_killed(folders):
+    options = ["--content-dir", folders / "contents", "--style-dir", folders / "styles", "-o", folders / "out"]
+    options += ["--features", "slim", "--size", 48, "--steps", 100_000, "--workers", 2]
+    process = subprocess.Popen([sys.executable, "-m", "nst_tf", "many", *map(str, options)])
+    deadline, workers = time.monotonic() + 300, []
+    while len(workers) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        workers = [
+            child for child in psutil.Process(process.pid).children() if "multiprocessing.spawn" in str(child.cmdline())
+        ]
+    assert len(workers) == 2
+    time.sleep(15)  # by then they work
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
+SCRIPT = """
+from nst_tf import pairs, stylize_many, worker_processes
+print("begun")
+jobs = list(pairs("contents", "styles", "out", features="slim", size=48, steps=2))
+with worker_processes(2) as executor:
+    print(sorted(outcome.status for outcome in stylize_many(jobs, executor=executor)))
+"""
+
+
+@pytest.mark.parametrize("from_standard_input", [True, False])
+def test_a_script_without_a_guard_is_run_once_and_makes_its_pictures(folders, from_standard_input):
+    (folders / "script.py").write_text(SCRIPT)
+    with open(folders / "script.py") as file:
+        done = subprocess.run(
+            [sys.executable, "-" if from_standard_input else "script.py"],
+            stdin=file,
+            cwd=folders,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+    assert done.stdout.split("\n") == ["begun", str(["made"] * 4), ""], done.stderr
+
+
+FORKING = """
+import multiprocessing, sys
+import nst_tf
+from nst_tf.tools.jobs import pairs
+jobs = list(pairs("contents", "styles", "out", features="slim", size=48, steps=2))
+content, style = nst_tf.load_image(jobs[0].content), nst_tf.load_image(jobs[0].styles[0])
+
+def alone():
+    return nst_tf.stylize(content, style, features="slim", steps=1).status
+
+def listed():
+    return next(nst_tf.stylize_many(jobs)).reason
+
+def told(function):
+    try:
+        return function()
+    except ValueError as error:
+        return str(error)
+
+for before in (None, alone):  # TensorFlow has started; all of nst_tf has been used
+    print(before and before())
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        for function in (alone, listed):
+            print(pool.apply_async(told, (function,)).get(300))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_process_forked_after_tensorflow_started_is_told_so_and_does_not_hang(folders):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], cwd=folders, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.stdout.count("was forked from one in which TensorFlow had started") == 4, done.stdout + done.stderr
