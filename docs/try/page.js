@@ -30,7 +30,8 @@ function enter(next, words) {
   $('paint').textContent = LABELS[phase] ?? 'Paint it';
   $('paint').disabled = phase === 'loading';
   $('save').disabled = !(phase in LABELS);
-  $('anew').disabled = $('save').disabled || phase === 'done'; // then the other button says so
+  $('anew').disabled = $('save').disabled;
+  $('anew').hidden = phase === 'done'; // then the other button says so
   $('status').textContent = words;
 }
 

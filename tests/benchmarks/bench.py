@@ -54,8 +54,8 @@ PUBLISHED_RUNS = {
     "gatys": ("gatys", {}),
     "tf_tutorial": ("tf_tutorial", {}),
     "tf_tutorial_tv": ("tf_tutorial", {"total_variation_weight": 30.0}),  # the second run of the tutorial
-    "udacity": ("udacity", {}),
     "coursera": ("coursera", {}),
+    "udacity": ("udacity", {}),
     "keras_io": ("keras_io", {}),
 }
 PARTS = ("start", "demo", "floor", "step", "solver", "pairs", "pastiche", "memory")
@@ -611,13 +611,13 @@ def run_published(weights: str) -> None:
         content, style = nst_tf.load_images(CONTENT, STYLE, recipe=recipe)
         checkpoint = ROOT / "outputs" / "published" / f"{name}.nst"
         kept = {"resume": checkpoint} if checkpoint.exists() else {"checkpoint": checkpoint}
-        options = {"features": "vgg19" if weights == "imagenet" else weights, "precision": "float32", **kept, **changes}
+        options = {"features": "vgg19" if weights == "imagenet" else weights, **kept, **changes}
         result = stylize(content, style, recipe=recipe, solver="published", callback=_report, **options)
         if result.status == "interrupted":
             sys.exit(f"\n{name} goes on from {checkpoint} with the same command.")
         result.save(PUBLISHED / f"{name}.png")
         size, loss = [content.shape[2], content.shape[1]], float(result.history["total"].min())
-        known[name] = {"size": size, "steps": result.steps, "loss": loss}
+        known[name] = {"size": size, "steps": result.steps, "precision": result.precision, "loss": loss}
         PUBLISHED_LOSSES.write_text(json.dumps(known, indent=2) + "\n")
         print(f"\n{name}: {known[name]}", flush=True)
 
