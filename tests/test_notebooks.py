@@ -227,6 +227,18 @@ def test_links_are_pointed_at_gits_remote_at_another_repository_and_at_none(copy
     assert [path.read_bytes() for path in paths] == bare
 
 
+def test_the_page_has_links_where_there_is_a_repository_and_is_whole_without(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "docs" / "try")
+    import page
+
+    html = (page.HERE / "index.html").read_text(encoding="utf-8")
+    linked = page.with_links(html, "https://github.com/someone/something")
+    assert linked.count("https://github.com/someone/something") == html.count("REPOSITORY") > 5
+    bare = page.with_links(html, "")
+    assert "REPOSITORY" not in bare
+    assert bare.count("<a ") == html.count("<a ") - html.count("REPOSITORY") == bare.count("</a>")
+
+
 def run_links(folder, *arguments):
     done = subprocess.run(["make", "links", *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+import set_links
+
 MODULES = HERE / "node_modules"
 WASM = MODULES / "@tensorflow" / "tfjs-backend-wasm" / "dist"
 COPIED = (
@@ -48,10 +51,21 @@ def assemble(folder: Path, *, also: tuple[Path, ...] = ()) -> None:
     subprocess.run([*command, "--log-level=warning"], env={**os.environ, "NODE_PATH": str(MODULES)}, check=True)
     for file in COPIED:
         shutil.copy(file, folder)
-    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    repository = re.search(r'^Repository = "(.*)"$', settings, re.MULTILINE)[1]
     html = (HERE / "index.html").read_text(encoding="utf-8")
-    (folder / "index.html").write_text(html.replace("REPOSITORY", repository), encoding="utf-8")
+    (folder / "index.html").write_text(with_links(html, repository()), encoding="utf-8")
+
+
+def repository() -> str:
+    """Return the address that `make links` wrote into pyproject.toml, else that of git's remote; empty if neither."""
+    written = re.search(r'^Repository = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    if written:
+        return written[1]
+    return f"https://github.com/{set_links.remote()}" if set_links.remote() else ""
+
+
+def with_links(html: str, address: str) -> str:
+    """Return the page with its links pointing at the repository's address; without them if that is empty."""
+    return html.replace("REPOSITORY", address) if address else re.sub(r' <a href="REPOSITORY.*?</a>', "", html)
 
 
 class Isolated(http.server.SimpleHTTPRequestHandler):
