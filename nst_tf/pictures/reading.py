@@ -59,7 +59,7 @@ def read_pixels(
         name = shown(source)
         is_url = isinstance(source, str) and ADDRESS.match(source)
         source = fetch(source) if is_url else _read_file(user_path(source), name)
-    name = name or "the image given"
+    name = name or f"the image given as {type(source).__name__}"
     if isinstance(source, (bytes, bytearray)):
         source = _decode(bytes(source), name, at_least)
     if isinstance(source, Image.Image):
