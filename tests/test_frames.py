@@ -208,6 +208,12 @@ def test_each_image_of_an_animation_stays_as_long_as_it_did(moving, name):
     assert durations_of(animate(paths, moving.parent / name, like=moving)) == [40, 40, 400, 40]
 
 
+@pytest.mark.parametrize("name", ["new.gif", "new.webp"])
+def test_an_animation_with_fewer_images_than_there_are_is_refused(moving, video, name):
+    with pytest.raises(ValueError, match="has 4 images, and there are 5"):
+        animate([job.content for job in jobs_of(video)], video / name, like=moving)
+
+
 def test_rounding_to_what_a_gif_counts_in_does_not_add_up(video):
     path = animate([job.content for job in jobs_of(video)] * 5, video / "video.gif", rate=24)
     assert sum(durations_of(path)) == pytest.approx(25 * 1000 / 24, abs=10)

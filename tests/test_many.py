@@ -285,10 +285,10 @@ def test_json_lines_say_the_same(tmp_path):
         ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),
         ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no field 'brush'"),
         ("a.csv", "content,style,output\nc,s," + "o" * 200_000 + "\n", "is no CSV"),
-        ("a.jsonl", '{"content": "c", "style": 5, "output": "o.png"}\n', "style is text or a list"),
+        ("a.jsonl", '{"content": "c", "style": 5, "output": "o.png"}\n', "style is 5; expected text or a list"),
         ("a.jsonl", "{", "line 1: this is not JSON"),
         ("a.jsonl", "[1]\n", "line 1: expected an object"),
-        ("a.jsonl", '{"content": 3, "style": "s", "output": "o.png"}\n', "content is text"),
+        ("a.jsonl", '{"content": 3, "style": "s", "output": "o.png"}\n', "content is 3; expected text"),
         ("a.jsonl", '{"content": "c", "style": "s", "output": "o.png", "steps": true}\n', "whole number"),
     ],
 )

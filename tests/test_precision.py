@@ -75,7 +75,7 @@ def test_starting_tensorflow_where_it_was_imported_before_leaves_the_environment
 
 def test_nothing_imports_tensorflow_before_those_who_start_it():
     modules = "__main__, cli.parser, cli.commands, images, ground.files, pictures.settings, tools.notebook"
-    modules += ", tools.cluster, tools.inputs, tools.jobs, tools.many, tools.plan"
+    modules += ", tools.cluster, tools.inputs, tools.jobs, tools.many"
     imports = ", ".join(f"nst_tf.{module}" for module in modules.split(", "))
     code = f"import sys; import {imports}; print('tensorflow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import pytest
 from conftest import small_network
@@ -29,6 +30,11 @@ def test_a_saved_png_carries_what_it_was_made_with(pair, tmp_path):
     assert settings["versions"]["nst_tf"] == nst_tf.__version__
     assert len(settings["content"]) == len(settings["style"]) == 64
     assert str(tmp_path) not in json.dumps(settings)
+
+
+def test_a_png_made_by_an_optimizer_of_keras_can_be_read_too(pair, tmp_path):
+    result = stylize(*pair, features=small_network(LAYERS), solver=keras.optimizers.SGD(0.5), steps=1, **SHALLOW)
+    assert settings_of(result.save(tmp_path / "x.png"))["solver"]["config"]["learning_rate"] == 0.5
 
 
 def test_changes_of_a_recipe_come_back_from_json():

@@ -17,12 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nst_tf.ground.startup import start_tensorflow
+from nst_tf.tools.cluster import cluster_workers
 from nst_tf.tools.jobs import Job, pairs, read_jobs
+from nst_tf.tools.many import Outcome, stylize_many, worker_processes
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from nst_tf.tools.many import Outcome
     from nst_tf.tools.plan import Plan
     from nst_tf.transfer import Result, Step
 
@@ -38,8 +40,8 @@ SECONDS_PER_COUNT = 2.0
 
 
 def stylize(options: argparse.Namespace) -> int:
-    """Repaint an image."""
-    begun = time.monotonic()
+    """Repaint one image in the style of another, or of several."""
+    watcher = _Watcher(options)
     # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
     from nst_tf.pictures.settings import settings_of
     from nst_tf.tools.inputs import cached_inputs, read_inputs
@@ -55,60 +57,49 @@ def stylize(options: argparse.Namespace) -> int:
         given = _given(options, with_set=True)
         job = Job.like(options.like, **given) if like else Job(**given)
         check_job(job)
-        watcher = _Watcher(keeps_images=bool(options.timelapse))
         result = run(job, watcher)
-    return _end(result, watcher, options, begun, _differences(options.like, like, result))
-
-
-def _differences(path: str, like: dict[str, Any], result: Result) -> list[str]:
-    """Return what to say where an image is not made as the one that it is to be like."""
-    made, said = result.settings, []
+    watcher.end_line()
+    made = result.settings
     if like and like["network"] != made["network"]:
-        said.append(f"Note: {path} was made with {like['network']} features, this with {made['network']}.")
+        _say(f"Note: {options.like} was made with {like['network']} features, this with {made['network']}.")
     if like and like["precision"] != made["precision"]:
-        said.append(f"Note: {path} was made in {like['precision']}, this in {made['precision']}.")
+        _say(f"Note: {options.like} was made in {like['precision']}, this in {made['precision']}.")
     if like and any(like.get(name) != made[name] for name in ("content", "style", "masks", "start", "previous")):
-        said.append(f"Note: {path} was made of other images or masks, of these at another size, or as a frame.")
-    return said
+        _say(f"Note: {options.like} was made of other images or masks, of these at another size, or as a frame.")
+    return _end(result, watcher, options)
 
 
 def texture(options: argparse.Namespace) -> int:
-    """Make a texture of a style."""
-    begun = time.monotonic()
-    from nst_tf.pictures.reading import read_pixels
-
-    _check_outputs(options)
-    pixels = read_pixels(options.style)
-    _start_tensorflow()
-    from nst_tf.images import load_image
-    from nst_tf.tools import special
-
+    """Style without content: a texture of any size."""
     width, height = options.size
-    watcher = _Watcher(keeps_images=bool(options.timelapse))
-    style_image = load_image(pixels, max_side=max(width, height), name="the style image")
-    result = special.texture(style_image, height=height, width=width, callback=watcher, **_keywords(options))
-    return _end(result, watcher, options, begun)
+    return _special("texture", options.style, max(width, height), options, width=width, height=height)
 
 
 def reconstruct(options: argparse.Namespace) -> int:
-    """Reconstruct an image from one layer."""
-    begun = time.monotonic()
+    """Content without style: what one layer knows of an image."""
+    return _special("reconstruct", options.content, options.size, options, layer=options.layer)
+
+
+def _special(name: str, path: str, max_side: int, options: argparse.Namespace, **own: Any) -> int:
+    """Make an image by a function of `nst_tf.tools.special`, from one image and keywords of its own."""
+    watcher = _Watcher(options)
     from nst_tf.pictures.reading import read_pixels
 
     _check_outputs(options)
-    pixels = read_pixels(options.content)
+    pixels = read_pixels(path)
     _start_tensorflow()
     from nst_tf.images import load_image
     from nst_tf.tools import special
 
-    watcher = _Watcher(keeps_images=bool(options.timelapse))
-    content_image = load_image(pixels, max_side=options.size, name="the content image")
-    result = special.reconstruct(content_image, layer=options.layer, callback=watcher, **_keywords(options))
-    return _end(result, watcher, options, begun)
+    given = _given(options, with_set=True)
+    own |= {word: given[word] for word in ("features", "steps", "seed") if word in given}
+    image = load_image(pixels, max_side=max_side, name="the image")
+    result = getattr(special, name)(image, callback=watcher, **own, **given["changes"], **given["engine"])
+    return _end(result, watcher, options)
 
 
 def regions(options: argparse.Namespace) -> int:
-    """Propose masks."""
+    """Propose masks: regions of like color."""
     from nst_tf.ground.files import user_path
     from nst_tf.images import save_image
     from nst_tf.pictures.reading import read_pixels
@@ -121,21 +112,21 @@ def regions(options: argparse.Namespace) -> int:
     from nst_tf.images import load_image
 
     folder = user_path(options.output)
-    numbered = (folder / f"region_{number}.png" for number in range(1, options.count + 1))
-    _check_no_overwrite(options, folder / "overview.png", *numbered)
+    paths = [folder / f"region_{number}.png" for number in range(1, options.count + 1)]
+    _check_no_overwrite(options, folder / "overview.png", *paths)
     image = load_image(pixels, max_side=options.size, name="the content image")
     masks = propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
     # Each region in its own brightness of the image, beside the masks that --mask takes.
     levels = np.linspace(0.35, 1.0, options.count).reshape(-1, 1, 1)
     save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
-    for number, mask in enumerate(masks, 1):
-        path = save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), folder / f"region_{number}.png")
+    for path, mask in zip(paths, masks, strict=True):
+        save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), path)
         _say(f"{path}: {100 * mask.mean():.0f} % of the picture")
     return DONE
 
 
 def sweep(options: argparse.Namespace) -> int:
-    """Make small images over two settings."""
+    """Small images over two settings, in one figure."""
     from nst_tf.tools.inputs import cached_inputs, read_inputs
 
     with cached_inputs():
@@ -159,9 +150,7 @@ def sweep(options: argparse.Namespace) -> int:
 
 
 def many(options: argparse.Namespace) -> int:
-    """Make many images, or say what that would take."""
-    from nst_tf.tools.many import stylize_many
-
+    """Many images: a job file, or every pair of two folders."""
     folders = (options.content_dir, options.style_dir, options.folder)
     if bool(options.jobs) == any(folders) or (any(folders) and not all(folders)):
         raise ValueError("Give a job file, or --content-dir, --style-dir and --output.")
@@ -215,24 +204,19 @@ def many(options: argparse.Namespace) -> int:
 def _workers(options: argparse.Namespace) -> Iterator[Executor | None]:
     """Connect to the workers that were asked for, or start them and stop them at the end."""
     if options.cluster:
-        from nst_tf.tools.cluster import cluster_workers
-
         _say(f"Connecting to the cluster at {options.cluster} ...")
         with cluster_workers(options.cluster) as workers:
             _say("Connected")
             yield workers
     elif (options.workers or 1) > 1:
-        from nst_tf.tools.many import worker_processes
-
-        executor = worker_processes(options.workers)
-        try:
-            yield executor
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for child in multiprocessing.active_children():
-                child.terminate()
-            raise
-        executor.shutdown()
+        with worker_processes(options.workers) as executor:
+            try:
+                yield executor
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                for child in multiprocessing.active_children():
+                    child.terminate()
+                raise
     else:
         yield None
 
@@ -244,9 +228,9 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 
 def frames(options: argparse.Namespace) -> int:
-    """Repaint the frames of a film."""
+    """A film, each of its frames started from the one before."""
     from nst_tf.ground.checks import number
-    from nst_tf.tools.animations import is_film
+    from nst_tf.tools.animations import animate, is_film
 
     folder, film = options.folder, options.folder if is_film(options.folder) else None
     if film:
@@ -254,14 +238,12 @@ def frames(options: argparse.Namespace) -> int:
     _check_no_overwrite(options, film)
     number(options.rate, "--rate", least=0.01)
     _start_tensorflow()
-    from nst_tf.tools.animations import animate
-    from nst_tf.tools.frames import HOLD, frame_jobs, stylize_frames
+    from nst_tf.tools.frames import frame_jobs, stylize_frames
 
-    hold, given = HOLD if options.hold is None else options.hold, _given(options, with_set=True)
+    given = _given(options, with_set=True)
     jobs = frame_jobs(options.frames, given.pop("styles"), folder, **given)
-    made = stylize_frames(jobs, hold=hold, later_steps=options.later_steps, again=options.again)
     begun = time.monotonic()
-    for done, outcome in enumerate(made, 1):
+    for done, outcome in enumerate(stylize_frames(jobs, hold=options.hold, again=options.again), 1):
         _say_outcome(outcome, done, len(jobs), time.monotonic() - begun)
         if outcome.status == "interrupted":
             _say("The same command goes on from there.")
@@ -270,18 +252,16 @@ def frames(options: argparse.Namespace) -> int:
             return PROBLEM_FOUND
     if film:
         source = os.path.expanduser(options.frames)
-        source = source if os.path.isfile(source) else None
-        made = animate([job.output for job in jobs], film, rate=options.rate, like=source)
+        like = source if os.path.isfile(source) else None
+        made = animate([job.output for job in jobs], film, rate=options.rate, like=like)
         _say(f"{made}: {len(jobs)} frames, which are in {folder} too")
     return DONE
 
 
 def _given(options: argparse.Namespace, *, with_set: bool = False) -> dict[str, Any]:
-    """Return what the command line says of jobs, as fields of `Job`.
+    """Return the options that are called as fields of `Job`; a dot leads into the records "changes" and "engine".
 
-    Args:
-        options: Called as these fields; a dot leads into the records "changes" and "engine".
-        with_set: Whether with the fields of the recipe that --set names, which takes TensorFlow.
+    With those of --set, which TensorFlow is needed for, if asked.
     """
     given: dict[str, Any] = {"changes": {}, "engine": {}}
     if with_set:
@@ -295,16 +275,6 @@ def _given(options: argparse.Namespace, *, with_set: bool = False) -> dict[str, 
         elif value is not None and name in Job.__dataclass_fields__:
             given[name] = value
     return given
-
-
-def _keywords(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the command line says of a run without a job, as keywords of `stylize`."""
-    given = _given(options, with_set=True)
-    return {
-        **{name: given[name] for name in ("features", "steps", "seed") if name in given},
-        **given["changes"],
-        **given["engine"],
-    }
 
 
 def _planned(jobs: Iterator[Job], options: argparse.Namespace) -> Plan:
@@ -344,7 +314,7 @@ def _duration(seconds: float) -> str:
 
 
 def weights(options: argparse.Namespace) -> int:
-    """Find the published weights, or get them."""
+    """Get the ImageNet weights of VGG19 or VGG16 now."""
     from nst_tf.networks.weights import find_imagenet_weights
 
     found = find_imagenet_weights(options.network, source=options.source)
@@ -353,7 +323,7 @@ def weights(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look for what could keep a run from going well."""
+    """Look for what could keep a run from going well here."""
     from nst_tf.tools.doctor import PROBLEM, examine
 
     levels = []
@@ -364,23 +334,20 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def recipes(options: argparse.Namespace) -> int:
-    """List or explain recipes."""
-    from nst_tf.ground.startup import start_tensorflow
-
+    """List the named recipes, or explain one."""
     start_tensorflow()
-    from nst_tf.published.explain import explain, overview
+    from nst_tf.published.explain import explain
     from nst_tf.recipes import RECIPES, find_recipe
 
     if options.name is None:
-        _say(overview(list(RECIPES.values())))
+        width = max(map(len, RECIPES))
+        _say("\n".join(f"{name:{width}}  {recipe.title}" for name, recipe in RECIPES.items()))
     else:
         _say(explain(find_recipe(options.name), plain=True).rstrip("\n"))
     return DONE
 
 
 def _start_tensorflow() -> None:
-    from nst_tf.ground.startup import start_tensorflow
-
     _say("Starting TensorFlow ...")
     start_tensorflow()
     warnings.showwarning = lambda message, *_: _say(f"Note: {message}")
@@ -416,13 +383,9 @@ def _check_no_overwrite(options: argparse.Namespace, *outputs: str | Path | None
     check_no_overwrite(outputs, inputs)
 
 
-def _end(
-    result: Result, watcher: _Watcher, options: argparse.Namespace, begun: float, notes: list[str] | None = None
-) -> int:
+def _end(result: Result, watcher: _Watcher, options: argparse.Namespace) -> int:
     """Save everything, and say in one line what was made."""
     watcher.end_line()
-    for note in notes or []:
-        _say(note)
     # There is an image now, and a second Ctrl-C should not take it away.
     signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -433,7 +396,7 @@ def _end(
             signal.signal(number, handler)
     height, width = result.image.shape[1:3]
     _say(
-        f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - begun:.1f} s "
+        f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - watcher.begun:.1f} s "
         f"with {result.features} features in {result.precision}"
         f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
     )
@@ -461,7 +424,6 @@ def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace)
     """Save plot and time-lapse; say what could not be saved, and return whether there was such."""
     from nst_tf.ground.files import atomic_write
 
-    problem = False
     try:
         if options.plot:
             from nst_tf.display import plot_history
@@ -472,30 +434,29 @@ def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace)
             from nst_tf.tools.animations import timelapse
 
             timelapse([*watcher.images, result.image], options.timelapse)
+        return False
     except (OSError, ValueError) as error:
         _say(f"Problem: {error}")
-        problem = True
-    return problem
+        return True
 
 
 class _Progress:
     """Says how far a command is: on a terminal in one line that is written over, elsewhere in a line now and then."""
 
     def __init__(self, unit: str):
-        self.done = 0
-        self._unit = unit
-        self._begun = self._told = time.monotonic()
+        self.done, self._unit = 0, unit
+        self.begun, self._first, self._told = time.monotonic(), 0.0, float("-inf")
         self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         self._line_is_open = False
 
     def __call__(self, done: int, count: int, words: str = "") -> None:
-        now, first, self.done = time.monotonic(), not self.done, done
-        self._begun = now if first else self._begun
+        now, self.done = time.monotonic(), done
+        self._first = self._first or now
         pause = SECONDS_PER_LOOK if self._terminal else SECONDS_PER_LOGGED_LINE
-        if not first and done < count and now - self._told < pause:
+        if done < count and now - self._told < pause:
             return
         self._told = now
-        left = (now - self._begun) / max(done - 1, 1) * (count - done)
+        left = (now - self._first) / max(done - 1, 1) * (count - done)
         text = f"{self._unit} {done}/{count}{words}" + (f", {_duration(left)} left" if left else "")
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
@@ -507,21 +468,21 @@ class _Progress:
         """Go to a new line if the cursor is not at the beginning of one."""
         if self._line_is_open:
             _say()
+            self._line_is_open = False
 
 
 class _Watcher(_Progress):
     """A callback that says how far a run is, and keeps images for a time-lapse if asked to."""
 
-    def __init__(self, *, keeps_images: bool):
+    def __init__(self, options: argparse.Namespace):
         super().__init__("step")
-        self.images = []
-        self._keeps_images = keeps_images
+        self.images, self._keeps_images = [], bool(options.timelapse)
 
     def __call__(self, step: Step) -> None:
         losses = step.losses
         words = f", loss {losses.total:.4g}: content {losses.content:.4g}, style {losses.style:.4g}"
         super().__call__(step.step, step.steps, words)
-        if self._keeps_images:
+        if self._keeps_images and (step.step - 1) % -(-step.steps // MOST_FRAMES) == 0:
             import numpy as np
 
             from nst_tf.pictures.reading import read_pixels
@@ -529,5 +490,3 @@ class _Watcher(_Progress):
             frame = np.clip(step.image(), 0, 1)
             if np.isfinite(frame).all():
                 self.images.append(read_pixels(frame, max_side=FRAME_SIDE))
-            if len(self.images) > MOST_FRAMES:
-                del self.images[1::2]

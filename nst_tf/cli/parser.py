@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # a name that is not UTF-8 is no reason to lose the image
         sys.stdout.reconfigure(errors="backslashreplace")
     # Ended by the system, a run keeps its best image as if it were interrupted from the keyboard.
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return options.run(options)
     except ModuleNotFoundError as error:
@@ -41,10 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _amount(text: str) -> float:
@@ -85,178 +81,132 @@ def _option(words: str, help: str, type: Callable | None = None, **others: Any) 
 
 
 # Options that say what a job is made from are called as the field of `Job`; a dot leads into its records.
-CONTENT = _option("CONTENT", "path or URL of the image to repaint")
-IMAGE = _option("CONTENT", "path or URL of the image")
-SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's)"
+CONTENT = _option("CONTENT", "path or URL of the image")
+SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's, 192 in a sweep)"
 AXIS = "a field of the recipe, style, mix, mask, start, recipe, features, solver or seed, and its values"
 AGAIN = _option("--again", "make again what is already there with the same settings")
-WORDS = ", ".join(NETWORKS)
-WEIGHTS = f"auto (vgg19 on a GPU, slim on a CPU), {WORDS} or a weights file of VGG19, .h5"
+FEATURES = f"auto (vgg19 on a GPU, slim on a CPU), {', '.join(NETWORKS)} or a weights file of VGG19, .h5"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"
 RUN = [
-    _option("--features NAME", f"{WEIGHTS} (default: {Job.features})"),
+    _option("--features NAME", f"{FEATURES} (default: {Job.features})"),
     _option("--steps N", "how many steps (default: the recipe's)", _positive),
     _option("--seed N", f"for all that is random (default: {Job.seed})", int),
     _option("--set NAME=VALUE", FIELD, action="append", default=[]),
 ]
 START = "content, recolored, noise, style or content_with_noise, or the path or URL of an image (default: the recipe's)"
 MASK = "white where a style is wanted; once for each style image, in their order; 'rest' for what others leave"
-STYLE_MASK = "white where a style image's style is taken from; once for each"
 SCALE = "size of the style image as a multiple of the content's: above 1 for larger strokes"
-COLOR = "style, matching or luminance: the last two keep the content's colors"
-CONTROLS = [
-    "controls",
-    _option("--start START", START),
-    _option("--color NAME", COLOR, dest="changes.color"),
-    _option("--style-scale S", SCALE, float, dest="changes.style_scale"),
-    _option("--style-weights A,B", "shares of several style images, which sum to 1 (default: equal)", _numbers),
-    _option("--mask FILE", MASK, action="append", dest="masks"),
-    _option("--style-mask FILE", STYLE_MASK, action="append", dest="style_masks"),
-    _option("--softness N", f"blur the edges of masks by N pixels (default: {Job.softness:g})", _amount),
-]
-PRECISION = "what the network computes in: auto (by the device), float32, bfloat16 or float16 (default: auto)"
-TILE = "compute in tiles of N pixels a side, which bounds the memory (default: only where needed)"
-REPEATABLE = "the same bits each time on a GPU too, in more time"
 ENGINE = [
     "engine",
-    _option("--precision NAME", PRECISION, dest="engine.precision"),
-    _option("--tile N", TILE, _positive, dest="engine.tile"),
-    _option("--deterministic", REPEATABLE, dest="engine.deterministic", default=None),
+    _option("--precision NAME", "float32, bfloat16 or float16 (default: auto, by the device)", dest="engine.precision"),
+    _option("--tile N", "compute in tiles of N pixels a side (default: where needed)", _positive, dest="engine.tile"),
+    _option("--deterministic", "the same bits on a GPU too, in more time", dest="engine.deterministic", default=None),
 ]
-# A command that makes many images has no use for one checkpoint.
-CHECKPOINT = "write to this file, from time to time, what the run needs to go on"
-RESUME = "go on from such a file; give the same images and settings again"
-CHECKPOINTS = [
-    _option("--checkpoint NST", CHECKPOINT, dest="engine.checkpoint"),
-    _option("--resume NST", RESUME, dest="engine.resume"),
-]
+# What every command that makes one image takes.
 OUTPUTS = [
+    _option("--checkpoint NST", "write here, now and then, what the run needs to go on", dest="engine.checkpoint"),
+    _option("--resume NST", "go on from such a file; give the same images and settings again", dest="engine.resume"),
     "outputs",
     _option("-o --output OUT", "where to save: .png, .jpg or .webp", required=True),
     _option("--plot PNG", "also draw the losses over the steps"),
     _option("--timelapse GIF", "also write an animation of it, .gif or .webp"),
 ]
-
-
-def _job(size: str = SIZE) -> list:
-    """Return the options of every command that repaints images."""
-    return [
-        _option("--size N", size, _positive),
-        _option("--recipe NAME", f"a named recipe (default: {Job.recipe})"),
-        _option("--solver NAME", f"fast, or published for the recipe's own (default: {Job.solver})"),
-        *[*RUN, *CONTROLS, *ENGINE],
-    ]
-
-
+# What every command that repaints images takes.
+JOB = [
+    _option("--size N", SIZE, _positive),
+    _option("--recipe NAME", f"a named recipe (default: {Job.recipe})"),
+    _option("--solver NAME", f"fast, or published for the recipe's own (default: {Job.solver})"),
+    *RUN,
+    "controls",
+    _option("--start START", START),
+    _option("--color NAME", "style; or matching or luminance, which keep the content's colors", dest="changes.color"),
+    _option("--style-scale S", SCALE, float, dest="changes.style_scale"),
+    _option("--style-weights A,B", "shares of several style images, which sum to 1 (default: equal)", _numbers),
+    _option("--mask FILE", MASK, action="append", dest="masks"),
+    _option("--style-mask FILE", "white where a style is taken from, for each", action="append", dest="style_masks"),
+    _option("--softness N", f"blur the edges of masks by N pixels (default: {Job.softness:g})", _amount),
+    *ENGINE,
+]
 JOBS = "a CSV or JSON Lines with content, style, output, and whatever else differs, such as seed, mask or style_weight"
-FOLDERS = [
-    "instead of a job file",
-    _option("--content-dir DIR", "folder of images to repaint, or a pattern in quotes"),
-    _option("--style-dir DIR", "folder of images whose styles they get, or a pattern"),
-    _option("-o --output DIR", "where the results go, as CONTENT__STYLE.png", dest="folder"),
-    _option("--by-name", "pair only images of one name"),
-]
-CLUSTER = "work on a Dask cluster: the address of its scheduler, such as tcp://10.0.0.1:8786"
-WORKERS = [
-    "workers",
-    _option("--workers N", "processes on this machine (default: 1)", _positive),
-    _option("--cluster ADDRESS", CLUSTER),
-]
 PUBLISHED = " or ".join(name for name, network in NETWORKS.items() if network.weights)
-FILM = "a film or animation, .mp4, .gif or .webp; or a folder, for PNGs"
-HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: 20)"
+HOLD = "hold each frame so strongly to the one before where nothing moves; 0 lets it flicker (default: %(default)g)"
 SOURCE = "keras for its exact file, or pip for VGG19 in 8 bits (default: keras, and where that fails pip)"
 
-# By name: what it does in a line, and its options; a word begins a group of them.
-COMMANDS: dict[str, tuple[str, list]] = {
-    "stylize": (
-        "repaint one image in the style of another, or of several",
-        [
-            CONTENT,
-            _option("STYLE", "path or URL of the image whose style it gets", nargs="+", dest="styles"),
-            _option("--like PNG", "take what is not given here from the settings inside a saved PNG"),
-            *[*_job(), *CHECKPOINTS, *OUTPUTS],
-        ],
-    ),
-    "sweep": (
-        "small images over two settings, in one figure",
-        [
-            CONTENT,
-            _option("STYLE", "path or URL of the style; two for mix", nargs="+", dest="styles"),
-            _option("-o --output FOLDER", "where to put images and figure", required=True, dest="folder"),
-            _option("--rows NAME=A,B", f"{AXIS}, such as style_weight=1,5,25", required=True),
-            _option("--columns NAME=A,B", "the same for the columns", required=True),
-            *_job("size of the small images in pixels (default: 192)"),
-        ],
-    ),
-    "many": (
-        "many images: a job file, or every pair of two folders",
-        [
-            _option("JOBS", JOBS, nargs="?"),
-            _option("--report CSV", "write what came of each job, line by line"),
-            AGAIN,
-            _option("--dry-run", "check all jobs, estimate time and disk, make nothing"),
-            *[*FOLDERS, *WORKERS, "for all jobs", *_job()],
-        ],
-    ),
-    "frames": (
-        "a film, each of its frames started from the one before",
-        [
-            _option("FRAMES", "film, animation, folder of frames, or a pattern in quotes"),
-            _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
-            _option("-o --output OUT", FILM, required=True, dest="folder"),
-            _option("--hold W", HOLD, _amount),
-            _option("--later-steps N", "steps of each frame after the first (default: half as many)", _positive),
-            _option("--rate N", "frames a second of what was no film before (default: 12)", _amount, default=12.0),
-            *[AGAIN, *_job()],
-        ],
-    ),
-    "regions": (
-        "propose masks: regions of like color",
-        [
-            IMAGE,
-            _option("-o --output FOLDER", "where to put the masks", required=True),
-            _option("--count N", "how many (default: %(default)s)", _positive, default=3),
-            _option("--size N", "longest side (default: %(default)s)", _positive, default=1024),
-            _option("--softness N", "blur their edges by N pixels (default: %(default)s)", _amount, default=2.0),
-            _option("--seed N", "of where the search starts (default: 0)", int),
-        ],
-    ),
-    "texture": (
-        "style without content: a texture of any size",
-        [
-            _option("STYLE", "path or URL of the style"),
-            _option("--size W×H", "as 800x600, or one number (default: 512)", _size, default=(512, 512)),
-            *[*RUN, *ENGINE, *CHECKPOINTS, *OUTPUTS],
-        ],
-    ),
-    "reconstruct": (
-        "content without style: what one layer knows of an image",
-        [
-            IMAGE,
-            _option("--layer NAME", "whose features (default: %(default)s)", default="block4_conv2"),
-            _option("--size N", "longest side (default: %(default)s)", _positive, default=400),
-            *[*RUN, *ENGINE, *CHECKPOINTS, *OUTPUTS],
-        ],
-    ),
-    "weights": (
-        "get the ImageNet weights of VGG19 or VGG16 now",
-        [
-            _option("--from NAME", SOURCE, dest="source"),
-            _option("--network NAME", f"{PUBLISHED} (default: %(default)s)", default="vgg19"),
-        ],
-    ),
-    "doctor": ("look for what could keep a run from going well here", []),
-    "recipes": ("list the named recipes, or explain one", [_option("NAME", "which to explain", nargs="?")]),
+# By command, its options; a word begins a group of them.
+COMMANDS: dict[str, list] = {
+    "stylize": [
+        CONTENT,
+        _option("STYLE", "path or URL of the image whose style it gets", nargs="+", dest="styles"),
+        _option("--like PNG", "take what is not given here from the settings inside a saved PNG"),
+        *[*JOB, *OUTPUTS],
+    ],
+    "sweep": [
+        CONTENT,
+        _option("STYLE", "path or URL of the style; two for mix", nargs="+", dest="styles"),
+        _option("-o --output FOLDER", "where to put images and figure", required=True, dest="folder"),
+        _option("--rows NAME=A,B", f"{AXIS}, such as style_weight=1,5,25", required=True),
+        _option("--columns NAME=A,B", "the same for the columns", required=True),
+        *JOB,
+    ],
+    "many": [
+        _option("JOBS", JOBS, nargs="?"),
+        _option("--report CSV", "write what came of each job, line by line"),
+        AGAIN,
+        _option("--dry-run", "check all jobs, estimate time and disk, make nothing"),
+        "instead of a job file",
+        _option("--content-dir DIR", "folder of images to repaint, or a pattern in quotes"),
+        _option("--style-dir DIR", "folder of images whose styles they get, or a pattern"),
+        _option("-o --output DIR", "where the results go, as CONTENT__STYLE.png", dest="folder"),
+        _option("--by-name", "pair only images of one name"),
+        "workers",
+        _option("--workers N", "processes on this machine (default: 1)", _positive),
+        _option("--cluster ADDRESS", "work on a Dask cluster: its scheduler's address, such as tcp://10.0.0.1:8786"),
+        "for all jobs",
+        *JOB,
+    ],
+    "frames": [
+        _option("FRAMES", "film, animation, folder of frames, or a pattern in quotes"),
+        _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
+        _option("-o --output OUT", "film or animation, .mp4, .gif or .webp; or folder", required=True, dest="folder"),
+        _option("--hold W", HOLD, _amount, default=20.0),
+        _option("--rate N", "frames a second of what was no film before (default: 12)", _amount, default=12.0),
+        *[AGAIN, *JOB],
+    ],
+    "regions": [
+        CONTENT,
+        _option("-o --output FOLDER", "where to put the masks", required=True),
+        _option("--count N", "how many (default: %(default)s)", _positive, default=3),
+        _option("--size N", "longest side (default: %(default)s)", _positive, default=1024),
+        _option("--softness N", "blur their edges by N pixels (default: %(default)s)", _amount, default=2.0),
+        _option("--seed N", "of where the search starts (default: 0)", int),
+    ],
+    "texture": [
+        _option("STYLE", "path or URL of the style"),
+        _option("--size W×H", "as 800x600, or one number (default: 512)", _size, default=(512, 512)),
+        *[*RUN, *ENGINE, *OUTPUTS],
+    ],
+    "reconstruct": [
+        CONTENT,
+        _option("--layer NAME", "whose features (default: %(default)s)", default="block4_conv2"),
+        _option("--size N", "longest side (default: %(default)s)", _positive, default=400),
+        *[*RUN, *ENGINE, *OUTPUTS],
+    ],
+    "weights": [
+        _option("--from NAME", SOURCE, dest="source"),
+        _option("--network NAME", f"{PUBLISHED} (default: %(default)s)", default="vgg19"),
+    ],
+    "doctor": [],
+    "recipes": [_option("NAME", "which to explain", nargs="?")],
 }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nst_tf", description="Neural style transfer by image optimisation.")
     added = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, (line, options) in COMMANDS.items():
-        command = group = added.add_parser(name, help=line)
-        command.set_defaults(run=getattr(commands, name))
+    for name, options in COMMANDS.items():
+        run = getattr(commands, name)
+        command = group = added.add_parser(name, help=run.__doc__)
+        command.set_defaults(run=run)
         for option in options:
             if isinstance(option, str):
                 group = command.add_argument_group(option)

@@ -39,23 +39,11 @@ def read_pixels(
     ground: float = 1.0,
     at_least: int | None = None,
 ) -> np.ndarray:
-    """Do the work of `load_image` without TensorFlow.
+    """Do the work of `load_image`, as it is called, without TensorFlow; return float32 (height, width, 3).
 
-    Args:
-        source: As for `load_image`.
-        max_side: As for `load_image`.
-        size: As for `load_image`.
-        upscale: As for `load_image`.
-        name: As for `load_image`.
-        ground: What lies under transparency, from 0 for black to 1 for white.
-        at_least: The longest side that is needed, if no size is given: a far larger image is reduced by a whole number
-            before there are floats, which takes a fraction of the time and memory.
-
-    Returns:
-        float32 array of shape (height, width, 3), RGB in [0, 1].
-
-    Raises:
-        ValueError: As `load_image`.
+    Besides, `ground` is what lies under transparency, from 0 for black to 1 for white, and `at_least` the longest side
+    that is needed if no size is given: a far larger image is reduced by a whole number before there are floats, which
+    takes a fraction of the time and memory.
     """
     if max_side is not None and size is not None:
         raise ValueError("Give max_side or size, not both.")
@@ -67,23 +55,20 @@ def read_pixels(
     if max_side or size:
         at_least = 2 * (max_side or max(size))  # Lanczos makes the last halving, more finely
     at_least = at_least and max(at_least, 8 * MIN_SIDE)  # so that a thin image is not read too thin
-    if isinstance(source, (bytes, bytearray)):
-        name = name or "the image given as bytes"
-        pixels = _decode(bytes(source), name, ground, at_least)
-    elif isinstance(source, Image.Image):
-        name = name or "the PIL image given"
-        pixels = _to_pixels(source, name, ground, at_least)
-    elif isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)):
         name = shown(source)
         is_url = isinstance(source, str) and ADDRESS.match(source)
-        pixels = _decode(fetch(source) if is_url else _read_file(user_path(source), name), name, ground, at_least)
-    elif hasattr(source, "shape"):
-        name = name or "the array given"
-        pixels = _array_to_pixels(np.asarray(source), name, ground)
-    else:
-        raise ValueError(
-            f"Cannot load an image from a {type(source).__name__}; give a path, a URL, bytes, a PIL image or an array."
-        )
+        source = fetch(source) if is_url else _read_file(user_path(source), name)
+    name = name or f"the image given as {type(source).__name__}"
+    if isinstance(source, (bytes, bytearray)):
+        source = _decode(bytes(source), name, at_least)
+    if isinstance(source, Image.Image):
+        name = f"{name}, read by np.asarray(PIL.Image.open(path))," if source.mode == "F" else name
+        source = _to_array(source, name, at_least)
+    if not hasattr(source, "shape"):
+        kind = type(source).__name__
+        raise ValueError(f"Cannot load an image from a {kind}; give a path, a URL, bytes, a PIL image or an array.")
+    pixels = _array_to_pixels(np.asarray(source), name, ground)
     given = pixels.shape[:2]
     _check_sides(given, f"{name} is", "Choose a larger one.")
     if size is None:
@@ -101,16 +86,15 @@ def _check_sides(size: tuple[int, int], what: str, remedy: str) -> None:
 
 def _read_file(path: Path, name: str) -> bytes:
     try:
-        if not path.exists():
-            raise ValueError(f"There is no file {name}. Check the path and the working folder.")
-        if not path.is_file():
-            raise ValueError(f"{name} is not a file. Give the path of one image.")
-        return path.read_bytes()
+        if path.is_file():
+            return path.read_bytes()
+        wrong = f"{name} is not a file" if path.exists() else f"There is no file {name}"
     except OSError as error:
-        raise ValueError(f"Cannot read {name}: {error.strerror}. Check the path and its permissions.") from error
+        wrong = f"Cannot read {name}: {error.strerror}"
+    raise ValueError(f"{wrong}. Check the path, its permissions and the working folder.")
 
 
-def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.ndarray:
+def _decode(data: bytes, name: str, at_least: int | None) -> Image.Image:
     if not data:
         raise ValueError(f"{name} is empty. Copy or download it again.")
     remedy = "Give a JPEG, PNG, WebP or TIFF; a program that shows it can save it as one."
@@ -142,21 +126,21 @@ def _decode(data: bytes, name: str, ground: float, at_least: int | None) -> np.n
         except UnidentifiedImageError:
             raise ValueError(f"{name} is not an image that Pillow can read. {remedy}") from None
         except Image.DecompressionBombError:
-            raise ValueError(
-                f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit. Make it smaller first."
-            ) from None
+            most = f"{Image.MAX_IMAGE_PIXELS:,}"
+            raise ValueError(f"{name} has more than {most} pixels, Pillow's limit. Make it smaller first.") from None
         except Exception as error:  # Pillow's decoders raise many kinds on damaged files
             raise _damaged(name, error) from error
     if said := SIGNIFICANT_BITS.search(data, 0, max(0, data.find(b"IDAT"))):  # in a PNG, which Pillow passes over
         image.info["significant_bits"] = said[1][0]
-    return _to_pixels(image, name, ground, at_least)
+    return image
 
 
 def _damaged(name: str, error: Exception) -> ValueError:
     return ValueError(f"{name} is damaged or cut off ({error}). Copy or download it again.")
 
 
-def _to_pixels(image: Image.Image, name: str, ground: float, at_least: int | None) -> np.ndarray:
+def _to_array(image: Image.Image, name: str, at_least: int | None) -> np.ndarray:
+    """Return an image in sRGB, upright, as an array that `_array_to_pixels` takes."""
     try:
         most = _most(image) if image.mode.startswith("I") else 1
         is_negative = most > 1 and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
@@ -164,16 +148,13 @@ def _to_pixels(image: Image.Image, name: str, ground: float, at_least: int | Non
     except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
         raise _damaged(name, error) from error
     if image.mode in ("I", "F"):
-        name = f"{name}, read by np.asarray(PIL.Image.open(path))," if image.mode == "F" else name
-        array = _deep_grey(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
-    elif image.mode in ("LA", "RGBA", "La", "RGBa"):
+        return _deep_grey(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
+    if image.mode in ("LA", "RGBA", "La", "RGBa"):
         transparent = image.convert("RGBA")
         colors = transparent.convert("L" if image.mode in ("LA", "La") else "RGB")
         colors.info = dict(image.info)  # the color profile
-        array = np.dstack([_to_srgb(colors), transparent.getchannel("A")])
-    else:
-        array = np.asarray(_to_srgb(image))
-    return _array_to_pixels(array, name, ground)
+        return np.dstack([_to_srgb(colors), transparent.getchannel("A")])
+    return np.asarray(_to_srgb(image))
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:

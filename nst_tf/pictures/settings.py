@@ -18,18 +18,10 @@ LONGEST_TEXT = 100_000
 # What an image says of itself and its copies keep: by name, the EXIF tag and the keyword in a PNG.
 X_RESOLUTION, Y_RESOLUTION = 282, 283
 CREDITS = {"author": (0x013B, "Author"), "copyright": (0x8298, "Copyright")}
-# What the settings of every image hold, and of what kind.
-KINDS = {
-    "recipe": str,
-    "changes": dict,
-    "features": str,
-    "network": str,
-    "solver": str,
-    "steps": int,
-    "seed": int,
-    "precision": str,
-    "size": list,
-}
+# What the settings of every image hold, of what kind, and of what kind the parts of its lists are.
+KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(("recipe", "features", "network", "precision"), str)
+KINDS |= {"changes": dict, "solver": (str, dict), "steps": int, "seed": int, "size": list, "style_weights": list}
+PARTS = {"size": int, "style_weights": (int, float)}
 
 
 def credits_of(path: str | os.PathLike) -> dict[str, Any]:
@@ -96,10 +88,9 @@ def settings_of(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(refusal) from error
     if not isinstance(settings, dict) or not isinstance(settings.get("recipe"), str):
         raise ValueError(refusal)
-    weights = settings.get("style_weights", [])
-    if not isinstance(weights, list) or not all(isinstance(weight, (int, float)) for weight in weights):
-        raise ValueError(f"{name} carries settings that nst_tf cannot have written (style_weights).")
-    wrong = [name for name, kind in KINDS.items() if not isinstance(settings.get(name), kind)]
-    if wrong or len(settings["size"]) != 2 or not all(isinstance(side, int) for side in settings["size"]):
+    settings = {"style_weights": [], **settings}  # which early versions left out
+    wrong = [key for key, kind in KINDS.items() if not isinstance(settings.get(key), kind)]
+    wrong = wrong or [key for key, kind in PARTS.items() if not all(isinstance(part, kind) for part in settings[key])]
+    if wrong or len(settings["size"]) != 2:
         raise ValueError(f"{name} carries settings that nst_tf cannot have written ({', '.join(wrong) or 'size'}).")
     return settings

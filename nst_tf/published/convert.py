@@ -33,19 +33,16 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
     variations = [one.loss.total_variation_form for one in (recipe, to)]
     if recipe.loss.total_variation_weight and variations[0] != variations[1]:
         raise ValueError(
-            f"{recipe.name!r} has a total variation of the form {variations[0]!r}, and {to.name!r} one of the form "
-            f"{variations[1]!r}; these are different functions, which no weight makes equal. "
-            "Convert recipe.changed(total_variation_weight=0.0) instead."
+            f"No weight makes the total variations {variations[0]!r} of {recipe.name!r} and {variations[1]!r} of "
+            f"{to.name!r} equal. Convert recipe.changed(total_variation_weight=0.0) instead."
         )
     changes = {"name": f"{recipe.name} in the forms of {to.name}"}
     for kind, forms in (("content", CONTENT_FORMS), ("style", STYLE_FORMS)):
-        factors = [forms[getattr(one.loss, f"{kind}_form")].factor for one in (recipe, to)]
-        for one, factor in zip((recipe, to), factors, strict=True):
-            if factor is None:
-                raise ValueError(
-                    f"{one.name!r} has a {kind} loss of the form {getattr(one.loss, f'{kind}_form')!r}, which is no "
-                    "fixed multiple of a sum of squares; no weights of another form say the same."
-                )
+        names = [getattr(one.loss, f"{kind}_form") for one in (recipe, to)]
+        factors = [forms[name].factor for name in names]
+        if None in factors:
+            name = names[factors.index(None)]
+            raise ValueError(f"The {kind} form {name!r} is no fixed multiple of a sum of squares, so no weight can do.")
         weight, new_weight = (getattr(one.loss, f"{kind}_weight") for one in (recipe, to))
         if not new_weight:
             raise ValueError(f"{to.name!r} has {kind}_weight=0, in which no other weight can be expressed.")

@@ -60,12 +60,6 @@ def explain(recipe: Recipe, *, plain: bool = False) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def overview(recipes: list[Recipe]) -> str:
-    """Return one line for each recipe: its name and title."""
-    width = max(len(recipe.name) for recipe in recipes)
-    return "\n".join(f"{recipe.name:{width}}  {recipe.title}" for recipe in recipes)
-
-
 def constants_table(recipes: list[Recipe]) -> str:
     """Return a Markdown table of what the recipes differ in, one column a recipe."""
     rows = {what: [words(recipe) for recipe in recipes] for what, words in (SETTINGS | CONSTANTS).items()}

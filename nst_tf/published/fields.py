@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from nst_tf.ground.checks import suggestions, whole_number
+from nst_tf.ground.checks import number, suggestions, whole_number
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
 from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
@@ -14,40 +15,31 @@ LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
 # Fields that text cannot set: prose and objects.
 NOT_BY_TEXT = ("name", "title", "source", "url", "quirks", "optimizer")
-# By the type of a field, what reads it from text, and what it says of itself.
+# By the type of a field, what reads it from text or JSON, and what it says of itself.
 KINDS = {
-    "str": (str, "text"),
-    "int": (lambda text: whole_number(float(text), "it", least=0), "a whole number"),  # 5.0 in a table is 5
-    "float": (float, "a number"),
-    "bool": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
+    "str": (lambda value: os.fspath(value).strip(), "text"),
+    "int": (lambda value: whole_number(_as_number(value), "it", least=0), "a whole number of at least 0"),
+    "float": (lambda value: number(_as_number(value), "it"), "a number of at least 0"),
+    "bool": (lambda value: {"true": True, "false": False}[value.lower()], "true or false"),
 }
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Return name and value of "style_weight=20".
-
-    Raises:
-        ValueError: If it is not of this form, or the recipe has no such field, or its value is of another kind.
-    """
-    name, equals, value = text.partition("=")
+    """Return name and value of "style_weight=20"; raise ValueError if it is not of this form, or as `parse_value`."""
+    name, equals, value = map(str.strip, text.partition("="))
     if not equals:
         raise ValueError(f"Expected a field of the recipe and its value, such as style_weight=20; got {text!r}.")
-    if name.strip() in OPTIONS:
-        raise ValueError(f"{name.strip()} has an option of its own: --{name.strip()} {value.strip()}.")
-    return name.strip(), parse_value(name.strip(), value.strip())
+    if name in OPTIONS:
+        raise ValueError(f"{name} has an option of its own: --{name} {value}.")
+    return name, parse_value(name, value)
 
 
 def parse_value(name: str, text: str) -> Any:
-    """Return the value of a field of the recipe from text.
+    """Return the value of a field of the recipe from text; raise ValueError if it cannot be such a value.
 
-    Args:
-        name: Of the field.
-        text: A number, a word, "none" where the field may be None; for layers "1-3" (the first convolution of each of
-            these blocks, equally weighted), or names joined by plus signs, each with its weight after a colon if they
-            differ: "block1_conv1:0.8+block4_conv2:0.2".
-
-    Raises:
-        ValueError: If there is no such field, or the text cannot be such a value.
+    That is a number, a word, or "none" where the field may be None; for layers "1-3" (the first convolution of each of
+    these blocks, equally weighted), or names joined by plus signs, each with its weight after a colon if they differ:
+    "block1_conv1:0.8+block4_conv2:0.2".
     """
     kinds = {field: kind for field, (kind, _) in FIELDS.items() if field not in NOT_BY_TEXT}
     if name not in kinds:
@@ -56,11 +48,22 @@ def parse_value(name: str, text: str) -> Any:
         return parse_layers(text)
     if "None" in kinds[name] and text.lower() == "none":
         return None
-    read, expected = KINDS[kinds[name].removesuffix(" | None")]
+    return read_as(kinds[name], name, text)
+
+
+def read_as(kind: str, name: str, value: Any) -> Any:
+    """Return text, or what JSON holds, as a type such as "int | None" has it; raise ValueError if it cannot be that."""
+    read, expected = KINDS[kind.removesuffix(" | None")]
     try:
-        return read(text)
-    except (ValueError, KeyError):
-        raise ValueError(f"{name} is {expected}; got {text!r}.") from None
+        return read(value)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{name} is {value!r}; expected {expected}.") from None
+
+
+def _as_number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return int(value) if value.strip().isdecimal() else float(value)  # 5.0 in a table is 5
 
 
 def parse_layers(text: str) -> dict[str, float]:
@@ -89,11 +92,7 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with the "changes" that `recipe_settings` returned and JSON kept.
-
-    Raises:
-        ValueError: If a field does not exist, or its value is of another kind.
-    """
+    """Return the recipe with the "changes" that `recipe_settings` returned; raise ValueError if they cannot be such."""
     try:
         changes = dict(changes)
         if isinstance(changes.get("optimizer"), dict):

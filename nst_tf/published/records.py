@@ -110,9 +110,7 @@ class Stepping:
     """Where the generated image starts and how it is moved.
 
     Args:
-        start: "content"; "recolored", which is the content image in the style's colors (Pitié, Kokaram 2007), or the
-            content image where its colors are kept; "noise" (uniform, white); "style"; or "content_with_noise" (uniform
-            noise of ±0.25 added).
+        start: A word in `STARTS`; "recolored" (Pitié, Kokaram 2007) is the content image where its colors are kept.
         steps: How many steps `solver="fast"` takes when not told.
         method: What `solver="fast"` uses: "lbfgs" comes to the lowest loss in the fewest steps, "adam" (at several
             resolutions) leaves less grain and needs less memory.
@@ -137,9 +135,7 @@ class Stepping:
     def __post_init__(self):
         """Reject unknown words, and numbers out of range."""
         _check_words(self, start=STARTS, method=METHODS)
-        _make_whole(self, "steps")
-        if self.coarsest is not None:
-            _make_whole(self, "coarsest")
+        _make_whole(self, "steps", "coarsest")
         if not 1.1 <= self.growth <= 8:
             raise ValueError(f"growth is {self.growth}; expected 1.1 to 8.")
 
@@ -149,8 +145,7 @@ class Pictures:
     """In which sizes and colors the images are compared.
 
     Args:
-        sizing: What `size` measures of the content image: "longest side", "rows", "square" (both sides, the aspect is
-            lost), or "shorter side" (at most).
+        sizing: What `size` measures of the content image, a word in `SIZINGS`.
         size: In pixels.
         upscale: Whether a smaller content image is enlarged to it.
         style_size: "own" keeps the style image's aspect, "content" squashes it to the content image's size.
@@ -173,15 +168,11 @@ class Pictures:
         _check_words(self, sizing=SIZINGS, style_size=STYLE_SIZES)
         _check_words(self, color=("style", "matching", "luminance"))
         _make_whole(self, "size")
-        if self.style_scale is not None and not 0 < number(self.style_scale, "style_scale") <= LARGEST_STYLE_SCALE:
-            raise ValueError(
-                f"style_scale is {self.style_scale}; expected more than 0 and at most {LARGEST_STYLE_SCALE}, or None."
-            )
-        if self.style_scale is not None and self.style_size == "content":
-            raise ValueError(
-                "style_size='content' squashes the style image to the content's size, so style_scale has no effect. "
-                "Leave one of them out."
-            )
+        scale = self.style_scale
+        if scale is not None and not 0 < number(scale, "style_scale") <= LARGEST_STYLE_SCALE:
+            raise ValueError(f"style_scale is {scale}; expected more than 0, at most {LARGEST_STYLE_SCALE}, or None.")
+        if scale is not None and self.style_size == "content":
+            raise ValueError("style_size='content' squashes the style image; style_scale has no effect. Leave one out.")
 
 
 def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
@@ -189,6 +180,8 @@ def _check_words(record: Any, **known: Mapping | tuple[str, ...]) -> None:
         one_of(getattr(record, name), words, name)
 
 
-def _make_whole(record: Any, name: str) -> None:
-    """Make a field of a frozen record a whole number of at least 1."""
-    object.__setattr__(record, name, whole_number(getattr(record, name), name, least=1))
+def _make_whole(record: Any, *names: str) -> None:
+    """Make fields of a frozen record whole numbers of at least 1, unless they are None."""
+    for name in names:
+        if getattr(record, name) is not None:
+            object.__setattr__(record, name, whole_number(getattr(record, name), name, least=1))

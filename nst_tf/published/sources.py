@@ -18,19 +18,12 @@ FIRST_CONVOLUTIONS = tuple(f"block{block}_conv1" for block in range(1, 6))
 
 
 class Method(NamedTuple):
-    """A way to move the image downhill.
+    """A way to move the image downhill."""
 
-    Args:
-        words: Its name in explanations.
-        solver: Where its class is, as `pkgutil.resolve_name` takes it; it is loaded when it is used.
-        options: Which fields of `Optimizer` a class of Keras's takes.
-        remembers: How many images of the generated image's size it remembers at most, besides what every solver holds.
-    """
-
-    words: str
-    solver: str
-    options: tuple[str, ...] = ()
-    remembers: int = 0
+    words: str  # its name in explanations
+    solver: str  # where its class is, as `pkgutil.resolve_name` takes it; it is loaded when it is used
+    options: tuple[str, ...] = ()  # which fields of `Optimizer` a class of Keras's takes
+    remembers: int = 0  # how many images of the generated one's size, at most, besides what every solver holds
 
 
 # What `solver="fast"` uses, by a recipe's `method`.
@@ -109,7 +102,6 @@ STUDIO = dict(
         "It begins with the content image in the style's colors, which halves the loss before the first step.",
     ),
 )
-
 
 GRAM = STUDIO | dict(
     name="gram",

@@ -71,11 +71,9 @@ def timelapse(
     if not len(images):
         raise ValueError("There is no image to animate.")
     chosen = np.unique(np.linspace(0, len(images) - 1, max_frames).round().astype(int))
-    pixels = [to_uint8(images[index]) for index in chosen]  # each (height, width, 3)
-    height, width = pixels[-1].shape[:2]
-    scale = min(1.0, max_side / max(height, width))
-    size = round(width * scale), round(height * scale)
-    frames = [Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS) for frame in pixels]
+    frames = [Image.fromarray(to_uint8(images[index])) for index in chosen]
+    frames[-1].thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    frames = [frame.resize(frames[-1].size, Image.Resampling.LANCZOS) for frame in frames]
     return _write_animation(frames, path, [seconds / len(frames)] * (len(frames) - 1) + [hold_seconds])
 
 
@@ -161,6 +159,8 @@ def animate(
         raise ValueError("There is no image to animate.")
     if like is not None and Path(like).suffix.lower() in image_suffixes():
         seconds = [(image.info.get("duration") or 1000 / rate) / 1000 for image in _images(like)]
+        if len(seconds) != len(paths):
+            raise ValueError(f"{os.fspath(like)!r} has {len(seconds)} images, and there are {len(paths)} to animate.")
     elif like is not None:
         seconds = [1 / _rate(like)] * len(paths)
         sound = ["-i", like, "-map", "0:v", "-map", "1:a:0?", "-c:a", "aac"]

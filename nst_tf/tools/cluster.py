@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
 
 from nst_tf.tools.many import one_line, start_worker
-
-if TYPE_CHECKING:
-    from distributed import Worker
 
 # Jobs that wait at the scheduler, for however many workers may come; each is some hundred bytes.
 AHEAD = 1000
@@ -52,15 +48,9 @@ def cluster_workers(address: str) -> Iterator[Executor]:
         raise ValueError(f"There is no Dask scheduler at {address!r}: {one_line(error)}") from error
     with client:
         try:
-            client.register_worker_callbacks(_start)
+            client.register_worker_callbacks(lambda dask_worker: start_worker(dask_worker.state.nthreads))
         except Exception as error:  # whatever kind of error the worker had
-            raise ValueError(
-                f"A worker of {address!r} cannot start; is nst_tf installed there? {one_line(error)}"
-            ) from error
+            raise ValueError(f"A worker of {address!r} cannot start (is nst_tf there?): {one_line(error)}") from error
         workers = client.get_executor(pure=False)  # the same job a second time is not what it was the first time
         workers.ahead = AHEAD
         yield workers
-
-
-def _start(dask_worker: Worker) -> None:
-    start_worker(dask_worker.state.nthreads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,6 @@ from nst_tf.tools.inputs import cached_inputs
 from nst_tf.tools.jobs import Job, absolute, images_of, result_path
 from nst_tf.tools.many import Outcome, make
 from nst_tf.tools.running import check_jobs, load, recipe_of
-from nst_tf.transfer import Step
 
 # A frame after the first is nearly finished when it begins.
 LATER_SHARE = 0.5
@@ -60,19 +59,12 @@ def _in_order(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def stylize_frames(
-    jobs: Sequence[Job],
-    *,
-    hold: float = HOLD,
-    later_steps: int | None = None,
-    again: bool = False,
-    callback: Callable[[Step], None] | None = None,
-) -> Iterator[Outcome]:
+def stylize_frames(jobs: Sequence[Job], *, hold: float = HOLD, again: bool = False) -> Iterator[Outcome]:
     """Repaint the frames of a video one after the other.
 
-    All frames share one network.  Where a frame is as the one before, it starts from the result of that one, so that
-    strokes stay; elsewhere it starts anew.  There is no optical flow: strokes do not travel with what moves, and a
-    moving camera moves everything.
+    Where a frame is as the one before, it starts from the result of that one, so that strokes stay; elsewhere it starts
+    anew.  Frames after the first take half as many steps.  There is no optical flow: strokes do not travel with what
+    moves, and a moving camera moves everything.
 
     A frame that is already there, made from the same images with the same settings, is skipped, so that a second call
     goes on; the result is the same as if it had never been interrupted.
@@ -82,9 +74,7 @@ def stylize_frames(
         hold: Weight of a term that holds each pixel to the result before where the frame did not change, in the unit
             of the recipe's total loss.  For the studio recipe 20 calms what flickers, 100 freezes it, and 0 leaves the
             term out.
-        later_steps: Of each frame after the first; half as many as the first has, if not given.
         again: Make again what is already there.
-        callback: As for `stylize`.
 
     Yields:
         An `Outcome` for each frame, in their order; the first that fails or is interrupted is the last.
@@ -96,10 +86,8 @@ def stylize_frames(
         raise ValueError("There is no frame.")
     number(hold, "hold")
     first, *others = jobs
-    if later_steps is None:
-        steps = check_run(recipe_of(first), first.solver, first.steps, first.seed)
-        later_steps = max(1, round(LATER_SHARE * steps))
-    jobs = [first, *(replace(job, steps=later_steps) for job in others)]
+    steps = check_run(recipe_of(first), first.solver, first.steps, first.seed)
+    jobs = [first, *(replace(job, steps=max(1, round(LATER_SHARE * steps))) for job in others)]
     size = None
     for _, job, problem in check_jobs(jobs):  # all of them, before the first is made
         if problem:
@@ -111,16 +99,14 @@ def stylize_frames(
                 f"{job.content!r} is {width} × {height} pixels and the frames before {size[0]} × {size[1]}; "
                 "all frames must have one size."
             )
-    return _one_after_the_other(jobs, hold, again, callback)
+    return _one_after_the_other(jobs, hold, again)
 
 
-def _one_after_the_other(
-    jobs: Sequence[Job], hold: float, again: bool, callback: Callable[[Step], None] | None
-) -> Iterator[Outcome]:
+def _one_after_the_other(jobs: Sequence[Job], hold: float, again: bool) -> Iterator[Outcome]:
     with cached_inputs():
         for index, job in enumerate(jobs):
-            find_previous = functools.partial(_previous, job, jobs[index - 1], hold) if index else lambda: None
-            outcome = make(index, job, again, find_previous, callback)
+            find_previous = functools.partial(_previous, job, jobs[index - 1], hold) if index else None
+            outcome = make(index, job, again, find_previous)
             yield outcome
             if outcome.status in ("failed", "interrupted"):
                 return
@@ -133,15 +119,9 @@ def _previous(job: Job, before: Job, hold: float) -> Previous:
 
 
 def unchanged(frame: tf.Tensor, before: tf.Tensor) -> np.ndarray:
-    """Return where a frame is as the one before was.
+    """Return where a frame is as the one before was, float32 (height, width): 1 where nothing changed, else less.
 
-    Args:
-        frame: float32 (1, height, width, 3), RGB in [0, 1].
-        before: The same.
-
-    Returns:
-        float32 (height, width): 1 where nothing changed, towards 0 where much did.  Differences are averaged over a few
-        pixels, so that a camera's noise does not count as a change.
+    Differences are averaged over a few pixels, so that a camera's noise does not count as a change.
     """
-    difference = np.abs(frame[0] - before[0]).max(axis=-1)
+    difference = np.abs(frame[0] - before[0]).max(axis=-1)  # (height, width)
     return (0.5 ** np.square(uniform_filter(difference, NEIGHBOURHOOD) / CHANGE)).astype(np.float32)

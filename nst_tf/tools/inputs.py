@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from nst_tf.ground.files import file_signature
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.tools.jobs import REST, Job, is_address, is_image
+from nst_tf.tools.jobs import REST, Job, is_image
 
 # No recipe's own size is larger.
 LARGEST_BY_DEFAULT = 2048
@@ -23,24 +22,20 @@ class Inputs(NamedTuple):
 
     content: np.ndarray
     styles: list[np.ndarray]
-    masks: list[np.ndarray | str]  # or the word "rest"
+    masks: list[np.ndarray | None]  # None for the word "rest"
     style_masks: list[np.ndarray]
     start: np.ndarray | None  # if the job starts from an image
 
 
 def read_inputs(job: Job) -> Inputs:
-    """Read the images of a job, those from memory that `cached_inputs` has there.
-
-    Raises:
-        ValueError: If one cannot be read, or there is not one mask for each style.
-    """
+    """Read the images of a job; raise ValueError if one cannot be read, or there is not one mask for each style."""
     check_counts(job)
     at_least = 2 * (job.size or LARGEST_BY_DEFAULT)
     of_style = round(at_least * max(1.0, job.changes.get("style_scale") or 1.0))
     return Inputs(
         _read(job.content, at_least=at_least),
         [_read(style, at_least=of_style) for style in job.styles],
-        [mask if mask == REST else _read(mask, ground=0.0) for mask in job.masks],
+        [None if mask == REST else _read(mask, ground=0.0) for mask in job.masks],
         [_read(mask, ground=0.0) for mask in job.style_masks],
         _read(job.start) if is_image(job.start) else None,
     )
@@ -51,19 +46,9 @@ def check_counts(job: Job) -> None:
     given = {"style weights": job.style_weights, "masks": job.masks, "style masks": job.style_masks}
     for what, values in given.items():
         if values and len(values) != len(job.styles):
-            raise ValueError(
-                f"There are {len(values)} {what} for {len(job.styles)} style images; give one for each, in their order."
-            )
+            raise ValueError(f"There are {len(values)} {what} for {len(job.styles)} style images; give one for each.")
     if job.masks.count(REST) > 1 or job.masks == [REST] or REST in job.style_masks:
         raise ValueError(f"The mask {REST!r} is what the other masks leave, so it stands once and beside others.")
-
-
-def check_files(job: Job) -> None:
-    """Raise ValueError if a file that the job names is not there."""
-    sources = [*job.sources(), *([job.features] if job.features.endswith(".h5") else [])]
-    for source in sources:
-        if not is_address(source) and not os.path.isfile(source):
-            raise ValueError(f"There is no file {source!r}.")
 
 
 def _read(path: str, *, ground: float = 1.0, at_least: int | None = None) -> np.ndarray:
@@ -75,22 +60,10 @@ def _read_version(signature: str, path: str, ground: float, at_least: int | None
     return read_pixels(path, ground=ground, at_least=at_least)
 
 
-@functools.cache
-def resolve_features(features: str) -> str:
-    """Return the network that "auto" stands for; where its weights cannot be had, asking takes seconds."""
-    from nst_tf.engine.extractors import resolve_auto
-
-    return resolve_auto(features)
-
-
 @contextlib.contextmanager
 def cached_inputs() -> Iterator[None]:
-    """Read each image once, and decide what "auto" stands for once, inside the block; forget both at its end.
-
-    A worker process, which knows no end of a list, keeps them as long as it lives.
-    """
+    """Read each image once inside the block; a worker, which knows no end of a list, keeps some as long as it lives."""
     try:
         yield
     finally:
         _read_version.cache_clear()
-        resolve_features.cache_clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import functools
 import glob
@@ -19,7 +18,6 @@ ONLY_KNOWN = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 # The mask of what the other masks leave.
 REST = "rest"
 SEPARATOR = "|"
-LONGEST_LINE = 1_000_000
 # In a number that is alone, one of several, or the weight of a layer.
 DECIMAL_COMMA = re.compile(r"(?<![^|:+\s])(-?\d+),(\d+)(?![^|:+\s])")
 
@@ -128,12 +126,7 @@ def is_image(start: str | None) -> bool:
 
 
 def absolute(job: Job, folder: str | os.PathLike = ".") -> Job:
-    """Return a job whose paths mean the same in every folder.
-
-    Args:
-        job: With paths that are relative to `folder`.
-        folder: The working folder if not given.
-    """
+    """Return a job whose paths, relative to a folder (the working folder if not given), mean the same in every one."""
 
     def below(source: str, *, may_be_a_word: bool = False) -> str:
         path = os.path.abspath(os.path.join(folder, source))
@@ -154,34 +147,19 @@ KINDS |= {column: KINDS.pop(name) for column, name in COLUMNS.items()}
 
 
 def read_column(name: str, value: Any) -> Any:
-    """Return what a column of a job file holds, from its text or its value in JSON.
-
-    Raises:
-        ValueError: If there is no such column, or the value is of another kind.
-    """
-    from nst_tf.published.fields import parse_value
+    """Return what a column of a job file holds, from its text or JSON; raise ValueError if it cannot hold that."""
+    from nst_tf.published.fields import parse_value, read_as
 
     if name not in KINDS:
         return parse_value(name, value) if isinstance(value, str) else value
-    if not KINDS[name].startswith("list"):
-        return _read_part(name, value)
+    kind = KINDS[name]
+    if not kind.startswith("list"):
+        return read_as(kind, name, value)
     parts = value.split(SEPARATOR) if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)):
-        raise ValueError(f"{name} is text or a list; got {value!r}")
-    return [_read_part(name, part) for part in parts]
-
-
-def _read_part(name: str, value: Any) -> str | int | float:
-    from nst_tf.ground.checks import number, whole_number
-
-    if "str" in KINDS[name]:
-        if not isinstance(value, (str, os.PathLike)):
-            raise ValueError(f"{name} is text; got {value!r}")
-        return os.fspath(value).strip()
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # what is no number is told below
-            value = int(value) if value.strip().isdecimal() else float(value)
-    return whole_number(value, name, least=0) if "int" in KINDS[name] else number(value, name)
+        raise ValueError(f"{name} is {value!r}; expected text or a list.")
+    kind = kind.removeprefix("list[").removesuffix(" | None").removesuffix("]")
+    return [read_as(kind, name, part) for part in parts]
 
 
 def with_column(job: Job, name: str, value: Any) -> Job:
@@ -234,9 +212,8 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, newline="", encoding="utf-8-sig") as file:
-        header = file.readline(LONGEST_LINE)
+        delimiter = max(",;\t", key=file.readline().count)
         file.seek(0)
-        delimiter = max(",;\t", key=header.count)
         reader = csv.DictReader(file, delimiter=delimiter)
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         for row in reader:
@@ -251,7 +228,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with open(path, encoding="utf-8-sig") as file:
-        for line, text in enumerate(iter(lambda: file.readline(LONGEST_LINE), ""), 1):
+        for line, text in enumerate(file, 1):
             if not text.strip():
                 continue
             try:
@@ -310,11 +287,8 @@ def image_suffixes() -> frozenset[str]:
 def images_of(place: str | os.PathLike) -> dict[str, Path]:
     """Return the images of a folder or a pattern by their names without suffix, after the folder's if it differs.
 
-    Args:
-        place: A folder, or a pattern: "photos/2024-*.jpg", "*/photo.jpg", or "frames/%05d.png", as ffmpeg has it.
-
-    Raises:
-        ValueError: If there is none, or two have one name but for the suffix.
+    A pattern is "photos/2024-*.jpg", "*/photo.jpg", or "frames/%05d.png", as ffmpeg has it.  Raises ValueError if there
+    is no image, or two have one name but for the suffix.
     """
     found = [Path(path) for path in glob.glob(_pattern(place), recursive=True)]
     found = [path for path in found if path.suffix.lower() in image_suffixes() and path.is_file()]

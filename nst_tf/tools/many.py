@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,9 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+from nst_tf.ground.startup import start_tensorflow
 from nst_tf.tools.jobs import Job
 
 if TYPE_CHECKING:
@@ -86,10 +88,7 @@ def stylize_many(
         return _in_this_process(jobs, again)
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
-        raise ValueError(
-            "This executor forks its processes, which TensorFlow does not survive. Use worker_processes(count), or "
-            "ProcessPoolExecutor(count, mp_context=multiprocessing.get_context('spawn'))."
-        )
+        raise ValueError("This executor forks, which TensorFlow does not survive. Use worker_processes(count).")
     ahead = ahead or getattr(executor, "ahead", None) or AHEAD * (os.cpu_count() or 1)
     return _on_executor(jobs, executor, ahead, again)
 
@@ -151,33 +150,19 @@ def _on_executor(jobs: Iterable[Job], executor: Executor, ahead: int, again: boo
         raise broken_off
 
 
-def make(
-    number: int,
-    job: Job,
-    again: bool = False,
-    find_previous: Callable[[], Previous | None] = lambda: None,
-    callback: Callable | None = None,
-) -> Outcome:
-    """Make and save the image of a job that was checked, unless it is already there; never raise.
-
-    Args:
-        number: Of the job.
-        job: What to make.
-        again: Make it even if it is already there.
-        find_previous: Returns what `stylize` takes as `previous`.
-        callback: As for `stylize`.
-    """
+def make(number: int, job: Job, again: bool = False, find_previous: Callable[[], Previous] | None = None) -> Outcome:
+    """Make and save the image of a job that was checked, unless it is already there; never raise."""
     from nst_tf.ground.keras_defaults import check_process
     from nst_tf.tools.running import is_made, run
 
     begun, status, reason = time.monotonic(), "failed", ""
     try:
         check_process()
-        previous = find_previous()
+        previous = find_previous() if find_previous else None
         if not again and is_made(job, previous):
             status = "skipped"
         else:
-            result = run(job, callback, previous=previous)
+            result = run(job, previous=previous)
             if result.status == "done":
                 result.save(job.output)
             status = {"done": "made", "diverged": "failed"}.get(result.status, result.status)
@@ -199,14 +184,10 @@ class WorkerProcesses(Executor):
     """What `worker_processes` returns."""
 
     def __init__(self, count: int):
-        self._count, self.ahead = count, AHEAD * count
-        self._pool = self._started()
-
-    def _started(self) -> ProcessPoolExecutor:
-        threads = max(1, (os.cpu_count() or 1) // self._count)
-        # Spawned, never forked: a forked TensorFlow hangs.
-        context = get_context("spawn")
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_start_process, initargs=(threads,))
+        self.ahead, threads = AHEAD * count, max(1, (os.cpu_count() or 1) // count)
+        spawned = multiprocessing.get_context("spawn")  # never forked: a forked TensorFlow hangs
+        self._start = functools.partial(ProcessPoolExecutor, count, spawned, _start_process, (threads,))
+        self._pool = self._start()
 
     def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
         """Call a function in a worker; if one has died since, all are started anew."""
@@ -217,7 +198,7 @@ class WorkerProcesses(Executor):
             return self._pool.submit(function, *args, **kwargs)
         except BrokenExecutor:
             self._pool.shutdown(wait=False)
-            self._pool = self._started()
+            self._pool = self._start()
             return self._pool.submit(function, *args, **kwargs)
         finally:
             sys.modules["__main__"] = script
@@ -244,22 +225,15 @@ def worker_processes(count: int) -> WorkerProcesses:
 
 
 def start_worker(threads: int) -> None:
-    """Give TensorFlow its share of the cores and of a GPU's memory in a worker process, and start it.
-
-    What the environment already says stays.
-    """
+    """Start TensorFlow in a worker with its share of cores and of a GPU's memory; what the environment says stays."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # the first would take all of a GPU's memory
-    from nst_tf.ground.startup import start_tensorflow
-
     start_tensorflow()
 
 
 def _start_process(threads: int) -> None:
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that gives out the jobs ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start_worker(threads)

@@ -26,25 +26,19 @@ def set_up_notebook() -> str:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     start_tensorflow()
+    from nst_tf.engine.precision import this_device
+
     show_log()
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": JPEG_QUALITY})
     matplotlib.rcParams.update({"figure.dpi": FIGURE_DPI, "savefig.dpi": FIGURE_DPI, "font.size": 9})
     warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}")
-    return f"{_versions()}\n{_device()}"
-
-
-def _versions() -> str:
-    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
-
-
-def _device() -> str:
-    from nst_tf.engine.precision import this_device
-
-    device = this_device()
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
+    device, advice = this_device(), "All of it runs on a CPU."
     if device.kind == "GPU":
-        return f"Running on the GPU {device.name}."
-    advice = "For a GPU: Runtime > Change runtime type > T4 GPU." if in_colab() else "All of it runs on a CPU."
-    return f"There is no GPU here. {advice}"
+        return f"{versions}\nRunning on the GPU {device.name}."
+    if in_colab():
+        advice = "For a GPU: Runtime > Change runtime type > T4 GPU."
+    return f"{versions}\nThere is no GPU here. {advice}"
 
 
 def in_colab() -> bool:

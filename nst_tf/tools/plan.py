@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from nst_tf.engine.run import check_run
 from nst_tf.ground.files import OverwriteError
 from nst_tf.tools.jobs import Job
+from nst_tf.tools.running import check_jobs, recipe_of, run
 
 MOST_PROBLEMS = 20
-MORE_STEPS = 10
+FEW_STEPS, MORE_STEPS = 2, 10
 
 
 @dataclass
@@ -36,9 +38,6 @@ def plan(jobs: Iterable[Job]) -> Plan:
         ValueError: If the list itself cannot be read, or one job would replace an image that it or another is made
             from.
     """
-    from nst_tf.engine.run import check_run
-    from nst_tf.tools.running import check_jobs, recipe_of
-
     found = Plan()
     for number, job, problem in check_jobs(jobs):
         found.jobs += 1
@@ -51,9 +50,8 @@ def plan(jobs: Iterable[Job]) -> Plan:
             continue
         found.existing += os.path.exists(job.output)
         found.first = found.first or job
-        pixels = _pixels(job)
-        found.pixels += pixels
-        found.work += pixels * check_run(recipe_of(job), job.solver, job.steps, job.seed)
+        found.pixels += _pixels(job)
+        found.work += _pixels(job) * check_run(recipe_of(job), job.solver, job.steps, job.seed)
     return found
 
 
@@ -67,33 +65,30 @@ class Estimate(NamedTuple):
 
 
 def estimate(found: Plan) -> Estimate:
-    """Make a few steps of a plan's first job, and say what all jobs take.
+    """Make a few steps of a plan's first job, and say what all jobs take; raises as `stylize`.
 
     The part of the steps grows with pixels × steps, the rest with the number of jobs.
-
-    Raises:
-        ValueError: As `stylize`.
     """
-    from nst_tf.tools.running import run
+    pixels = _pixels(found.first)
+    _time(found.first, FEW_STEPS)  # traces, which later images of the size need not
+    few, _ = _time(found.first, FEW_STEPS)
+    many, size = _time(found.first, FEW_STEPS + MORE_STEPS)
+    per_step = max((many - few) / MORE_STEPS, 1e-6)
+    fixed = max(few - FEW_STEPS * per_step, 0.0)
+    seconds = (found.jobs - found.bad) * fixed + found.work / pixels * per_step
+    return Estimate(fixed, per_step, seconds, found.pixels / pixels * size)
 
-    least, job = 2, found.first
-    run(replace(job, steps=least))  # traces, which later images of the size need not
-    seconds = []
-    for steps in (least, least + MORE_STEPS):
-        begun = time.perf_counter()
-        result = run(replace(job, steps=steps))
-        if result.status == "interrupted":
-            raise KeyboardInterrupt
-        with tempfile.TemporaryDirectory() as folder:
-            size = result.save(os.path.join(folder, "trial.png")).stat().st_size
-        seconds.append(time.perf_counter() - begun)
-    per_step = max((seconds[1] - seconds[0]) / MORE_STEPS, 1e-6)
-    fixed, pixels = max(seconds[0] - least * per_step, 0.0), _pixels(job)
-    whole = (found.jobs - found.bad) * fixed + found.work / pixels * per_step
-    return Estimate(fixed, per_step, whole, found.pixels / pixels * size)
+
+def _time(job: Job, steps: int) -> tuple[float, int]:
+    """Return how many seconds the image of a job takes with so many steps, and how many bytes."""
+    begun = time.perf_counter()
+    result = run(replace(job, steps=steps))
+    if result.status == "interrupted":
+        raise KeyboardInterrupt
+    with tempfile.TemporaryDirectory() as folder:
+        size = result.save(os.path.join(folder, "trial.png")).stat().st_size
+    return time.perf_counter() - begun, size
 
 
 def _pixels(job: Job) -> int:
-    from nst_tf.tools.running import recipe_of
-
     return (job.size or recipe_of(job).pictures.size) ** 2

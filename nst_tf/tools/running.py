@@ -6,9 +6,10 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image
 
@@ -17,7 +18,7 @@ from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
-from nst_tf.engine.extractors import check_features, find_features
+from nst_tf.engine.extractors import check_features
 from nst_tf.engine.run import Engine, check_run
 from nst_tf.ground.checks import MIN_SIDE, number, one_of, whole_number
 from nst_tf.ground.files import OverwriteGuard, check_writable
@@ -26,29 +27,19 @@ from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import credits_of, plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
-from nst_tf.tools.inputs import check_counts, check_files, read_inputs, resolve_features
-from nst_tf.tools.jobs import REST, Job, is_address, is_image
+from nst_tf.tools.inputs import check_counts, read_inputs
+from nst_tf.tools.jobs import Job, is_address, is_image
 from nst_tf.transfer import Result, stylize
 
 
 def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
-    """Make the image of a job.
-
-    Args:
-        job: What it is made from, checked by `check_job`.
-        callback: As for `stylize`.
-        previous: As for `stylize`.
-
-    Raises:
-        ValueError: As `stylize`, or if an image cannot be read.
-    """
-    recipe = recipe_of(job)
+    """Make the image of a job that `check_job` has checked; callback and previous are as for `stylize`."""
     content_image, styles, start = load(job)
     result = stylize(
         content_image,
         styles,
-        recipe=recipe,
-        features=find_features(resolve_features(job.features), recipe),
+        recipe=recipe_of(job),
+        features=job.features,
         solver=job.solver,
         steps=job.steps,
         seed=job.seed,
@@ -69,21 +60,24 @@ def load(job: Job) -> tuple[tf.Tensor, list[Style], tf.Tensor | None]:
     """Return the content image, the styles with their masks, and the image to start from, in the recipe's sizes."""
     inputs = read_inputs(job)
     content_image, style_images = load_images(inputs.content, inputs.styles, recipe=recipe_of(job), size=job.size)
-    count, options = len(style_images), {"softness": job.softness}
-    masks = [
-        mask if path == REST else load_mask(mask, size=tuple(content_image.shape[1:3]), name=path, **options)
-        for path, mask in zip(job.masks, inputs.masks, strict=True)
-    ]
-    if REST in job.masks:
-        masks[job.masks.index(REST)] = rest_of(*(mask for mask in masks if not isinstance(mask, str)))
-    style_masks = [
-        load_mask(mask, size=tuple(image.shape[1:3]), name=path, **options)
-        for path, mask, image in zip(job.style_masks, inputs.style_masks, style_images, strict=False)
-    ]
-    none = [None] * count
-    parts = style_images, job.style_weights or none, masks or none, style_masks or none
+    none = [None] * len(style_images)
+    masks = _masks(job.masks, inputs.masks, [content_image] * len(style_images), job.softness) or none
+    style_masks = _masks(job.style_masks, inputs.style_masks, style_images, job.softness) or none
+    parts = zip(style_images, job.style_weights or none, masks, style_masks, strict=True)
     start = None if inputs.start is None else load_image(inputs.start, name="the start image")
-    return content_image, [Style(*part) for part in zip(*parts, strict=True)], start
+    return content_image, [Style(*part) for part in parts], start
+
+
+def _masks(
+    paths: Sequence[str], masks: Sequence[np.ndarray | None], images: Sequence[tf.Tensor], softness: float
+) -> list[np.ndarray]:
+    """Return the masks of images, which come in their order, in the images' sizes; none if there are none."""
+    loaded = [
+        mask if mask is None else load_mask(mask, size=tuple(image.shape[1:3]), name=path, softness=softness)
+        for path, mask, image in zip(paths, masks, images, strict=False)
+    ]
+    given = [mask for mask in loaded if mask is not None]
+    return [rest_of(*given) if mask is None else mask for mask in loaded]
 
 
 def is_made(job: Job, previous: Previous | None = None) -> bool:
@@ -130,24 +124,21 @@ def check_job(job: Job) -> None:
         one_of(name, Engine.__dataclass_fields__, "field of the engine")
     Engine(**job.engine)
     check_features(job.features)
+    if job.features.endswith(".h5") and not os.path.isfile(job.features):
+        raise ValueError(f"There is no file {job.features!r}.")
     number(job.softness, "softness")
     if job.size is not None:
         whole_number(job.size, "size", least=MIN_SIDE)
-    check_files(job)
 
 
 def check_jobs(jobs: Iterable[Job]) -> Iterator[tuple[int, Job, ValueError | None]]:
-    """Go through a list of jobs without making one, and find what would make each fail.
+    """Yield the number of each job, counted from 0, the job, and what would make it fail.
 
-    Args:
-        jobs: Read one by one; what is remembered of each are hashes, so that a million are fine.
-
-    Yields:
-        The number of each job, counted from 0, the job, and what is wrong with it: a setting, an input that is not
-        there or no image, an output that is another job's too.  It is an `OverwriteError` if the output would replace
-        what this job or another is made from.
+    That is a setting, an input that is not there or no image, or an output that is another job's too; an
+    `OverwriteError` if the output would replace what this job or another is made from.  Of a million jobs little more
+    than hashes is remembered.
     """
-    guard, folders, unreadable = OverwriteGuard(), set(), {}
+    guard, folders, unreadable = OverwriteGuard(), set(), functools.lru_cache(10_000)(_unreadable)
     for number_of_job, job in enumerate(jobs):
         problem = None
         try:
@@ -158,27 +149,24 @@ def check_jobs(jobs: Iterable[Job]) -> Iterator[tuple[int, Job, ValueError | Non
             guard.writes(job.output)
             check_job(job)
             for source in job.sources():
-                key = hash(source)
-                if key not in unreadable:
-                    unreadable[key] = "" if is_address(source) else _unreadable(source)
-                if unreadable[key]:
-                    raise ValueError(unreadable[key])
+                if why := unreadable(source):
+                    raise ValueError(why)
             if (folder := os.path.dirname(job.output)) not in folders:
                 check_writable(job.output)
                 folders.add(folder)
-        except ValueError as error:
-            problem = error
         except Exception as error:  # whatever is wrong with one job, the others go on
-            problem = ValueError(f"{type(error).__name__}: {error}")
+            problem = error if isinstance(error, ValueError) else ValueError(f"{type(error).__name__}: {error}")
         yield number_of_job, job, problem
 
 
-def _unreadable(path: str) -> str:
-    """Return why a file is no image, "" if it seems to be one; only its beginning is read, as a rule."""
-    with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(path):
+def _unreadable(source: str) -> str:
+    """Return why a file is no image, "" if it seems to be one, or is an address; as a rule its beginning is read."""
+    if is_address(source):
+        return ""
+    with contextlib.suppress(OSError, SyntaxError, ValueError, Image.DecompressionBombError), Image.open(source):
         return ""
     try:
-        read_pixels(path)
+        read_pixels(source)
     except ValueError as error:  # which says what to do
         return str(error)
     return ""

@@ -36,8 +36,6 @@ def texture(style_image: Any, *, height: int, width: int, **options: Any) -> Res
     defaults = {"content_weight": 0.0, "style_weight": TEXTURE_STYLE_WEIGHT, "start": "noise"}
     # From noise, L-BFGS on Gram matrices from small to large leaves no grain, and the Wasserstein distance does.
     defaults |= {"style_form": "relative", "method": "lbfgs", "coarsest": 64, "steps": TEXTURE_STEPS}
-    if options.get("steps") is None:
-        options.pop("steps", None)
     return stylize(size, style_image, **{**defaults, **options})
 
 

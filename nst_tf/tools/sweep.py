@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import re
 import shlex
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import tensorflow as tf
 
 from nst_tf.ground.files import atomic_write, check_no_overwrite, user_path
 from nst_tf.images import load_image
-from nst_tf.pictures.settings import plain
 from nst_tf.tools.jobs import Job, is_image, read_column, with_column
 from nst_tf.tools.many import stylize_many
 from nst_tf.tools.running import check_jobs
 
-SHEET, JOBS = "contact_sheet.png", "sweep.json"
+SHEET, LIST = "contact_sheet.png", "contact_sheet.txt"
+CELL = re.compile(r"^\d+_\d+\.png$", re.MULTILINE)
 SIZE, LARGE = 192, 1024
 MOST_CELLS = 100
 
@@ -38,17 +39,9 @@ class Axis:
     name: str
     values: tuple[Any, ...]
 
-    def labels(self) -> list[str]:
-        """Return what is written beside the rows or above the columns."""
-        return [_label(self.name, value) for value in self.values]
-
 
 def parse_axis(text: str) -> Axis:
-    """Return the axis of "style_weight=1,5,25".
-
-    Raises:
-        ValueError: If it is not of this form, or a value is not of the setting's kind.
-    """
+    """Return the axis of "style_weight=1,5,25"; raise ValueError if it is none, or a value is not the setting's."""
     name, equals, values = text.partition("=")
     name, parts = name.strip(), [part.strip() for part in values.split(",") if part.strip()]
     if not equals or not parts:
@@ -87,15 +80,15 @@ def sweep(
             could be made.
         KeyboardInterrupt: If it was interrupted; the images that were finished stay in the folder.
     """
+    from nst_tf.display import contact_sheet
+
     folder = user_path(folder)
     cells = cells_of(job, folder, rows=rows, columns=columns)
     for _, _, problem in check_jobs(cells):  # before the first image
         if problem:
             raise problem
-    check_no_overwrite([folder / SHEET, folder / JOBS], {source for cell in cells for source in cell.sources()})
-    _remove_earlier(folder, {cell.output for cell in cells})
-    with atomic_write(folder / JOBS) as temporary:
-        temporary.write_text(json.dumps([asdict(cell) for cell in cells], default=plain, indent=1) + "\n")
+    check_no_overwrite([folder / SHEET, folder / LIST], {source for cell in cells for source in cell.sources()})
+    _remove_earlier(folder, {os.path.basename(cell.output) for cell in cells})
     images: list[tf.Tensor | None] = []
     for outcome in stylize_many(cells):
         if outcome.status == "interrupted":
@@ -111,35 +104,31 @@ def sweep(
     images = [tf.ones_like(made[0]) if image is None else image for image in images]
     width = len(columns.values)
     sheet = [images[first : first + width] for first in range(0, len(images), width)]
-    _draw(sheet, rows, columns, folder / SHEET)
+    beside, above = ((axis.name, [_label(axis.name, value) for value in axis.values]) for axis in (rows, columns))
+    with atomic_write(folder / SHEET) as temporary:
+        contact_sheet(sheet, rows=beside, columns=above).savefig(temporary, dpi=110, format="png")
     return sheet
 
 
 def cells_of(job: Job, folder: str | os.PathLike, *, rows: Axis, columns: Axis) -> list[Job]:
-    """Return the jobs of a sweep, row by row; arguments as for `sweep`.
-
-    Raises:
-        ValueError: If the axes have one name, there are too many cells, or a setting does not exist.
-    """
+    """Return the jobs of a sweep, row by row; arguments and errors are those of `sweep`."""
     if rows.name == columns.name:
         raise ValueError(f"Rows and columns are both {rows.name!r}; sweep over two different settings.")
     if (count := len(rows.values) * len(columns.values)) > MOST_CELLS:
         raise ValueError(f"{count} images are too many for one sheet; expected at most {MOST_CELLS}.")
-    job = replace(job, size=job.size or SIZE)
-    return [
-        replace(
-            _with(_with(job, rows.name, row), columns.name, column),
-            output=os.path.join(folder, f"{row_number}_{column_number}.png"),
-        )
-        for row_number, row in enumerate(rows.values, 1)
-        for column_number, column in enumerate(columns.values, 1)
-    ]
+    cells = []
+    for number, row in enumerate(rows.values, 1):
+        for column_number, column in enumerate(columns.values, 1):
+            cell = _with(_with(job, rows.name, row), columns.name, column)
+            output = os.path.join(folder, f"{number}_{column_number}.png")
+            cells.append(replace(cell, output=output, size=job.size or SIZE))
+    return cells
 
 
 def large_again(cell: Job) -> str:
     """Return the command that makes an image of a sweep again, at full size; its PNG does not hold its files."""
-    command = ["python", "-m", "nst_tf", "stylize", cell.content, *cell.styles, "--like", cell.output]
-    command += ["--size", str(LARGE), "-o", "large.png"]
+    command = f"python -m nst_tf stylize --size {LARGE} -o large.png".split()
+    command += ["--like", cell.output, cell.content, *cell.styles]
     command += [part for mask in cell.masks for part in ("--mask", mask)]
     command += [part for mask in cell.style_masks for part in ("--style-mask", mask)]
     command += ["--softness", str(cell.softness)] if cell.softness else []
@@ -149,7 +138,6 @@ def large_again(cell: Job) -> str:
 
 
 def _with(job: Job, name: str, value: Any) -> Job:
-    """Return a job with one setting changed."""
     if name in ("size", "content", "output"):
         raise ValueError(f"All images of a sheet have one {name}; sweep over another setting.")
     if name == "mix":
@@ -159,15 +147,13 @@ def _with(job: Job, name: str, value: Any) -> Job:
     return with_column(job, name, value)
 
 
-def _remove_earlier(folder: Path, kept: set[str]) -> None:
-    """Remove the sheet of a sweep that stood in the folder before, and those of its images that this one has not."""
-    try:
-        earlier = [cell["output"] for cell in json.loads((folder / JOBS).read_text())]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return
-    for path in {folder / Path(output).name for output in earlier} - set(map(Path, kept)):
-        path.unlink(missing_ok=True)
-    (folder / SHEET).unlink(missing_ok=True)
+def _remove_earlier(folder: Path, names: set[str]) -> None:
+    """Remove the sheet of an earlier sweep and the images that it lists and this one has not; list this one's."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for name in {SHEET, *CELL.findall((folder / LIST).read_text())} - names:
+            (folder / name).unlink(missing_ok=True)
+    with atomic_write(folder / LIST) as temporary:
+        temporary.write_text("\n".join(sorted(names)))
 
 
 def _label(name: str, value: Any) -> str:
@@ -176,11 +162,3 @@ def _label(name: str, value: Any) -> str:
     if name in ("style", "mask", "style_mask"):
         return " + ".join(Path(path).stem for path in ([value] if isinstance(value, (str, Path)) else value))
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _draw(images: list[list[tf.Tensor]], rows: Axis, columns: Axis, path: Path) -> None:
-    from nst_tf.display import contact_sheet
-
-    figure = contact_sheet(images, rows=(rows.name, rows.labels()), columns=(columns.name, columns.labels()))
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
