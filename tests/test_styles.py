@@ -7,7 +7,6 @@ import nst_tf
 from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.tiles import Tiles
 from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
@@ -59,11 +58,11 @@ def test_a_mask_of_ones_is_no_mask(pair, network):
         make_objective(STUDIO, network, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
-    content = pair[0]
-    evaluation = WholeImage(Objective(STUDIO, network))
+    content, objective = pair[0], Objective(STUDIO, network)
+    scenes = [Scene.of(STUDIO, content, style) for style in (pair[1], styles)]
     plain, masked = (
-        evaluation.losses_and_gradient(content * 0.9, evaluation.find_targets(Scene.of(STUDIO, content, style)))[1]
-        for style in (pair[1], styles)
+        objective.losses_and_gradient(content * 0.9, objective.find_targets(content, scene.styles))[1]
+        for scene in scenes
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
     # The pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max pooling: it
@@ -143,11 +142,10 @@ def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, le
     big = tf.image.resize(pair[0], (90, 130))
     mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
     styles = [Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))]
-    scene = Scene.of(STUDIO, big, styles)
-    objective = Objective(STUDIO, network)
-    whole, tiles = WholeImage(objective), Tiles(objective, 64)
-    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(scene))
-    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(scene))
+    styles = Scene.of(STUDIO, big, styles).styles
+    whole, tiles = Objective(STUDIO, network), Tiles(STUDIO, network, 64)
+    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(big, styles))
+    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(big, styles))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
 

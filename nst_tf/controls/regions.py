@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.styles import Style
-from nst_tf.losses import float32_at_least, gram_matrix
+from nst_tf.losses import float32_at_least
 
 # A region that covers less than this of a layer covers nothing of it.
 SMALLEST_COVER = 1e-6
@@ -82,13 +82,6 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
     return tf.image.resize(np.asarray(mask, np.float32)[np.newaxis, :, :, np.newaxis], size, "area")
 
 
-def grams_of_style(features: dict[str, tf.Tensor], style: Style) -> dict[str, tf.Tensor]:
-    """Return the normalised Gram matrices of a style image by layer, or of the part of it that is wanted."""
-    if style.style_mask is None:
-        return {layer: gram_matrix(part) for layer, part in features.items()}
-    grams = {}
-    for layer, part in features.items():
-        mask = mask_at(style.style_mask, part.shape[1:3])
-        gram = gram_matrix(in_regions(part, mask), normalize=False)
-        grams[layer] = gram / tf.maximum(tf.reduce_sum(mask), SMALLEST_COVER)
-    return grams
+def style_masks(style: Style, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tf.Tensor]:
+    """Return a style's mask at each style layer, whose (height, width) are given; none if all of it is wanted."""
+    return {} if style.style_mask is None else {layer: mask_at(style.style_mask, sizes[layer]) for layer in sizes}

@@ -18,7 +18,6 @@ import tensorflow as tf
 from nst_tf import __version__
 from nst_tf.controls.scene import FLAT, Scene, resized
 from nst_tf.engine.checkpoints import Checkpoint, Saver
-from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.extractors import FEATURES
 from nst_tf.engine.keras_solver import KerasSolver, fresh, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
@@ -30,7 +29,7 @@ from nst_tf.engine.precision import (
     this_device,
 )
 from nst_tf.engine.solver import NO_LOSS, Solver
-from nst_tf.engine.tiles import Tiles
+from nst_tf.engine.tiles import TargetsInTiles, Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.objective import Losses, Objective
@@ -39,7 +38,7 @@ from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
 from nst_tf.recipes import RECIPES, Recipe
 
 SOLVERS = ("fast", "published")
-KEPT_EVALUATIONS = 4
+KEPT_OBJECTIVES = 4
 SMALLEST_TILE = 64
 
 
@@ -208,22 +207,21 @@ class Run:
             if self._solver is not None:
                 self.progress.image = tf.identity(self._solver.best.image)
 
-    def evaluation(self, scene: Scene) -> WholeImage | Tiles:
+    def objective(self, scene: Scene) -> Objective:
         """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
-        recipe, precision, extractor = scene.recipe, self.engine.precision, self.extractor
-        tile = self.engine.tile or tile_that_fits(scene, extractor, self.method, precision)
+        recipe, precision, kept = scene.recipe, self.engine.precision, self.extractor.objectives
+        tile = self.engine.tile or tile_that_fits(scene, self.extractor, self.method, precision)
+        content_side, *style_sides = (max(image.shape[1:3]) for image in scene.images())
+        kind, sizes = Objective, {}
+        if tile and max(content_side, *style_sides) > tile:
+            kind, sizes = (Tiles if content_side > tile else TargetsInTiles), {"tile": tile}
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
-        in_tiles = tile is not None and max(scene.content_image.shape[1:3]) > tile
-        masked = scene.styles and scene.styles[0].content_mask is not None
-        key = repr((loss, precision, tile, in_tiles, masked and len(scene.styles), bool(scene.held()), scene.grey))
-        if key not in extractor.evaluations:
-            while len(extractor.evaluations) >= KEPT_EVALUATIONS:
-                extractor.evaluations.pop(next(iter(extractor.evaluations)), None)
-            objective = Objective(recipe, extractor_in_precision(extractor, precision, scene.content_image))
-            extractor.evaluations[key] = (Tiles if in_tiles else WholeImage)(
-                objective, tile=tile, scaled=precision == "float16"
-            )
-        return extractor.evaluations[key]
+        key = repr((loss, precision, kind, sizes))
+        if key not in kept:
+            while len(kept) >= KEPT_OBJECTIVES:
+                kept.pop(next(iter(kept)), None)
+            kept[key] = kind(recipe, extractor_in_precision(self.extractor, precision, scene.content_image), **sizes)
+        return kept[key]
 
     def optimizer(self, scene: Scene, last_step: int) -> Solver:
         """Return the solver that runs up to `last_step`, restored from the checkpoint if the run resumes."""
@@ -302,7 +300,7 @@ class Run:
         self._saver.save(state, self._history(), variables)
 
     def _use_smaller_tiles(self, scene: Scene, error: Exception) -> None:
-        self.extractor.clear_caches()  # what is kept of earlier runs takes memory too
+        self.extractor.objectives.clear()  # what is kept of earlier runs takes memory too
         side = max(scene.content_image.shape[1:3])
         smaller = [tile for tile in TILES if tile < min(self.engine.tile or side, side)]
         if not smaller or not self.extractor.geometry:

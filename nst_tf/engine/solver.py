@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -76,10 +74,3 @@ class Solver:
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         raise NotImplementedError
-
-
-def traced(function: Callable) -> Callable:
-    """Return a function that TensorFlow traces once for each kind of arguments; conditions in it must be Python's."""
-    # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
-    # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
-    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)

@@ -56,3 +56,10 @@ def in_neutral_keras(function: Callable) -> Callable:
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def traced(function: Callable) -> Callable:
+    """Return a function that TensorFlow traces once for each kind of arguments; conditions in it must be Python's."""
+    # TensorFlow counts traces by the code traced and warns of many, though each caller rightly has its own; for a
+    # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)
