@@ -174,14 +174,9 @@ def network_features(
     preprocessing: str = "caffe",
     border: str = "zeros",
 ) -> FeatureExtractor:
-    """Make a feature extractor of a network by its name in `NETWORKS`; for the others, see `vgg19_features`.
-
-    Raises:
-        ValueError: If the name, a layer or an option is unknown, or the weights are not available or cannot be read.
-    """
+    """Make a feature extractor of a network by its name in `NETWORKS`; for the rest, see `vgg19_features`."""
     one_of(network, NETWORKS, "network")
     one_of(pooling, POOLING, "pooling")
-    one_of(preprocessing, PREPROCESSING, "preprocessing")
     one_of(border, BORDERS, "border")
     layers = tuple(layers)
     check_layers(layers, list(NETWORKS[network].channels), network)

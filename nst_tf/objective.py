@@ -40,25 +40,17 @@ class Losses(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What the generated image is compared with.
+    """What the generated image is compared with; dictionaries are by layer."""
 
-    Args:
-        content: P by content layer, (1, height, width, channels).
-        content_scales: By content layer, what Σ(F − P)² is multiplied by in the recipe's form of the content loss.
-        style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region; in the
-            Wasserstein forms the `Gaussian` made of it.
-        regions: Where each style is wanted; None if everywhere.
-        held: An image that the generated one is held to, (1, height, width, 3), and how firmly at each pixel,
-            (1, height, width, 1); None if it is free.
-        grey: Whether the generated image stays without colors.
-    """
-
-    content: dict[str, tf.Tensor]
-    content_scales: dict[str, tf.Tensor]
+    content: dict[str, tf.Tensor]  # P, (1, height, width, channels)
+    content_scales: dict[str, tf.Tensor]  # what the form of the content loss multiplies Σ(F − P)² by
+    # a, the normalised Gram matrix, (1, channels, channels), or one for each region; in the Wasserstein forms the
+    # `Gaussian` made of it.
     style: dict[str, tf.Tensor | Gaussian]
-    regions: Regions | None = None
+    regions: Regions | None = None  # where each style is wanted; None if everywhere
+    # An image that the generated one is held to, (1, height, width, 3), and how firmly, (1, height, width, 1).
     held: tuple[tf.Tensor, tf.Tensor] | None = None
-    grey: bool = False
+    grey: bool = False  # whether the generated image stays without colors
 
     def masks(self) -> dict[str, tf.Tensor]:
         """Return the masks by style layer, none if the style is wanted everywhere."""
@@ -72,17 +64,11 @@ class Targets(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of an image or a part of one, what its losses are made of.
+    """Of an image or a part of one, what its losses are made of."""
 
-    Args:
-        squares: Σ(F − P)² by content layer, scalars.
-        grams: FᵀF by style layer, not normalised, (1, channels, channels), or one for each region.
-        positions: M by style layer, scalars.
-    """
-
-    squares: dict[str, tf.Tensor]
-    grams: dict[str, tf.Tensor]
-    positions: dict[str, tf.Tensor]
+    squares: dict[str, tf.Tensor]  # Σ(F − P)² by content layer, scalars
+    grams: dict[str, tf.Tensor]  # FᵀF by style layer, not normalised, (1, channels, channels), or one for each region
+    positions: dict[str, tf.Tensor]  # M by style layer, scalars
 
     def normalized(self, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return the Gram matrices, each divided by the positions that it is a sum over, or that its mask covers."""
@@ -192,14 +178,7 @@ class Objective:
     ) -> Targets:
         """Return what images are compared with: the features of the content image, the Gram matrices of the styles.
 
-        A blend is the weighted sum of the Gram matrices.  These are raw moments, so it keeps the spread between the
-        means of the styles, which blending covariances would lose.
-
-        Args:
-            content_image: float32 (1, height, width, 3), RGB in [0, 1].
-            styles: What `as_styles` returns.
-            held: As in `Targets`.
-            grey: As in `Targets`.
+        The styles are what `as_styles` returns; for `held` and `grey` see `Targets`.
         """
         content, sizes = self._content_features(content_image)
         grams = [self._style_grams(style) for style in styles]
@@ -207,6 +186,8 @@ class Objective:
         scales = {layer: content_scale(p, form=form, channels=channels.get(layer)) for layer, p in content.items()}
         regions = None
         if styles[0].content_mask is None:
+            # A blend of Gram matrices, which are raw moments, keeps the spread between the means of the styles, which
+            # blending covariances would lose.
             weighted = [(style.weight, gram) for style, gram in zip(styles, grams, strict=True)]
             target = {layer: tf.add_n([weight * gram[layer] for weight, gram in weighted]) for layer in sizes}
         else:

@@ -237,7 +237,7 @@ def test_one_source_can_be_asked_for(cache, server, package):
 
 @pytest.mark.parametrize("arguments", [("vgg16", "pip"), ("vgg19", "torch"), ("vgg11", None)])
 def test_unknown_networks_and_sources_are_refused_with_those_there_are(cache, arguments):
-    with pytest.raises(ValueError, match=r"expected (keras|vgg19)"):
+    with pytest.raises(ValueError, match=r"expected one of (keras|vgg19)"):
         find_imagenet_weights(arguments[0], source=arguments[1])
 
 

@@ -16,20 +16,15 @@ SMALLEST_COVER = 1e-6
 
 
 class Regions(NamedTuple):
-    """Where each style is wanted, by style layer.
+    """Where each style is wanted, by style layer."""
 
-    Args:
-        masks: m, how much of each position lies in each region, (1, height, width, regions), in [0, 1].
-        covered: Σm, how many positions each region covers, (regions,).
-        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions that
-            are in any, so that large regions and small ones keep their balance; (regions,).
-        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the
-            gradient is taken for 0: what moves there is thrown away at the end, and until then only costs content.
-    """
-
-    masks: dict[str, tf.Tensor]
-    covered: dict[str, tf.Tensor]
+    masks: dict[str, tf.Tensor]  # m, how much of each position lies in each region, (1, height, width, regions)
+    covered: dict[str, tf.Tensor]  # Σm, how many positions each region covers, (regions,)
+    # What the loss of each region is multiplied by, (regions,): its style's weight times its share of the positions
+    # that are in any, so that large regions and small ones keep their balance.
     weights: dict[str, tf.Tensor]
+    # 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the gradient is taken
+    # for 0: what moves there is thrown away at the end, and until then only costs content.
     pixels: tf.Tensor
 
     def parts(self, layer: str) -> list[tuple[tf.Tensor, tf.Tensor]]:
@@ -39,12 +34,7 @@ class Regions(NamedTuple):
 
 
 def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) -> Regions:
-    """Return where styles that have masks are wanted.
-
-    Args:
-        styles: With their weights and content masks.
-        sizes: By style layer, (height, width) of the content image's features.
-    """
+    """Return where styles that have masks are wanted, from (height, width) of the content's features by style layer."""
     masks = {
         layer: tf.concat([mask_at(style.content_mask, size) for style in styles], axis=-1)
         for layer, size in sizes.items()
@@ -63,12 +53,8 @@ def wanted_anywhere(styles: Sequence[Style]) -> np.ndarray:
 def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     """Return features whose Gram matrix counts each position as much as it lies in a region.
 
-    Args:
-        features: F, (1, height, width, channels).
-        masks: m, (1, height, width, regions), in [0, 1].
-
-    Returns:
-        √m · F for each region, (regions, height, width, channels).
+    That is √m · F for each region, (regions, height, width, channels), of F, (1, height, width, channels), and masks m,
+    (1, height, width, regions), in [0, 1].
 
     Reference:
         Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, on spatial control; there m

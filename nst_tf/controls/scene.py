@@ -25,27 +25,16 @@ FLAT = 1 / 512
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What one run is made from.
+    """What one run is made from; all images are float32 (1, height, width, 3), RGB in [0, 1]."""
 
-    Args:
-        recipe: Says in which sizes and colors the network sees the images, and where the run starts.
-        given_content: The content image as it was given, float32 (1, height, width, 3), RGB in [0, 1].
-        given_styles: The styles as they were given, their weights known.
-        content_image: The content image as the network sees it.
-        styles: Those styles that count, as the network sees them.
-        grey: Whether the image is kept without colors while it is optimised.
-        start_image: Where the run starts, if not where the recipe says.
-        previous: Where the run starts and what it is held to, if it is a video's frame.
-    """
-
-    recipe: Recipe
-    given_content: tf.Tensor
-    given_styles: tuple[Style, ...]
-    content_image: tf.Tensor
-    styles: tuple[Style, ...]
-    grey: bool = False
-    start_image: tf.Tensor | None = None
-    previous: Previous | None = None
+    recipe: Recipe  # says in which sizes and colors the network sees the images, and where the run starts
+    given_content: tf.Tensor  # the content image as it was given
+    given_styles: tuple[Style, ...]  # the styles as they were given, their weights known
+    content_image: tf.Tensor  # the content image as the network sees it
+    styles: tuple[Style, ...]  # those styles that count, as the network sees them
+    grey: bool = False  # whether the image is kept without colors while it is optimised
+    start_image: tf.Tensor | None = None  # where the run starts, if not where the recipe says
+    previous: Previous | None = None  # where the run starts and what it is held to, if it is a video's frame
 
     @classmethod
     def of(
@@ -57,11 +46,7 @@ class Scene:
         start: Any = None,
         previous: Previous | None = None,
     ) -> Scene:
-        """Check the images, and bring them into the recipe's sizes and colors.
-
-        Raises:
-            ValueError: If an image breaks the pixel contract, or the controls contradict each other.
-        """
+        """Check the images and controls, and bring the images into the recipe's sizes and colors."""
         content_image = tf.constant(as_image(content_image, "content image"))
         given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
@@ -130,7 +115,7 @@ class Scene:
         """Return x₀, where the generated image begins."""
         image = self.start_image
         if image is None:
-            image = _start(self.recipe, self.content_image, self.styles, seed)
+            image = self._start(seed)
             if np.ptp(image) < FLAT and self.recipe.loss.style_weight:
                 # Where nothing differs from anything, no gradient says where strokes should go.
                 image = _with_noise(image, seed)
@@ -138,11 +123,31 @@ class Scene:
         image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
+    def _start(self, seed: int) -> tf.Tensor:
+        """Return what the recipe's word for the start stands for."""
+        start, content_image, styles = self.recipe.stepping.start, self.content_image, self.styles
+        if start == "style":
+            return resized(styles[0].image, content_image.shape[1:3])
+        if start == "noise":
+            return tf.constant(_noise(content_image.shape, seed))
+        if start == "content_with_noise":
+            return _with_noise(content_image, seed)
+        if start == "content" or self.recipe.pictures.color != "style" or not self.recipe.loss.style_weight:
+            return content_image
+        # Recolored: in the colors of each style in its region, or blended by the weights of the styles.
+        images = [
+            match_colors(content_image, style.image, mask=style.content_mask, reference_mask=style.style_mask)
+            for style in styles
+        ]
+        masks = [style.content_mask for style in styles]
+        if masks[0] is not None:
+            return tf.clip_by_value(_by_region(images, masks), 0.0, 1.0)
+        blend = tf.add_n([style.weight * image for style, image in zip(styles, images, strict=True)])
+        return tf.clip_by_value(blend, 0.0, 1.0)
+
     def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
         """Return the image that the generated one is held to and how firmly, (1, height, width, 3) and (…, 1)."""
-        if not self.previous or not self.previous.weight:
-            return None
-        return self.previous.image, self.previous.weights()
+        return self.previous.held() if self.previous else None
 
     def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
         """Return an image with the content image where no style is wanted, which the gradient leaves alone."""
@@ -182,8 +187,8 @@ class Scene:
         if any(mask is not None for mask in masks):
             known["masks"] = fingerprint(*(none if mask is None else mask for mask in masks))
         if self.previous:
-            unchanged = none if self.previous.unchanged is None else self.previous.unchanged
-            known["previous"] = fingerprint(self.previous.image.numpy(), unchanged, np.float64(self.previous.weight))
+            previous = self.previous.image.numpy(), self.previous.unchanged, np.float64(self.previous.weight)
+            known["previous"] = fingerprint(*previous)
         return known
 
 
@@ -216,34 +221,6 @@ def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) 
         return images[0]
     shares = np.stack(masks) / np.maximum(np.sum(masks, axis=0), 1e-6)
     return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
-
-
-def _start(recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style], seed: int) -> tf.Tensor:
-    """Return what a recipe's word for the start stands for."""
-    start = recipe.stepping.start
-    if start == "style":
-        return resized(styles[0].image, content_image.shape[1:3])
-    if start == "noise":
-        return tf.constant(_noise(content_image.shape, seed))
-    if start == "content_with_noise":
-        return _with_noise(content_image, seed)
-    if start == "content" or recipe.pictures.color != "style" or not recipe.loss.style_weight:
-        return content_image
-    return _recolored(content_image, styles)
-
-
-def _recolored(content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
-    """Return the content image in the colors of the styles: of each in its region, or blended by their weights."""
-    masks = [style.content_mask for style in styles]
-    images = [
-        match_colors(content_image, style.image, mask=style.content_mask, reference_mask=style.style_mask)
-        for style in styles
-    ]
-    if masks[0] is None:
-        image = tf.add_n([style.weight * image for style, image in zip(styles, images, strict=True)])
-    else:
-        image = _by_region(images, masks)
-    return tf.clip_by_value(image, 0.0, 1.0)
 
 
 def _noise(shape: Sequence[int], seed: int) -> np.ndarray:

@@ -18,12 +18,13 @@ import tensorflow as tf
 from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.ground.checks import one_of
-from nst_tf.ground.keras_defaults import in_neutral_keras
+from nst_tf.ground.keras_defaults import neutral_keras
 from nst_tf.ground.startup import processor
 from nst_tf.losses import float32_at_least
 from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+WORDS = ("auto", *PRECISIONS)
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
 IMAGE_CHANNELS = 3
 CONVERTED = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
@@ -35,19 +36,12 @@ LARGEST_GRADIENT = 2.0**6
 
 @dataclass(frozen=True)
 class Device:
-    """What the choice of a precision depends on.
+    """What the choice of a precision depends on."""
 
-    Args:
-        kind: "CPU" or "GPU".
-        name: As the system gives it.
-        instructions: Of a CPU, the extensions it has, in Linux's words such as "avx512_bf16".
-        compute_capability: Of an NVIDIA GPU, such as (7, 5); None if unknown.
-    """
-
-    kind: str
-    name: str
-    instructions: frozenset[str] = frozenset()
-    compute_capability: tuple[int, int] | None = None
+    kind: str  # "CPU" or "GPU"
+    name: str  # as the system gives it
+    instructions: frozenset[str] = frozenset()  # of a CPU, its extensions in Linux's words, such as "avx512_bf16"
+    compute_capability: tuple[int, int] | None = None  # of an NVIDIA GPU, such as (7, 5); None if unknown
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     Raises:
         ValueError: If `wanted` is none of these, or float16 is wanted on a CPU.
     """
-    check_precision(wanted)
+    one_of(wanted, WORDS, "precision")
     if wanted == "float16" and device.kind == "CPU":
         raise ValueError("float16 is for GPUs; on a CPU choose precision='auto', 'bfloat16' or 'float32'.")
     if wanted != "auto":
@@ -98,11 +92,6 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     return Precision("float32", f"the GPU has compute capability {capability}, and no fast half precision")
 
 
-def check_precision(wanted: str) -> None:
-    """Raise ValueError for a word that stands for no precision."""
-    one_of(wanted, ("auto", *PRECISIONS), "precision")
-
-
 def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:
     """Copy an extractor in float32 so that it computes in a precision; in float32 it is itself.
 
@@ -119,7 +108,7 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     return copied
 
 
-@in_neutral_keras
+@neutral_keras()
 def in_precision(model: keras.Model, precision: str, sample: tf.Tensor | None = None) -> keras.Model:
     """Copy a functional network with a dictionary of outputs so that its convolutions and poolings are in a precision.
 

@@ -51,12 +51,7 @@ class Solver:
         return {**own, "step": self.taken, "best_image": self.best.image, "best_loss": self.best.loss}
 
     def step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
-        """Move the image one step downhill, and keep the best.
-
-        Args:
-            loss: Of the image as it is, a scalar.
-            gradient: Of that loss with respect to the image, (1, height, width, 3).
-        """
+        """Move the image one step downhill, from its loss and that loss's gradient, and keep the best."""
         finite = bool(np.isfinite(loss) and tf.reduce_all(tf.math.is_finite(gradient)))
         self.failures.assign_add(int(not finite))
         self.keep_best(loss)

@@ -21,7 +21,7 @@ from nst_tf.controls.regions import style_masks
 from nst_tf.controls.styles import Style
 from nst_tf.engine.precision import Float16Network
 from nst_tf.features import FeatureExtractor, preprocess
-from nst_tf.ground.keras_defaults import in_neutral_keras, traced
+from nst_tf.ground.keras_defaults import neutral_keras, traced
 from nst_tf.losses import float32_at_least
 from nst_tf.networks.vgg import FrozenConvolution, Geometry, down_to_deepest, stages, tile_of_stage
 from nst_tf.objective import Losses, Objective, Sums, Targets
@@ -34,13 +34,7 @@ ONWARD = "onward"  # among a stage's features, what enters the next one
 class TargetsInTiles(Objective):
     """An objective that finds its targets tile by tile, for style images too large to be computed at once.
 
-    Args:
-        recipe: As for `Objective`.
-        extractor: As for `Objective`; it must know its geometry.
-        tile: Side of a tile in pixels, without its surroundings.
-
-    Raises:
-        ValueError: If the extractor does not know its geometry.
+    A tile has a side of `tile` pixels, without its surroundings.  The extractor must know its geometry.
     """
 
     def __init__(self, recipe: Recipe, extractor: FeatureExtractor, tile: int):
@@ -85,14 +79,9 @@ class TargetsInTiles(Objective):
     ) -> tuple[dict[str, np.ndarray], list[Any]]:
         """Take an image, (1, height, width, 3), through all stages.
 
-        Args:
-            image: (1, height, width, 3).
-            take: Returns, of a stage, a tile and the crop that it sees, features at the tile's own positions, among
-                them what enters the next stage.
-            keep: Whether to return what enters each stage.
-
-        Returns:
-            The features of all tiles put together, but for what goes from stage to stage; and what enters each stage.
+        Of a stage, a tile and the crop that it sees, `take` returns features at the tile's own positions, among them
+        what enters the next stage.  Returned are the others, those of all tiles put together, and what enters each
+        stage if that is to be kept.
         """
         wholes, entering, entered = {}, [], image
         for stage in self._stages:
@@ -104,7 +93,7 @@ class TargetsInTiles(Objective):
                     if layer not in wholes:  # in NumPy, in place: TensorFlow would copy the whole for every part
                         shape = (1, *map(lies.positions, entered.shape[1:3]), part.shape[-1])
                         wholes[layer] = np.empty(shape, part.dtype.as_numpy_dtype)
-                    wholes[layer][(slice(None), *tile.own(lies))] = part.numpy()
+                    wholes[layer][tile.own(lies)] = part.numpy()
             entered = wholes.pop(ONWARD, None)
         return wholes, entering
 
@@ -138,9 +127,9 @@ class Tiles(TargetsInTiles):
             entered = entering.pop()
             above, gradient = gradient, np.zeros(entered.shape, np.float32) if entering else np.array(direct)
             for tile, crop in stage.tiles(entered):
-                own_above = above[(slice(None), *tile.own(stage.geometry[ONWARD]))] if stage.onward else None
+                own_above = above[tile.own(stage.geometry[ONWARD])] if stage.onward else None
                 part = stage.gradient(crop, tile.window(), targets.content, targets.masks(), derivatives, own_above)
-                gradient[(slice(None), *tile.seen())] += part.numpy()
+                gradient[tile.seen()] += part.numpy()
         return losses, targets.where_wanted(tf.constant(gradient))
 
     def _trace_weigh(self, sums: Sums, image: tf.Tensor, targets: Targets) -> tuple[Losses, Sums, tf.Tensor]:
@@ -188,7 +177,7 @@ class Stage:
         sides = entered.shape[1:3]
         for spans_of_tile in itertools.product(*(spans(side, self._tile, halo, grid) for side in sides)):
             tile = Tile(*spans_of_tile)
-            yield tile, tf.convert_to_tensor(entered[(slice(None), *tile.seen())])
+            yield tile, tf.convert_to_tensor(entered[tile.seen()])
 
     def _trace_content(self, crop: tf.Tensor, window: tf.Tensor) -> Features:
         features = self._own(self._network(crop), window)
@@ -242,7 +231,7 @@ class Stage:
         return own
 
 
-@in_neutral_keras
+@neutral_keras()
 def cut(objective: Objective, tile: int) -> list[Stage]:
     """Cut a network into stages, for tiles of `tile` pixels a side.
 
@@ -277,14 +266,7 @@ def _preprocessed(network: keras.Model, preprocessing: str, image: tf.Tensor) ->
 
 
 class Span(NamedTuple):
-    """Along one side of what enters a stage: a tile's own positions, and those it has to see.
-
-    Args:
-        start: First of its own.
-        stop: One past the last of its own.
-        seen_from: First that it has to see.
-        seen_to: One past the last.
-    """
+    """Along one side of what enters a stage: a tile's own positions, and those it has to see; like slices."""
 
     start: int
     stop: int
@@ -298,16 +280,13 @@ class Tile(NamedTuple):
     rows: Span
     columns: Span
 
-    def seen(self) -> tuple[slice, slice]:
-        """Return rows and columns of the positions that it has to see."""
-        return slice(self.rows.seen_from, self.rows.seen_to), slice(self.columns.seen_from, self.columns.seen_to)
+    def seen(self) -> tuple[slice, ...]:
+        """Return where, in an array (1, height, width, channels), the positions are that it has to see."""
+        return slice(None), *(slice(span.seen_from, span.seen_to) for span in self)
 
-    def own(self, geometry: Geometry) -> tuple[slice, slice]:
-        """Return rows and columns of its own positions in the whole of a layer."""
-        return (
-            slice(*map(geometry.positions, (self.rows.start, self.rows.stop))),
-            slice(*map(geometry.positions, (self.columns.start, self.columns.stop))),
-        )
+    def own(self, geometry: Geometry) -> tuple[slice, ...]:
+        """Return where its own positions are in the whole of a layer."""
+        return slice(None), *(slice(*map(geometry.positions, (span.start, span.stop))) for span in self)
 
     def window(self) -> tf.Tensor:
         """Return its own top, bottom, left and right within what it sees, and where what it sees begins."""
@@ -316,13 +295,10 @@ class Tile(NamedTuple):
 
 
 def spans(length: int, tile: int, halo: int, grid: int) -> list[Span]:
-    """Cut a side of what enters a stage into spans of about one length.
+    """Cut a side of what enters a stage, `length` positions long, into spans of about one length, at most `tile`.
 
-    Args:
-        length: Of the side, in positions.
-        tile: At most so many positions each, but for rounding up to the grid.
-        halo: How many positions beyond its own a tile has to see; rounded up to the grid.
-        grid: Spans begin at its multiples, so that poolings line up with those of the whole.
+    A tile has to see `halo` positions beyond its own.  Lengths and halos are rounded up to the grid, at whose multiples
+    spans begin, so that poolings line up with those of the whole.
     """
     count = math.ceil(length / tile)
     step = math.ceil(length / count / grid) * grid

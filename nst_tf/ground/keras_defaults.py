@@ -32,6 +32,7 @@ def check_process() -> None:
 def neutral_keras() -> Iterator[None]:
     """Build layers and optimisers in float32, channels last; afterwards all is as before, Python's `random` too.
 
+    As a context, or as a decorator of what builds them.
     Layers keep what they were built with, so it matters while they are built and not when they are used.
     """
     before = keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy(), random.getstate()
@@ -45,17 +46,6 @@ def neutral_keras() -> Iterator[None]:
         keras.config.set_image_data_format(before[1])
         keras.config.set_dtype_policy(before[2])
         random.setstate(before[3])
-
-
-def in_neutral_keras(function: Callable) -> Callable:
-    """Let a function run in `neutral_keras`."""
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        with neutral_keras():
-            return function(*args, **kwargs)
-
-    return wrapped
 
 
 def traced(function: Callable) -> Callable:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nst_tf.ground.checks import one_of
 from nst_tf.ground.download import stream
 from nst_tf.ground.files import atomic_write, check_writable, remove_leftovers
 from nst_tf.networks.eight_bits import read_eight_bits
@@ -74,24 +75,17 @@ def cache_folder() -> Path:
 def find_imagenet_weights(network: str, *, source: str | None = None) -> WeightsFile:
     """Return a file of a network's ImageNet weights, downloaded if it is not in the cache.
 
-    All its files are looked for in the cache before any is downloaded, both in the table's order.  A file in the cache
-    is never deleted, only replaced by a whole one; any number of processes may do this at once.  What failed is not
-    tried again for five minutes, so that a notebook without a network does not wait in every cell.
-
-    Args:
-        network: A name in `NETWORKS`, such as "vgg19".
-        source: One of its sources, such as "keras" or "pip", for that file alone.
+    All its files, or that of one source such as "pip", are looked for in the cache before any is downloaded, both in
+    the table's order.  A file in the cache is never deleted, only replaced by a whole one; any number of processes may
+    do this at once.  What failed is not tried again for five minutes, so that a notebook without a network does not
+    wait in every cell.
 
     Raises:
         WeightsUnavailableError: If no file is there or can be downloaded; the message says why, and what to do by hand.
         ValueError: If the network or source is unknown.
     """
-    if network not in IMAGENET:
-        raise ValueError(f"There are no ImageNet weights of {network!r}; expected {' or '.join(IMAGENET)}.")
-    files = IMAGENET[network]
-    if source not in (None, *files):
-        raise ValueError(f"{network.upper()}'s weights do not come from {source!r}; expected {' or '.join(files)}.")
-    wanted = {source: files[source]} if source else files
+    files = IMAGENET[one_of(network, IMAGENET, "network with ImageNet weights")]
+    wanted = {source: files[one_of(source, files, f"source of {network.upper()}'s weights")]} if source else files
     if found := _find_in_cache(wanted.values()):
         return found
     missing = f"The ImageNet weights of {network.upper()} are not in the cache, and"
@@ -135,15 +129,9 @@ def state_of_cache(network: str) -> str:
 
 
 def load_weights(model: keras.Model, path: Path, network: str) -> None:
-    """Read a file of weights into a network's model without its top.
+    """Read a Keras weights file, or a published one in 8 bits, into a model of `keras.applications` without its top.
 
-    Args:
-        model: With the layers that `keras.applications` would give it, in the same order.
-        path: A Keras weights file, or a published one in 8 bits.
-        network: Its name in `NETWORKS`.
-
-    Raises:
-        ValueError: If the file does not hold all the weights.
+    Raises ValueError if it does not hold all the weights of the network.
     """
     refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
     # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
