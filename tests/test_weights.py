@@ -243,8 +243,8 @@ def test_unknown_networks_and_sources_are_refused_with_those_there_are(cache, ar
 
 def test_a_large_file_is_hashed_once_in_a_lookup(cache, server, monkeypatch):
     hashed = []
-    digest = weights._digest
-    monkeypatch.setattr(weights, "_digest", lambda path, file: hashed.append(path) or digest(path, file))
+    digest = weights.digest_of
+    monkeypatch.setattr(weights, "digest_of", lambda path, file: hashed.append(path) or digest(path, file))
     find_imagenet_weights("vgg19")
     find_imagenet_weights("vgg19")
     assert len(hashed) == 2

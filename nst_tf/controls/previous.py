@@ -49,5 +49,7 @@ class Previous:
 
     def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
         """Return this image and w · m / (3 Σ m), float32 (1, height, width, 1); None without a weight."""
+        if not self.weight:
+            return None
         weights = self.weight * self.unchanged / (3 * max(float(self.unchanged.sum()), 1.0))
-        return (self.image, tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32)) if self.weight else None
+        return self.image, tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32)

@@ -106,7 +106,6 @@ class Scene:
         return replace(
             self,
             given_content=smaller(self.given_content),
-            given_styles=tuple(map(made_smaller, self.given_styles)),
             content_image=content_image,
             styles=tuple(map(made_smaller, self.styles)),
         )
@@ -157,7 +156,7 @@ class Scene:
 
     def postprocess(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colors put back, and the content where no style is wanted."""
-        masks = [style.content_mask for style in weighted_styles(self.given_styles)]
+        masks = [style.content_mask for style in self.styles]
         color, content = self.recipe.pictures.color, self.given_content
         if color == "style" and masks[0] is None:
             return tf.identity(image)

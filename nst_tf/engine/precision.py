@@ -95,10 +95,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
 def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:
     """Copy an extractor in float32 so that it computes in a precision; in float32 it is itself.
 
-    Args:
-        extractor: In float32.
-        precision: "float32", "bfloat16" or "float16".
-        image: A sample of its input, float32 (1, height, width, 3), RGB in [0, 1].
+    The image, float32 (1, height, width, 3), RGB in [0, 1], is a sample of what it will be given.
     """
     if precision == "float32":
         return extractor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +16,9 @@ import tensorflow as tf
 from nst_tf.ground.files import user_path
 from nst_tf.ground.keras_defaults import keras, neutral_keras
 from nst_tf.ground.startup import onednn_is_on, processor
+from nst_tf.networks.eight_bits import read_eight_bits
 from nst_tf.networks.table import NETWORKS, with_poolings
-from nst_tf.networks.weights import find_imagenet_weights, load_weights
+from nst_tf.networks.weights import IMAGENET, digest_of, find_imagenet_weights
 
 Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
@@ -221,8 +223,26 @@ def keras_vgg19() -> keras.Model:
 
 
 def _from_keras(network: str, path: Path) -> keras.Model:
+    """Return a network of `keras.applications` without its top, with weights from a file of Keras or one in 8 bits."""
+    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
     model = getattr(keras.applications, network.upper())(include_top=False, weights=None)
-    load_weights(model, path, network)
+    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
+    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
+    try:
+        if path.suffix == ".bin":
+            in_8_bits = [file for file in IMAGENET[network].values() if not file.exact]
+            if not any(digest_of(path, file) == file.digest for file in in_8_bits):
+                raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
+            model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{refusal} ({error}).") from error
+    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
+    if missing:
+        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
     return model
 
 

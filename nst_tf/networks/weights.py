@@ -17,23 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from nst_tf.ground.checks import one_of
 from nst_tf.ground.download import stream
 from nst_tf.ground.files import atomic_write, check_writable, remove_leftovers
-from nst_tf.networks.eight_bits import read_eight_bits
 from nst_tf.networks.table import NETWORKS, PublishedFile
-
-if TYPE_CHECKING:
-    import keras
 
 DOWNLOAD_LIMIT_SECONDS = 900
 PIP_LIMIT_SECONDS = 300
@@ -128,41 +120,17 @@ def state_of_cache(network: str) -> str:
     return "damaged" if any((cache_folder() / file.name).is_file() for file in files) else "missing"
 
 
-def load_weights(model: keras.Model, path: Path, network: str) -> None:
-    """Read a Keras weights file, or a published one in 8 bits, into a model of `keras.applications` without its top.
-
-    Raises ValueError if it does not hold all the weights of the network.
-    """
-    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
-    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
-    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
-    try:
-        if path.suffix == ".bin":
-            in_8_bits = [file for file in IMAGENET.get(network, {}).values() if not file.exact]
-            if not any(_digest(path, file) == file.digest for file in in_8_bits):
-                raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
-            model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{refusal} ({error}).") from error
-    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
-    if missing:
-        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
-
-
 def _find_in_cache(files: Iterable[PublishedFile]) -> WeightsFile | None:
     for file in files:
         path = cache_folder() / file.name
-        if path.is_file() and os.access(path, os.R_OK) and _digest(path, file) == file.digest:
+        if path.is_file() and os.access(path, os.R_OK) and digest_of(path, file) == file.digest:
             remove_leftovers(path)
             return WeightsFile(path, file.exact, "found in the cache")
     return None
 
 
-def _digest(path: Path, file: PublishedFile) -> str:
+def digest_of(path: Path, file: PublishedFile) -> str:
+    """Return the hash of a file at a path, in the words of the published one that it is compared with."""
     algorithm = file.digest.partition(":")[0]
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as opened:
@@ -172,7 +140,7 @@ def _digest(path: Path, file: PublishedFile) -> str:
 
 
 def _check_digest(path: Path, file: PublishedFile) -> None:
-    if (digest := _digest(path, file)) != file.digest:
+    if (digest := digest_of(path, file)) != file.digest:
         raise OSError(f"{file.name} came with {digest}, not {file.digest}")
 
 
