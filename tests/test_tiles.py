@@ -5,6 +5,7 @@ import tensorflow as tf
 from conftest import small_network, smooth_picture, striped_picture
 
 from nst_tf.controls.scene import Scene
+from nst_tf.engine.precision import extractor_in_precision
 from nst_tf.engine.tiles import Tiles, spans
 from nst_tf.features import keras_features, slim_features
 from nst_tf.networks.gaussians import Gaussian
@@ -96,6 +97,20 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
     np.testing.assert_allclose(gradient, plain_gradient(recipe, extractor, image, targets), rtol=1e-4, atol=1e-4)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)
     np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_tiles_in_half_precision_give_the_gradient_of_the_whole_in_it(odd_pair, generator, precision):
+    recipe = RECIPES["studio"].changed(**TO_BLOCK_3)
+    network = small_network(recipe.network.layers, **recipe.network.options)
+    extractor = extractor_in_precision(network, precision, odd_pair[0])
+    image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
+    whole, tiles = Objective(recipe, extractor), Tiles(recipe, extractor, 48)
+    targets = find_targets(whole, odd_pair)
+    losses, gradient = whole.losses_and_gradient(image, targets)
+    tiled_losses, tiled_gradient = tiles.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(tiled_losses, losses, rtol=1e-3)
+    assert tf.norm(tiled_gradient - gradient) < 0.02 * tf.norm(gradient)
 
 
 @pytest.mark.parametrize("weights", [{"style_weight": 0.0}, {"content_weight": 0.0}])

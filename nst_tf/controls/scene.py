@@ -174,21 +174,15 @@ class Scene:
     def fingerprints(self) -> dict[str, Any]:
         """Return what tells these images from others, as JSON can hold it."""
         masks = [mask for style in self.given_styles for mask in (style.content_mask, style.style_mask)]
-        none = np.zeros(0, np.float32)
-        known = {
-            "content": fingerprint(self.given_content.numpy()),
-            "style": fingerprint(*(style.image.numpy() for style in self.given_styles)),
+        before = self.previous
+        return {
+            "content": fingerprint(self.given_content),
+            "style": fingerprint(*(style.image for style in self.given_styles)),
             "style_weights": [style.weight for style in self.given_styles],
-            "masks": None,
-            "start": None if self.start_image is None else fingerprint(self.start_image.numpy()),
-            "previous": None,
+            "masks": fingerprint(*masks),
+            "start": fingerprint(self.start_image),
+            "previous": before and fingerprint(before.image, before.unchanged, np.float64(before.weight)),
         }
-        if any(mask is not None for mask in masks):
-            known["masks"] = fingerprint(*(none if mask is None else mask for mask in masks))
-        if self.previous:
-            previous = self.previous.image.numpy(), self.previous.unchanged, np.float64(self.previous.weight)
-            known["previous"] = fingerprint(*previous)
-        return known
 
 
 def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from nst_tf.features import FeatureExtractor, network_features
 from nst_tf.ground.files import file_signature
 from nst_tf.networks.table import NETWORKS
-from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
+from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", *NETWORKS)
@@ -47,17 +47,11 @@ def resolve_auto(features: str) -> str:
         return features
     if tf.config.get_visible_devices("GPU"):
         try:
-            _find_vgg19()
+            find_imagenet_weights("vgg19")
             return "vgg19"
         except WeightsUnavailableError as error:
             warnings.warn(f"Going on with the slim network. {error}", stacklevel=4)
     return "slim"
-
-
-@functools.cache  # which keeps no error, so weights that come later are found
-def _find_vgg19() -> WeightsFile:
-    # Its hash takes a tenth of a second, and every run on a GPU asks.
-    return find_imagenet_weights("vgg19")
 
 
 @functools.lru_cache(maxsize=6)  # for all runs of this process that ask for the same

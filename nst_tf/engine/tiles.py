@@ -143,14 +143,9 @@ class Tiles(TargetsInTiles):
 class Stage:
     """A part of the network that an image passes tile by tile before it enters the next one.
 
-    What it is given and returns is of one tile; `window` is from `Tile.window`.
-
-    Args:
-        objective: Whose losses.
-        network: From what enters the stage, float32 or the network's own precision, to the features of its layers.
-        geometry: Of these layers, counted in positions of what enters.  All stages but the last have `ONWARD`.
-        tile: Side of a tile, in positions of what enters.
-        onward: Type of what enters the next stage; None in the last one.
+    Its network leads from what enters, in float32 or the network's own precision, to the features of its layers.  Their
+    geometry counts in positions of what enters, and so does the side of a tile.  `onward` is the type of what enters
+    the next stage, None in the last one; `window` is from `Tile.window`.
     """
 
     def __init__(

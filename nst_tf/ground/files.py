@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -156,10 +157,13 @@ def file_signature(path: str) -> str:
     return repr((path, state.st_mtime_ns, state.st_size))
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Return a hash of arrays, their shapes included."""
+def fingerprint(*arrays: Any) -> str | None:
+    """Return a hash of arrays or tensors, their shapes included; some may be None, and if all are it is None."""
+    if all(array is None for array in arrays):
+        return None
     digest = hashlib.sha256()
-    for array in arrays:
+    for given in arrays:
+        array = np.zeros(0, np.float32) if given is None else np.asarray(given)
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
