@@ -160,9 +160,8 @@ class Objective:
         positions = sums.positions[layer]
         options = {"positions": positions, "image_pixels": pixels, "channels": self.extractor.channels.get(layer)}
         total = 0.0
-        for region, (covered, share) in enumerate(
-            targets.regions.parts(layer) if targets.regions else [(positions, 1)]
-        ):
+        parts = targets.regions.parts[layer] if targets.regions else [(positions, 1)]
+        for region, (covered, share) in enumerate(parts):
             target = tf.nest.map_structure(operator.itemgetter(region), targets.style[layer])  # (C, C)
             gram = sums.grams[layer][region] / covered  # (C, C)
             total += share * style_loss(gram, target, form=self.recipe.loss.style_form, **options)

@@ -81,10 +81,10 @@ def test_guided_gram_matrix_is_the_mean_over_the_region(pair, network, left):
     expected = features.T @ features
     np.testing.assert_allclose(sums.grams["block1_conv1"][0], expected, rtol=1e-4, atol=1e-4 * expected.max())
     # Alone, a region has all of the style's weight; two share it by their size.
-    assert float(objective.targets.regions.weights["block1_conv1"][0]) == pytest.approx(1)
+    assert float(objective.targets.regions.parts["block1_conv1"][0][1]) == pytest.approx(1)
     both = [Style(pair[1], content_mask=mask) for mask in (left, rest_of(left))]
-    shares = make_objective(recipe, network, pair[0], both).targets.regions.weights["block1_conv1"]
-    np.testing.assert_allclose(shares, [24 / 64, 40 / 64], rtol=1e-6)
+    parts = make_objective(recipe, network, pair[0], both).targets.regions.parts["block1_conv1"]
+    np.testing.assert_allclose([share for _, share in parts], [24 / 64, 40 / 64], rtol=1e-6)
 
 
 def test_style_is_taken_from_its_mask_alone(pair, network):

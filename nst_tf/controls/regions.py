@@ -19,18 +19,12 @@ class Regions(NamedTuple):
     """Where each style is wanted, by style layer."""
 
     masks: dict[str, tf.Tensor]  # m, how much of each position lies in each region, (1, height, width, regions)
-    covered: dict[str, tf.Tensor]  # Σm, how many positions each region covers, (regions,)
-    # What the loss of each region is multiplied by, (regions,): its style's weight times its share of the positions
-    # that are in any, so that large regions and small ones keep their balance.
-    weights: dict[str, tf.Tensor]
+    # Of each region Σm, how many positions it covers, and what its loss is multiplied by: its style's weight times its
+    # share of the positions that are in any, so that large regions and small ones keep their balance.
+    parts: dict[str, list[tuple[tf.Tensor, tf.Tensor]]]
     # 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the gradient is taken
     # for 0: what moves there is thrown away at the end, and until then only costs content.
     pixels: tf.Tensor
-
-    def parts(self, layer: str) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Return how many positions each region covers in a layer, and what its loss is multiplied by."""
-        covered = tf.unstack(tf.maximum(self.covered[layer], SMALLEST_COVER))
-        return list(zip(covered, tf.unstack(self.weights[layer]), strict=True))
 
 
 def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) -> Regions:
@@ -39,10 +33,13 @@ def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) ->
         layer: tf.concat([mask_at(style.content_mask, size) for style in styles], axis=-1)
         for layer, size in sizes.items()
     }
-    covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
-    weights = tf.constant([style.weight for style in styles], tf.float32)
-    shares = {layer: weights * of / tf.maximum(tf.reduce_sum(of), SMALLEST_COVER) for layer, of in covered.items()}
-    return Regions(masks, covered, shares, tf.constant(wanted_anywhere(styles), tf.float32))
+    weights, parts = tf.constant([style.weight for style in styles], tf.float32), {}
+    for layer, mask in masks.items():
+        covered = tf.reduce_sum(mask, axis=(0, 1, 2))
+        shares = weights * covered / tf.maximum(tf.reduce_sum(covered), SMALLEST_COVER)
+        covered = tf.maximum(covered, SMALLEST_COVER)
+        parts[layer] = list(zip(tf.unstack(covered), tf.unstack(shares), strict=True))
+    return Regions(masks, parts, tf.constant(wanted_anywhere(styles), tf.float32))
 
 
 def wanted_anywhere(styles: Sequence[Style]) -> np.ndarray:

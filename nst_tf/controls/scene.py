@@ -96,19 +96,13 @@ class Scene:
         def smaller(image: tf.Tensor) -> tf.Tensor:
             return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
 
-        def made_smaller(style: Style) -> Style:
+        content_image, given_content, styles = smaller(self.content_image), smaller(self.given_content), []
+        for style in self.styles:
             image = smaller(style.image)
-            masks = (style.content_mask, content_image.shape[1:3]), (style.style_mask, image.shape[1:3])
-            content_mask, style_mask = (_mask_resized(mask, size) for mask, size in masks)
-            return replace(style, image=image, content_mask=content_mask, style_mask=style_mask)
-
-        content_image = smaller(self.content_image)
-        return replace(
-            self,
-            given_content=smaller(self.given_content),
-            content_image=content_image,
-            styles=tuple(map(made_smaller, self.styles)),
-        )
+            content_mask = _mask_resized(style.content_mask, content_image.shape[1:3])
+            style_mask = _mask_resized(style.style_mask, image.shape[1:3])
+            styles.append(Style(image, style.weight, content_mask, style_mask))
+        return replace(self, given_content=given_content, content_image=content_image, styles=tuple(styles))
 
     def start(self, seed: int) -> tf.Tensor:
         """Return x₀, where the generated image begins."""

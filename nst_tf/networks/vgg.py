@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.ground.checks import one_of
 from nst_tf.ground.files import user_path
 from nst_tf.ground.keras_defaults import keras, neutral_keras
 from nst_tf.ground.startup import onednn_is_on, processor
@@ -128,8 +129,7 @@ def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> Non
     if not layers:
         raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
     for layer in layers:
-        if layer not in known:
-            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
+        one_of(layer, known, f"layer of {network}")
 
 
 @neutral_keras()
