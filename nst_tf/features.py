@@ -59,8 +59,7 @@ class FeatureExtractor:
         self.preprocessing = preprocessing
         self.geometry = dict(geometry or {})
         self.channels = dict(channels or {})
-        self.kept: dict[str, Any] = {}  # copies in other precisions, by name
-        self.evaluations: dict[str, Any] = {}  # what was traced for it, for images of all sizes
+        self.objectives: dict[str, Any] = {}  # those of earlier runs, with what was traced for images of all sizes
 
     def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the features of an image.
@@ -73,11 +72,6 @@ class FeatureExtractor:
         """
         # (batch, H, W, 3) -> {layer: (batch, H // stride, W // stride, channels)}, stride 1 in block 1, 16 in block 5
         return self.model(preprocess(image, self.preprocessing), training=False)
-
-    def clear_caches(self) -> None:
-        """Clear traced functions and copies, which hold references back to this extractor."""
-        self.evaluations.clear()
-        self.kept.clear()
 
     def __repr__(self) -> str:
         return f"FeatureExtractor({self.name!r}, layers={list(self.layers)})"
@@ -180,14 +174,9 @@ def network_features(
     preprocessing: str = "caffe",
     border: str = "zeros",
 ) -> FeatureExtractor:
-    """Make a feature extractor of a network by its name in `NETWORKS`; for the others, see `vgg19_features`.
-
-    Raises:
-        ValueError: If the name, a layer or an option is unknown, or the weights are not available or cannot be read.
-    """
+    """Make a feature extractor of a network by its name in `NETWORKS`; for the rest, see `vgg19_features`."""
     one_of(network, NETWORKS, "network")
     one_of(pooling, POOLING, "pooling")
-    one_of(preprocessing, PREPROCESSING, "preprocessing")
     one_of(border, BORDERS, "border")
     layers = tuple(layers)
     check_layers(layers, list(NETWORKS[network].channels), network)

@@ -110,11 +110,7 @@ def save_image(
 
 
 def save_options(path: str | os.PathLike) -> dict[str, Any]:
-    """Return Pillow's options for the format that a path's suffix names.
-
-    Raises:
-        ValueError: If the suffix is not one that `save_image` writes.
-    """
+    """Return Pillow's options for the format that a path's suffix names; reject others than `save_image` writes."""
     suffix = Path(path).suffix.lower()
     if suffix not in SAVE_OPTIONS:
         raise ValueError(f"Cannot save {shown(path)}: the name must end in one of {', '.join(SAVE_OPTIONS)}.")

@@ -18,53 +18,33 @@ from nst_tf.networks.gaussians import Gaussian, gaussian_of, squared_wasserstein
 
 
 class Size(NamedTuple):
-    """What a form's factor may depend on: C and M of a layer, and the image's height × width."""
+    """What a form's factor may depend on."""
 
-    channels: Any
-    positions: Any = None
-    pixels: Any = None
+    channels: Any  # C
+    positions: Any = None  # M
+    pixels: Any = None  # height × width of the image
 
 
 class Form(NamedTuple):
-    """One way to make a loss of squared differences.
+    """One way to make a loss of squared differences."""
 
-    Args:
-        factor: What the sum of squares is multiplied by, from the layer's `Size`; None in forms that are not a fixed
-            multiple of it.  In relative ones the sum is divided by the target's own, so that 1 is the distance of an
-            image without any features.
-        formula: In plain text.
-        latex: The same for notebooks.
-        distance: What is taken in place of the sum of squares, from the Gram matrix of features beside which stands a
-            channel of ones (`with_ones`), the target's `Gaussian`, and C.
-    """
-
+    # What the sum of squares is multiplied by, from the layer's `Size`; None in forms that are not a fixed multiple of
+    # it.  In relative ones the sum is divided by the target's own, so that 1 is the distance of an image without any
+    # features.
     factor: Callable[[Size], Any] | None
-    formula: str
-    latex: str
+    formula: str  # in plain text
+    latex: str  # the same for notebooks
+    # What is taken in place of the sum of squares, from the Gram matrix of features beside which stands a channel of
+    # ones (`with_ones`), the target's `Gaussian`, and C.
     distance: Callable[[tf.Tensor, Gaussian, int], tf.Tensor] | None = None
 
 
-class Differences(NamedTuple):
-    """Of each pixel from its neighbours, (batch, height − 1 or height, width − 1 or width, channels)."""
-
-    down: tf.Tensor
-    across: tf.Tensor
-    falling: tf.Tensor
-    rising: tf.Tensor
-
-
 class VariationForm(NamedTuple):
-    """One way to add up what neighbouring pixels differ by.
+    """One way to add up what neighbouring pixels differ by."""
 
-    Args:
-        total: The sum over an image, from its `Differences`.
-        formula: In plain text.
-        latex: The same for notebooks.
-    """
-
-    total: Callable[[Differences], tf.Tensor]
-    formula: str
-    latex: str
+    total: Callable[..., tf.Tensor]  # from the differences down, across, falling and rising, to the sum over an image
+    formula: str  # in plain text
+    latex: str  # the same for notebooks
 
 
 # Factors of Σ(F − P)².
@@ -115,22 +95,22 @@ STYLE_FORMS = {
 }
 TOTAL_VARIATION_FORMS = {
     "absolute": VariationForm(
-        lambda of: tf.reduce_sum(tf.abs(of.down)) + tf.reduce_sum(tf.abs(of.across)),
+        lambda down, across, *_: tf.reduce_sum(tf.abs(down)) + tf.reduce_sum(tf.abs(across)),
         "Σ(|down| + |across|)",
         r"\sum |\text{down}| + |\text{across}|",
     ),
     "squared": VariationForm(
-        lambda of: _squares(of.down, of.across), "Σ(down² + across²)", r"\sum \text{down}^2 + \text{across}^2"
+        lambda down, across, *_: _squares(down, across), "Σ(down² + across²)", r"\sum \text{down}^2 + \text{across}^2"
     ),
     # Its gradient is the nine-point Laplacian, so a slanted line costs about what an upright one does.
     "nine_point": VariationForm(
-        lambda of: _squares(of.down, of.across) * 2 / 3 + _squares(of.falling, of.rising) / 6,
+        lambda down, across, falling, rising: _squares(down, across) * 2 / 3 + _squares(falling, rising) / 6,
         "Σ(⅔ (down² + across²) + ⅙ (falling² + rising²))",
         r"\sum \tfrac{2}{3} (\text{down}^2 + \text{across}^2) + \tfrac{1}{6} (\text{falling}^2 + \text{rising}^2)",
     ),
     # The keras.io example; the last row and column are left out.
     "keras": VariationForm(
-        lambda of: tf.reduce_sum((tf.square(of.down[:, :, :-1]) + tf.square(of.across[:, :-1])) ** 1.25),
+        lambda down, across, *_: tf.reduce_sum((tf.square(down[:, :, :-1]) + tf.square(across[:, :-1])) ** 1.25),
         "Σ(down² + across²)^1.25",
         r"\sum (\text{down}^2 + \text{across}^2)^{1.25}",
     ),
@@ -285,13 +265,13 @@ def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Te
         CVPR 2015, section 3.2.
     """
     image = float32_at_least(image)
-    differences = Differences(
-        down=image[:, 1:] - image[:, :-1],
-        across=image[:, :, 1:] - image[:, :, :-1],
-        falling=image[:, 1:, 1:] - image[:, :-1, :-1],
-        rising=image[:, 1:, :-1] - image[:, :-1, 1:],
+    found = TOTAL_VARIATION_FORMS[one_of(form, TOTAL_VARIATION_FORMS, "form of the total variation")]
+    return found.total(
+        image[:, 1:] - image[:, :-1],  # down
+        image[:, :, 1:] - image[:, :, :-1],  # across
+        image[:, 1:, 1:] - image[:, :-1, :-1],  # falling
+        image[:, 1:, :-1] - image[:, :-1, 1:],  # rising
     )
-    return TOTAL_VARIATION_FORMS[one_of(form, TOTAL_VARIATION_FORMS, "form of the total variation")].total(differences)
 
 
 def float32_at_least(tensor: tf.Tensor) -> tf.Tensor:

@@ -7,14 +7,15 @@ add up to those of the whole, which is what lets an image be computed in tiles.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nst_tf.controls.regions import Regions, grams_of_style, in_regions, regions_of
+from nst_tf.controls.regions import SMALLEST_COVER, Regions, in_regions, regions_of, style_masks
 from nst_tf.controls.styles import Style, as_styles, weighted_styles
 from nst_tf.features import FeatureExtractor
+from nst_tf.ground.keras_defaults import traced
 from nst_tf.losses import (
     STYLE_FORMS,
     content_scale,
@@ -39,25 +40,17 @@ class Losses(NamedTuple):
 
 
 class Targets(NamedTuple):
-    """What the generated image is compared with.
+    """What the generated image is compared with; dictionaries are by layer."""
 
-    Args:
-        content: P by content layer, (1, height, width, channels).
-        content_scales: By content layer, what Σ(F − P)² is multiplied by in the recipe's form of the content loss.
-        style: a, a normalised Gram matrix, by style layer, (1, channels, channels), or one for each region; in the
-            Wasserstein forms the `Gaussian` made of it.
-        regions: Where each style is wanted; None if everywhere.
-        held: An image that the generated one is held to, (1, height, width, 3), and how firmly at each pixel,
-            (1, height, width, 1); None if it is free.
-        grey: Whether the generated image stays without colors.
-    """
-
-    content: dict[str, tf.Tensor]
-    content_scales: dict[str, tf.Tensor]
+    content: dict[str, tf.Tensor]  # P, (1, height, width, channels)
+    content_scales: dict[str, tf.Tensor]  # what the form of the content loss multiplies Σ(F − P)² by
+    # a, the normalised Gram matrix, (1, channels, channels), or one for each region; in the Wasserstein forms the
+    # `Gaussian` made of it.
     style: dict[str, tf.Tensor | Gaussian]
-    regions: Regions | None = None
+    regions: Regions | None = None  # where each style is wanted; None if everywhere
+    # An image that the generated one is held to, (1, height, width, 3), and how firmly, (1, height, width, 1).
     held: tuple[tf.Tensor, tf.Tensor] | None = None
-    grey: bool = False
+    grey: bool = False  # whether the generated image stays without colors
 
     def masks(self) -> dict[str, tf.Tensor]:
         """Return the masks by style layer, none if the style is wanted everywhere."""
@@ -71,17 +64,16 @@ class Targets(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of an image or a part of one, what its losses are made of.
+    """Of an image or a part of one, what its losses are made of."""
 
-    Args:
-        squares: Σ(F − P)² by content layer, scalars.
-        grams: FᵀF by style layer, not normalised, (1, channels, channels), or one for each region.
-        positions: M by style layer, scalars.
-    """
+    squares: dict[str, tf.Tensor]  # Σ(F − P)² by content layer, scalars
+    grams: dict[str, tf.Tensor]  # FᵀF by style layer, not normalised, (1, channels, channels), or one for each region
+    positions: dict[str, tf.Tensor]  # M by style layer, scalars
 
-    squares: dict[str, tf.Tensor]
-    grams: dict[str, tf.Tensor]
-    positions: dict[str, tf.Tensor]
+    def normalized(self, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return the Gram matrices, each divided by the positions that it is a sum over, or that its mask covers."""
+        covered = {layer: tf.reduce_sum(mask) for layer, mask in masks.items()} or self.positions
+        return {layer: gram / tf.maximum(covered[layer], SMALLEST_COVER) for layer, gram in self.grams.items()}
 
 
 class Objective:
@@ -97,31 +89,45 @@ class Objective:
         self.recipe = recipe
         self.extractor = extractor
         self.targets = targets
+        # Weights by layer; a loss without a weight needs no features.
+        self.content_layers = recipe.network.content_layers if recipe.loss.content_weight else {}
+        self.style_layers = recipe.network.style_layers if recipe.loss.style_weight else {}
+        self._traced = traced(self._losses_and_gradient)
 
     def __call__(self, image: tf.Tensor) -> Losses:
         """Return the weighted losses of an image of the content image's size, float32 (1, height, width, 3)."""
         return self.losses(image, self.targets)
 
-    def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
-        """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
-        features = self.extractor(image)
-        return self.weigh(self.sums(features, targets.content, targets.masks()), image, targets)
-
     def losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
-        """Return the losses of an image, and the gradient of the total with respect to its pixels."""
+        """Return the losses of an image, and the gradient of the total with respect to it, (1, height, width, 3).
+
+        TensorFlow traces it once, for images of all sizes.
+        """
+        # As a tensor: a traced function would take another variable, of another size, for another function.
+        return self._traced(tf.convert_to_tensor(image), targets)
+
+    def _losses_and_gradient(self, image: tf.Tensor, targets: Targets) -> tuple[Losses, tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(image)
             losses = self.losses(image, targets)
         return losses, targets.where_wanted(tape.gradient(losses.total, image))
 
+    def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
+        """Return α · content + β · style + total variation and its parts, against any targets of the same shapes."""
+        image = tf.convert_to_tensor(image)
+        features = self.extractor(image)
+        return self.weigh(self.sums(features, targets.content, targets.masks()), image, targets)
+
     def sums(self, features: dict[str, tf.Tensor], content: dict[str, tf.Tensor], masks: dict[str, tf.Tensor]) -> Sums:
         """Return the sums of an image or a part of one; features, content and masks cover the same part."""
         squares, grams, positions = {}, {}, {}
-        for layer in filter(content.__contains__, content_layers(self.recipe)):
+        for layer in filter(content.__contains__, self.content_layers):
             difference = float32_at_least(features[layer]) - float32_at_least(content[layer])  # (1, H, W, C)
             squares[layer] = tf.reduce_sum(tf.square(difference))
-        for layer in filter(features.__contains__, style_layers(self.recipe)):
-            seen = style_features(features[layer], self.recipe)  # (1, H, W, C)
+        for layer in filter(features.__contains__, self.style_layers):
+            seen = features[layer]  # (1, H, W, C)
+            if STYLE_FORMS[self.recipe.loss.style_form].distance:
+                seen = with_ones(seen)  # (1, H, W, C + 1)
             seen = in_regions(seen, masks[layer]) if masks else seen  # (regions, H, W, C)
             grams[layer] = gram_matrix(seen, normalize=False)  # (1 or regions, C, C)
             positions[layer] = tf.cast(tf.reduce_prod(tf.shape(features[layer])[1:3]), grams[layer].dtype)
@@ -132,9 +138,9 @@ class Objective:
         loss = self.recipe.loss
         pixels = tf.cast(tf.reduce_prod(tf.shape(image)[1:3]), image.dtype)
         content = style = total_variation = tf.zeros((), image.dtype)
-        for layer, weight in content_layers(self.recipe).items():
+        for layer, weight in self.content_layers.items():
             content += weight * targets.content_scales[layer] * sums.squares[layer]
-        for layer, weight in style_layers(self.recipe).items():
+        for layer, weight in self.style_layers.items():
             style += weight * self._style_loss(layer, sums, targets, pixels)
         if loss.total_variation_weight:
             in_units = image * UNITS[loss.total_variation_units][0]
@@ -154,13 +160,53 @@ class Objective:
         positions = sums.positions[layer]
         options = {"positions": positions, "image_pixels": pixels, "channels": self.extractor.channels.get(layer)}
         total = 0.0
-        for region, (covered, share) in enumerate(
-            targets.regions.parts(layer) if targets.regions else [(positions, 1)]
-        ):
+        parts = targets.regions.parts[layer] if targets.regions else [(positions, 1)]
+        for region, (covered, share) in enumerate(parts):
             target = tf.nest.map_structure(operator.itemgetter(region), targets.style[layer])  # (C, C)
             gram = sums.grams[layer][region] / covered  # (C, C)
             total += share * style_loss(gram, target, form=self.recipe.loss.style_form, **options)
         return total
+
+    def find_targets(
+        self,
+        content_image: tf.Tensor,
+        styles: Sequence[Style],
+        held: tuple[tf.Tensor, tf.Tensor] | None = None,
+        *,
+        grey: bool = False,
+    ) -> Targets:
+        """Return what images are compared with: the features of the content image, the Gram matrices of the styles.
+
+        The styles are what `as_styles` returns; for `held` and `grey` see `Targets`.
+        """
+        content, sizes = self._content_features(content_image)
+        grams = [self._style_grams(style) for style in styles]
+        form, channels = self.recipe.loss.content_form, self.extractor.channels
+        scales = {layer: content_scale(p, form=form, channels=channels.get(layer)) for layer, p in content.items()}
+        regions = None
+        if styles[0].content_mask is None:
+            # A blend of Gram matrices, which are raw moments, keeps the spread between the means of the styles, which
+            # blending covariances would lose.
+            weighted = [(style.weight, gram) for style, gram in zip(styles, grams, strict=True)]
+            target = {layer: tf.add_n([weight * gram[layer] for weight, gram in weighted]) for layer in sizes}
+        else:
+            target = {layer: tf.concat([gram[layer] for gram in grams], axis=0) for layer in sizes}
+            regions = regions_of(styles, sizes)
+        if STYLE_FORMS[self.recipe.loss.style_form].distance:
+            target = {layer: gaussian_of(gram) for layer, gram in target.items()}
+        return Targets(content, scales, target, regions, held, grey)
+
+    def _content_features(self, image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tuple[int, int]]]:
+        """Return P by content layer, and (height, width) of the features by style layer."""
+        features = self.extractor(image)
+        sizes = {layer: tuple(features[layer].shape[1:3]) for layer in self.style_layers}
+        return {layer: features[layer] for layer in self.content_layers}, sizes
+
+    def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
+        """Return the normalised Gram matrices of a style image by layer, or of the part of it that is wanted."""
+        features = self.extractor(style.image)
+        masks = style_masks(style, {layer: features[layer].shape[1:3] for layer in self.style_layers})
+        return self.sums(features, {}, masks).normalized(masks)
 
 
 def make_objective(
@@ -178,77 +224,6 @@ def make_objective(
         ValueError: If the weights or the masks of several styles do not fit together.
     """
     styles = weighted_styles(as_styles(style_image, content_image))
-    return Objective(recipe, extractor, find_targets(recipe, extractor, content_image, styles))
-
-
-def find_targets(
-    recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, styles: Sequence[Style]
-) -> Targets:
-    """Return the features of the content image and the Gram matrices of the styles.
-
-    Args:
-        recipe: Which layers.
-        extractor: Returns the features of at least these.
-        content_image: float32 (1, height, width, 3), RGB in [0, 1].
-        styles: What `as_styles` returns.
-    """
-    of_content = extractor(content_image)
-    content = {layer: of_content[layer] for layer in content_layers(recipe)}
-    sizes = {layer: tuple(of_content[layer].shape[1:3]) for layer in style_layers(recipe)}
-    grams = []
-    for style in styles:
-        features = extractor(style.image)
-        grams.append(grams_of_style({layer: style_features(features[layer], recipe) for layer in sizes}, style))
-    return targets_of(recipe, content, styles, grams, sizes, extractor.channels)
-
-
-def targets_of(
-    recipe: Recipe,
-    content: dict[str, tf.Tensor],
-    styles: Sequence[Style],
-    grams: Sequence[dict[str, tf.Tensor]],
-    sizes: Mapping[str, tuple[int, int]],
-    channels: Mapping[str, int],
-) -> Targets:
-    """Put together what an image is compared with.
-
-    A blend is the weighted sum of the Gram matrices.  These are raw moments, so it keeps the spread between the means
-    of the styles, which blending covariances would lose.
-
-    Args:
-        recipe: Which forms of the losses.
-        content: Features of the content image by content layer.
-        styles: With their weights known.
-        grams: Of each style by style layer, normalised, (1, channels, channels).
-        sizes: By style layer, (height, width) of the content image's features.
-        channels: The extractor's.
-    """
-    scales = {
-        layer: content_scale(target, form=recipe.loss.content_form, channels=channels.get(layer))
-        for layer, target in content.items()
-    }
-    regions = None
-    if styles[0].content_mask is None:
-        shares = [style.weight for style in styles]
-        target = {layer: tf.add_n([w * of[layer] for w, of in zip(shares, grams, strict=True)]) for layer in sizes}
-    else:
-        target = {layer: tf.concat([of[layer] for of in grams], axis=0) for layer in sizes}
-        regions = regions_of(styles, sizes)
-    if STYLE_FORMS[recipe.loss.style_form].distance:
-        target = {layer: gaussian_of(gram) for layer, gram in target.items()}
-    return Targets(content, scales, target, regions)
-
-
-def style_features(features: tf.Tensor, recipe: Recipe) -> tf.Tensor:
-    """Return the features whose Gram matrix a recipe's style loss takes."""
-    return with_ones(features) if STYLE_FORMS[recipe.loss.style_form].distance else features
-
-
-def content_layers(recipe: Recipe) -> Mapping[str, float]:
-    """Return the content layers and their weights, none if content has no weight."""
-    return recipe.network.content_layers if recipe.loss.content_weight else {}
-
-
-def style_layers(recipe: Recipe) -> Mapping[str, float]:
-    """Return the style layers and their weights, none if style has no weight."""
-    return recipe.network.style_layers if recipe.loss.style_weight else {}
+    objective = Objective(recipe, extractor)
+    objective.targets = objective.find_targets(content_image, styles)
+    return objective

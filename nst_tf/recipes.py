@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from nst_tf.ground.checks import one_of, suggestions
@@ -55,8 +54,7 @@ class Recipe:
         Raises:
             ValueError: If a field does not exist, or its value is out of range.
         """
-        own, records = _sorted(changes)
-        return replace(self, **own, **{name: replace(getattr(self, name), **new) for name, new in records.items()})
+        return make_recipe(**{**fields_of(self), **changes})
 
 
 RECORDS = {"network": Network, "loss": Loss, "stepping": Stepping, "pictures": Pictures}
@@ -71,30 +69,23 @@ def make_recipe(**values: Any) -> Recipe:
     Raises:
         ValueError: If a field does not exist, or its value is out of range.
     """
-    own, records = _sorted(values)
-    return Recipe(**own, **{name: record(**records.get(name, {})) for name, record in RECORDS.items()})
-
-
-def find_recipe(recipe: str | Recipe) -> Recipe:
-    """Return the recipe of a name, or the recipe given.
-
-    Raises:
-        ValueError: If there is none of that name; the message lists those that exist.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    return RECIPES[one_of(recipe, RECIPES, "recipe")]
-
-
-def _sorted(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Return the recipe's own fields among those given, and by record those of its records."""
-    own, records = {}, {}
+    own, records = {}, {name: {} for name in RECORDS}
     for name, value in values.items():
         if name not in FIELDS:
             raise ValueError(f"A recipe has no field {name!r}; it has {suggestions(name, FIELDS)}.")
         home = FIELDS[name][1]
-        (records.setdefault(home, {}) if home else own)[name] = value
-    return own, records
+        (records[home] if home else own)[name] = value
+    return Recipe(**own, **{name: record(**records[name]) for name, record in RECORDS.items()})
+
+
+def fields_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of all fields of a recipe by name, whichever record they are in."""
+    return {name: getattr(getattr(recipe, home) if home else recipe, name) for name, (_, home) in FIELDS.items()}
+
+
+def find_recipe(recipe: str | Recipe) -> Recipe:
+    """Return the recipe of a name, or the recipe given; reject unknown names with a list of those that exist."""
+    return recipe if isinstance(recipe, Recipe) else RECIPES[one_of(recipe, RECIPES, "recipe")]
 
 
 RECIPES = {source["name"]: make_recipe(**source) for source in SOURCES}

@@ -164,21 +164,21 @@ def stylize(
         for scene, last_step in run.sizes(whole, seed):  # from small to large; most recipes have one size
             for attempt in run.attempts(scene):  # again in float32, or in smaller tiles, if an attempt fails
                 with attempt:
-                    evaluation = run.evaluation(scene)
+                    objective = run.objective(scene)
                     # 1. The targets, once: P, the features of the content image, and A, the Gram matrices of the style
                     #    image, or its means and covariances.
-                    targets = evaluation.find_targets(scene)
+                    targets = objective.find_targets(scene.content_image, scene.styles, scene.held(), grey=scene.grey)
                     optimizer = run.optimizer(scene, last_step)
                     while run.step < last_step and not optimizer.stuck:
                         # 2. The features F of x, and L = α · content(F, P) + β · style(FᵀF, A) + total variation(x).
                         # 3. ∂L/∂x, the gradient with respect to the pixels; the network's weights never change.
-                        losses, gradient = evaluation.losses_and_gradient(optimizer.image, targets)
+                        losses, gradient = objective.losses_and_gradient(optimizer.image, targets)
                         # 4. Keep x if it is the best so far; then a step down, clipped to [0, 1] if the recipe says so.
                         optimizer.step(losses.total, gradient)
                         # 5. Record the losses, save a checkpoint if one is due, and call the callback.
                         run.record(losses)
                         run.tell(callback, Step.of(run, losses, optimizer.image, scene.postprocess))
-                    run.finish(evaluation.losses(optimizer.image, targets))
+                    run.finish(objective.losses(optimizer.image, targets))
     except KeyboardInterrupt:
         run.status = "interrupted"
 

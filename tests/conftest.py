@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from nst_tf.engine import extractors
 from nst_tf.features import FeatureExtractor
 from nst_tf.images import save_image
 from nst_tf.networks.slim import SlimWeights
@@ -69,7 +70,8 @@ def slim_network(request, monkeypatch):
         gains = {("caffe", pooling): dict.fromkeys(convolutions, 1.0) for pooling in ("max", "average")}
         weights = SlimWeights(convolutions, taps, gains)
         monkeypatch.setattr("nst_tf.features.read_slim", lambda: weights)
-    monkeypatch.setattr("nst_tf.engine.extractors._networks", {})
+    extractors._make.cache_clear()
+    request.addfinalizer(extractors._make.cache_clear)
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ def test_every_pair_of_two_folders_is_made_and_is_what_separate_runs_make(jobs):
         "c1__s1.png",
     ]
     for job in jobs:
-        extractors._networks.clear()  # so that nothing is left of the run before
+        extractors._make.cache_clear()  # so that nothing is left of the run before
         alone = run(job)
         np.testing.assert_array_equal(pixels(job.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 
@@ -58,7 +58,7 @@ def test_a_list_reads_each_picture_once_and_the_next_list_reads_it_again(jobs, m
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))
-    extractors._networks.clear()
+    extractors._make.cache_clear()
     alone = run(second)
     np.testing.assert_array_equal(pixels(second.output), np.asarray(np.round(alone.image[0] * 255), np.uint8))
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import finite_difference
 
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.objective import Objective, find_targets
+from nst_tf.objective import Objective
 from nst_tf.recipes import RECIPES
 
 RECIPE = RECIPES["studio"].changed(
@@ -47,8 +47,8 @@ def held(generator):
 
 def objective_and_targets(images, **changes):
     content, style = map(tf.constant, images[:2])
-    targets = find_targets(RECIPE, Products(), content, as_styles(style, content))
-    return Objective(RECIPE, Products()), targets._replace(**changes)
+    objective = Objective(RECIPE, Products())
+    return objective, objective.find_targets(content, as_styles(style, content), **changes)
 
 
 def total_of(objective, targets):
@@ -88,9 +88,10 @@ def test_each_region_counts_by_the_weight_of_its_style_and_the_positions_it_cove
     left[:, :16] = 1
     styles = [Style(style, 2.0, left), Style(style[:, ::-1] ** 2, 0.5, 1 - left)]
     recipe = RECIPE.changed(style_layers={"one": 0.3}, style_form="mean")
-    targets = find_targets(recipe, Products(), content, as_styles(styles, content))
+    objective = Objective(recipe, Products())
+    targets = objective.find_targets(content, as_styles(styles, content))
     regions = tf.nest.map_structure(lambda part: tf.cast(part, tf.float64), targets.regions)  # masks are in float32
-    losses = Objective(recipe, Products()).losses(image, targets._replace(regions=regions))
+    losses = objective.losses(image, targets._replace(regions=regions))
 
     def gram(features):
         flat = features.numpy().reshape(-1, 3)

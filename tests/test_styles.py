@@ -7,7 +7,6 @@ import nst_tf
 from nst_tf.controls.masks import load_mask, propose_regions, rest_of, soften
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style, as_styles
-from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.tiles import Tiles
 from nst_tf.objective import Objective, make_objective
 from nst_tf.recipes import RECIPES
@@ -59,11 +58,11 @@ def test_a_mask_of_ones_is_no_mask(pair, network):
         make_objective(STUDIO, network, pair[0], style)(tf.image.resize(image, (48, 64))) for style in (pair[1], styles)
     )
     np.testing.assert_allclose(plain, masked, rtol=1e-6)
-    content = pair[0]
-    evaluation = WholeImage(Objective(STUDIO, network))
+    content, objective = pair[0], Objective(STUDIO, network)
+    scenes = [Scene.of(STUDIO, content, style) for style in (pair[1], styles)]
     plain, masked = (
-        evaluation.losses_and_gradient(content * 0.9, evaluation.find_targets(Scene.of(STUDIO, content, style)))[1]
-        for style in (pair[1], styles)
+        objective.losses_and_gradient(content * 0.9, objective.find_targets(content, scene.styles))[1]
+        for scene in scenes
     )
     assert tf.norm(masked - plain) < 1e-5 * tf.norm(plain)
     # The pictures differ by a last bit (6e-8) after the first step, and a last bit turns winners of max pooling: it
@@ -82,10 +81,10 @@ def test_guided_gram_matrix_is_the_mean_over_the_region(pair, network, left):
     expected = features.T @ features
     np.testing.assert_allclose(sums.grams["block1_conv1"][0], expected, rtol=1e-4, atol=1e-4 * expected.max())
     # Alone, a region has all of the style's weight; two share it by their size.
-    assert float(objective.targets.regions.weights["block1_conv1"][0]) == pytest.approx(1)
+    assert float(objective.targets.regions.parts["block1_conv1"][0][1]) == pytest.approx(1)
     both = [Style(pair[1], content_mask=mask) for mask in (left, rest_of(left))]
-    shares = make_objective(recipe, network, pair[0], both).targets.regions.weights["block1_conv1"]
-    np.testing.assert_allclose(shares, [24 / 64, 40 / 64], rtol=1e-6)
+    parts = make_objective(recipe, network, pair[0], both).targets.regions.parts["block1_conv1"]
+    np.testing.assert_allclose([share for _, share in parts], [24 / 64, 40 / 64], rtol=1e-6)
 
 
 def test_style_is_taken_from_its_mask_alone(pair, network):
@@ -143,11 +142,10 @@ def test_tiles_and_masks_give_the_gradient_of_the_whole(pair, other, network, le
     big = tf.image.resize(pair[0], (90, 130))
     mask = soften(np.asarray(tf.image.resize(left[..., np.newaxis], (90, 130)))[..., 0], 3.0)
     styles = [Style(pair[1], content_mask=mask), Style(other, content_mask=rest_of(mask))]
-    scene = Scene.of(STUDIO, big, styles)
-    objective = Objective(STUDIO, network)
-    whole, tiles = WholeImage(objective), Tiles(objective, 64)
-    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(scene))
-    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(scene))
+    styles = Scene.of(STUDIO, big, styles).styles
+    whole, tiles = Objective(STUDIO, network), Tiles(STUDIO, network, 64)
+    expected = whole.losses_and_gradient(big * 0.8, whole.find_targets(big, styles))
+    found = tiles.losses_and_gradient(big * 0.8, tiles.find_targets(big, styles))
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
     np.testing.assert_allclose(found[1], expected[1], atol=1e-4 * np.abs(expected[1]).max())
 

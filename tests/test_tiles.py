@@ -5,7 +5,7 @@ import tensorflow as tf
 from conftest import small_network, smooth_picture, striped_picture
 
 from nst_tf.controls.scene import Scene
-from nst_tf.engine.evaluation import WholeImage
+from nst_tf.engine.precision import extractor_in_precision
 from nst_tf.engine.tiles import Tiles, spans
 from nst_tf.features import keras_features, slim_features
 from nst_tf.networks.gaussians import Gaussian
@@ -23,6 +23,11 @@ TO_BLOCK_3 = {
 def odd_pair():
     noise = np.random.default_rng(3).uniform(-0.1, 0.1, (1, 101, 147, 3)).astype(np.float32)
     return tf.constant(np.clip(smooth_picture(101, 147) + noise, 0, 1)), tf.constant(striped_picture(90, 77))
+
+
+def find_targets(objective, pair):
+    scene = Scene.of(objective.recipe, *pair)
+    return objective.find_targets(scene.content_image, scene.styles)
 
 
 @pytest.mark.parametrize("length", [64, 97, 150, 512])
@@ -51,9 +56,8 @@ def test_gradient_by_tiles_is_that_of_the_whole_picture(odd_pair, generator, nam
     else:
         extractor = slim_features(recipe.network.layers, pooling=recipe.network.pooling, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
-    scene = Scene.of(recipe, *odd_pair)
-    targets, in_tiles = whole.find_targets(scene), tiles.find_targets(scene)
+    whole, tiles = Objective(recipe, extractor), Tiles(recipe, extractor, 48)
+    targets, in_tiles = (find_targets(objective, odd_pair) for objective in (whole, tiles))
     assert targets.regions is in_tiles.regions is None
     for one, other in zip(compared(targets), compared(in_tiles), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5 * np.abs(one).max())
@@ -87,12 +91,26 @@ def test_tiles_smaller_than_what_they_must_see_are_exact_too(odd_pair, generator
     recipe = RECIPES["studio"]
     extractor = slim_features(recipe.network.layers, border=recipe.network.border)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 32)
-    targets = whole.find_targets(Scene.of(recipe, *odd_pair))
+    whole, tiles = Objective(recipe, extractor), Tiles(recipe, extractor, 32)
+    targets = find_targets(whole, odd_pair)
     _, gradient = whole.losses_and_gradient(image, targets)
     np.testing.assert_allclose(gradient, plain_gradient(recipe, extractor, image, targets), rtol=1e-4, atol=1e-4)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)
     np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_tiles_in_half_precision_give_the_gradient_of_the_whole_in_it(odd_pair, generator, precision):
+    recipe = RECIPES["studio"].changed(**TO_BLOCK_3)
+    network = small_network(recipe.network.layers, **recipe.network.options)
+    extractor = extractor_in_precision(network, precision, odd_pair[0])
+    image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
+    whole, tiles = Objective(recipe, extractor), Tiles(recipe, extractor, 48)
+    targets = find_targets(whole, odd_pair)
+    losses, gradient = whole.losses_and_gradient(image, targets)
+    tiled_losses, tiled_gradient = tiles.losses_and_gradient(image, targets)
+    np.testing.assert_allclose(tiled_losses, losses, rtol=1e-3)
+    assert tf.norm(tiled_gradient - gradient) < 0.02 * tf.norm(gradient)
 
 
 @pytest.mark.parametrize("weights", [{"style_weight": 0.0}, {"content_weight": 0.0}])
@@ -101,8 +119,8 @@ def test_tiles_stop_at_the_deepest_layer_that_counts(odd_pair, generator, weight
     recipe = RECIPES["gram"].changed(**layers, **weights)
     extractor = small_network(recipe.network.layers)
     image = tf.constant(generator.uniform(size=odd_pair[0].shape).astype(np.float32))
-    whole, tiles = WholeImage(Objective(recipe, extractor)), Tiles(Objective(recipe, extractor), 48)
-    targets = whole.find_targets(Scene.of(recipe, *odd_pair))
+    whole, tiles = Objective(recipe, extractor), Tiles(recipe, extractor, 48)
+    targets = find_targets(whole, odd_pair)
     _, gradient = whole.losses_and_gradient(image, targets)
     _, tiled_gradient = tiles.losses_and_gradient(image, targets)
     np.testing.assert_allclose(tiled_gradient, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
@@ -148,12 +166,12 @@ def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, mo
     extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
     layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
     whole = stylize(*odd_pair, features=extractor, steps=3, **layers)
-    extractor.clear_caches()
+    extractor.objectives.clear()
 
     def exhausted(self, image, targets):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    monkeypatch.setattr(WholeImage, "losses_and_gradient", exhausted)
+    monkeypatch.setattr(Objective, "losses_and_gradient", exhausted)
     with pytest.warns(UserWarning, match="ran out of memory; going on in tiles of 96"):
         result = stylize(*odd_pair, features=extractor, steps=3, **layers)
     assert (result.status, result.steps) == ("done", 3)

@@ -213,13 +213,13 @@ def test_result_saves_itself(pair, network, tmp_path):
 
 def test_a_second_run_with_one_extractor_traces_nothing_and_starts_afresh(pair, network):
     first = stylize(*pair, features=network, steps=5)
-    evaluations = dict(network.evaluations)
+    objectives = dict(network.objectives)
     second = stylize(*pair, features=network, steps=5)
-    assert dict(network.evaluations) == evaluations
+    assert dict(network.objectives) == objectives
     np.testing.assert_array_equal(first.image, second.image)
     other_style = stylize(pair[0], pair[0][:, ::-1] * 0.5, features=network, steps=5)
-    assert dict(network.evaluations) == evaluations
-    assert all(evaluation._evaluate.experimental_get_tracing_count() <= 2 for evaluation in evaluations.values())
+    assert dict(network.objectives) == objectives
+    assert all(objective._traced.experimental_get_tracing_count() <= 2 for objective in objectives.values())
     assert np.abs(other_style.image - first.image).max() > 0.01
 
 

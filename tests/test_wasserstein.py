@@ -8,7 +8,6 @@ from conftest import descend, finite_difference, small_network, smooth_picture, 
 
 from nst_tf.controls.scene import Scene
 from nst_tf.controls.styles import Style
-from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.keras_solver import KerasSolver, keras_optimizer
 from nst_tf.engine.run import with_last_steps
 from nst_tf.engine.tiles import Tiles
@@ -143,10 +142,11 @@ def test_tiles_give_the_losses_and_the_gradient_of_the_whole(masked):
     mask = np.zeros((96, 128), np.float32)
     mask[:, :70] = 1
     scene = Scene.of(SMALL, content, Style(style, 1.0, mask if masked else None))
-    objective = Objective(SMALL, small_network(SMALL.network.layers, **SMALL.network.options))
+    network = small_network(SMALL.network.layers, **SMALL.network.options)
     results = []
-    for evaluation in (WholeImage(objective), Tiles(objective, 64)):
-        losses, gradient = evaluation.losses_and_gradient(0.9 * content, evaluation.find_targets(scene))
+    for objective in (Objective(SMALL, network), Tiles(SMALL, network, 64)):
+        targets = objective.find_targets(content, scene.styles)
+        losses, gradient = objective.losses_and_gradient(0.9 * content, targets)
         results.append((np.array(losses), gradient.numpy()))
     (whole, gradient), (tiled, tiled_gradient) = results
     np.testing.assert_allclose(tiled, whole, rtol=1e-4)

@@ -78,14 +78,9 @@ def luminance(image: tf.Tensor) -> tf.Tensor:
 
 
 def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
-    """Return a grey image whose luminance has the mean and the standard deviation of another image's.
+    """Return an image in grey whose luminance has the mean and the standard deviation of another's, of any size.
 
-    Args:
-        image: As a rule the style image; float32 (1, height, width, 3).
-        reference: The image whose luminance is matched, of any size.
-
-    Returns:
-        float32 (1, height, width, 3), three equal channels; some values may leave [0, 1].
+    Both are (1, height, width, 3); some values may leave [0, 1].
 
     Reference:
         Gatys et al. 2016, on luminance-only transfer: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
@@ -101,14 +96,8 @@ def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
     """Return an image with its own chroma and another's luminance.
 
     Adding the same to R, G and B changes the luminance alone.  Where the sum would leave [0, 1] less is added, so that
-    the chroma is kept exactly.
-
-    Args:
-        image: Whose chroma is kept, as a rule the content image; float32 (1, height, width, 3), RGB in [0, 1].
-        brightness: What it gets, float32 (1, height, width, 1).
-
-    Returns:
-        float32 (1, height, width, 3), RGB in [0, 1].
+    the chroma is kept exactly.  The image is (1, height, width, 3) in [0, 1], the other's luminance, `brightness`,
+    (1, height, width, 1).
 
     Reference:
         Gatys et al. 2016, on luminance-only transfer.

@@ -60,15 +60,7 @@ def is_squashed(given: Sequence[int], size: Sequence[int]) -> bool:
 
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:
-    """Blur the edge of a mask by a Gaussian with a standard deviation of so many pixels.
-
-    Args:
-        mask: (height, width) in [0, 1].
-        softness: In pixels; 0 changes nothing.
-
-    Returns:
-        float32 (height, width) in [0, 1].
-    """
+    """Blur the edge of a mask, (height, width) in [0, 1], by a Gaussian of a standard deviation in pixels."""
     if softness:
         mask = scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest")
     return np.clip(mask, 0.0, 1.0).astype(np.float32)
@@ -117,11 +109,7 @@ def propose_regions(image: tf.Tensor, count: int = 3, *, softness: float = 2.0, 
 
 
 def check_mask(mask: Any, image: tf.Tensor, name: str) -> np.ndarray | None:
-    """Return a mask as float32 (height, width), None as it is.
-
-    Raises:
-        ValueError: If it is not of the image's size, leaves [0, 1], or is as good as empty.
-    """
+    """Return a mask of an image's size as float32 (height, width) in [0, 1], None as it is; reject all others."""
     if mask is None:
         return None
     mask = np.asarray(mask)

@@ -36,19 +36,20 @@ class Previous:
         """Reject invalid images, masks and weights."""
         object.__setattr__(self, "image", tf.constant(as_image(self.image, "previous image")))
         number(self.weight, "the weight of the previous picture")
-        size, unchanged = tuple(self.image.shape[1:3]), self.unchanged
-        if unchanged is not None and not (unchanged.shape == size and 0 <= unchanged.min() <= unchanged.max() <= 1):
+        size = tuple(self.image.shape[1:3])
+        unchanged = np.ones(size, np.float32) if self.unchanged is None else self.unchanged
+        if not (unchanged.shape == size and 0 <= unchanged.min() <= unchanged.max() <= 1):
             raise ValueError(f"unchanged must hold numbers in [0, 1] for each of {size[0]} × {size[1]} pixels.")
+        object.__setattr__(self, "unchanged", unchanged)
 
     def over(self, image: tf.Tensor) -> tf.Tensor:
         """Return this image where it is unchanged, and another elsewhere."""
-        if self.unchanged is None:
-            return self.image
         unchanged = self.unchanged[np.newaxis, :, :, np.newaxis]
         return unchanged * self.image + (1 - unchanged) * image
 
-    def weights(self) -> tf.Tensor:
-        """Return w · m / (3 Σ m), float32 (1, height, width, 1)."""
-        unchanged = np.ones(self.image.shape[1:3], np.float32) if self.unchanged is None else self.unchanged
-        weights = self.weight * unchanged / (3 * max(float(unchanged.sum()), 1.0))
-        return tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32)
+    def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Return this image and w · m / (3 Σ m), float32 (1, height, width, 1); None without a weight."""
+        if not self.weight:
+            return None
+        weights = self.weight * self.unchanged / (3 * max(float(self.unchanged.sum()), 1.0))
+        return self.image, tf.constant(weights[np.newaxis, :, :, np.newaxis], tf.float32)

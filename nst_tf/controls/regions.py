@@ -9,50 +9,37 @@ import numpy as np
 import tensorflow as tf
 
 from nst_tf.controls.styles import Style
-from nst_tf.losses import float32_at_least, gram_matrix
+from nst_tf.losses import float32_at_least
 
 # A region that covers less than this of a layer covers nothing of it.
 SMALLEST_COVER = 1e-6
 
 
 class Regions(NamedTuple):
-    """Where each style is wanted, by style layer.
+    """Where each style is wanted, by style layer."""
 
-    Args:
-        masks: m, how much of each position lies in each region, (1, height, width, regions), in [0, 1].
-        covered: Σm, how many positions each region covers, (regions,).
-        weights: What the loss of each region is multiplied by: its style's weight times its share of the positions that
-            are in any, so that large regions and small ones keep their balance; (regions,).
-        pixels: 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the
-            gradient is taken for 0: what moves there is thrown away at the end, and until then only costs content.
-    """
-
-    masks: dict[str, tf.Tensor]
-    covered: dict[str, tf.Tensor]
-    weights: dict[str, tf.Tensor]
+    masks: dict[str, tf.Tensor]  # m, how much of each position lies in each region, (1, height, width, regions)
+    # Of each region Σm, how many positions it covers, and what its loss is multiplied by: its style's weight times its
+    # share of the positions that are in any, so that large regions and small ones keep their balance.
+    parts: dict[str, list[tuple[tf.Tensor, tf.Tensor]]]
+    # 1 where any style is wanted and 0 elsewhere, (1, height, width, 1) of the image.  Elsewhere the gradient is taken
+    # for 0: what moves there is thrown away at the end, and until then only costs content.
     pixels: tf.Tensor
-
-    def parts(self, layer: str) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """Return how many positions each region covers in a layer, and what its loss is multiplied by."""
-        covered = tf.unstack(tf.maximum(self.covered[layer], SMALLEST_COVER))
-        return list(zip(covered, tf.unstack(self.weights[layer]), strict=True))
 
 
 def regions_of(styles: Sequence[Style], sizes: Mapping[str, tuple[int, int]]) -> Regions:
-    """Return where styles that have masks are wanted.
-
-    Args:
-        styles: With their weights and content masks.
-        sizes: By style layer, (height, width) of the content image's features.
-    """
+    """Return where styles that have masks are wanted, from (height, width) of the content's features by style layer."""
     masks = {
         layer: tf.concat([mask_at(style.content_mask, size) for style in styles], axis=-1)
         for layer, size in sizes.items()
     }
-    covered = {layer: tf.reduce_sum(mask, axis=(0, 1, 2)) for layer, mask in masks.items()}
-    weights = tf.constant([style.weight for style in styles], tf.float32)
-    shares = {layer: weights * of / tf.maximum(tf.reduce_sum(of), SMALLEST_COVER) for layer, of in covered.items()}
-    return Regions(masks, covered, shares, tf.constant(wanted_anywhere(styles), tf.float32))
+    weights, parts = tf.constant([style.weight for style in styles], tf.float32), {}
+    for layer, mask in masks.items():
+        covered = tf.reduce_sum(mask, axis=(0, 1, 2))
+        shares = weights * covered / tf.maximum(tf.reduce_sum(covered), SMALLEST_COVER)
+        covered = tf.maximum(covered, SMALLEST_COVER)
+        parts[layer] = list(zip(tf.unstack(covered), tf.unstack(shares), strict=True))
+    return Regions(masks, parts, tf.constant(wanted_anywhere(styles), tf.float32))
 
 
 def wanted_anywhere(styles: Sequence[Style]) -> np.ndarray:
@@ -63,12 +50,8 @@ def wanted_anywhere(styles: Sequence[Style]) -> np.ndarray:
 def in_regions(features: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     """Return features whose Gram matrix counts each position as much as it lies in a region.
 
-    Args:
-        features: F, (1, height, width, channels).
-        masks: m, (1, height, width, regions), in [0, 1].
-
-    Returns:
-        √m · F for each region, (regions, height, width, channels).
+    That is √m · F for each region, (regions, height, width, channels), of F, (1, height, width, channels), and masks m,
+    (1, height, width, regions), in [0, 1].
 
     Reference:
         Gatys et al.: "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, on spatial control; there m
@@ -82,13 +65,6 @@ def mask_at(mask: np.ndarray, size: tuple[int, int]) -> tf.Tensor:
     return tf.image.resize(np.asarray(mask, np.float32)[np.newaxis, :, :, np.newaxis], size, "area")
 
 
-def grams_of_style(features: dict[str, tf.Tensor], style: Style) -> dict[str, tf.Tensor]:
-    """Return the normalised Gram matrices of a style image by layer, or of the part of it that is wanted."""
-    if style.style_mask is None:
-        return {layer: gram_matrix(part) for layer, part in features.items()}
-    grams = {}
-    for layer, part in features.items():
-        mask = mask_at(style.style_mask, part.shape[1:3])
-        gram = gram_matrix(in_regions(part, mask), normalize=False)
-        grams[layer] = gram / tf.maximum(tf.reduce_sum(mask), SMALLEST_COVER)
-    return grams
+def style_masks(style: Style, sizes: Mapping[str, tuple[int, int]]) -> dict[str, tf.Tensor]:
+    """Return a style's mask at each style layer, whose (height, width) are given; none if all of it is wanted."""
+    return {} if style.style_mask is None else {layer: mask_at(style.style_mask, sizes[layer]) for layer in sizes}

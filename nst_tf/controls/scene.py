@@ -25,27 +25,16 @@ FLAT = 1 / 512
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What one run is made from.
+    """What one run is made from; all images are float32 (1, height, width, 3), RGB in [0, 1]."""
 
-    Args:
-        recipe: Says in which sizes and colors the network sees the images, and where the run starts.
-        given_content: The content image as it was given, float32 (1, height, width, 3), RGB in [0, 1].
-        given_styles: The styles as they were given, their weights known.
-        content_image: The content image as the network sees it.
-        styles: Those styles that count, as the network sees them.
-        grey: Whether the image is kept without colors while it is optimised.
-        start_image: Where the run starts, if not where the recipe says.
-        previous: Where the run starts and what it is held to, if it is a video's frame.
-    """
-
-    recipe: Recipe
-    given_content: tf.Tensor
-    given_styles: tuple[Style, ...]
-    content_image: tf.Tensor
-    styles: tuple[Style, ...]
-    grey: bool = False
-    start_image: tf.Tensor | None = None
-    previous: Previous | None = None
+    recipe: Recipe  # says in which sizes and colors the network sees the images, and where the run starts
+    given_content: tf.Tensor  # the content image as it was given
+    given_styles: tuple[Style, ...]  # the styles as they were given, their weights known
+    content_image: tf.Tensor  # the content image as the network sees it
+    styles: tuple[Style, ...]  # those styles that count, as the network sees them
+    grey: bool = False  # whether the image is kept without colors while it is optimised
+    start_image: tf.Tensor | None = None  # where the run starts, if not where the recipe says
+    previous: Previous | None = None  # where the run starts and what it is held to, if it is a video's frame
 
     @classmethod
     def of(
@@ -57,11 +46,7 @@ class Scene:
         start: Any = None,
         previous: Previous | None = None,
     ) -> Scene:
-        """Check the images, and bring them into the recipe's sizes and colors.
-
-        Raises:
-            ValueError: If an image breaks the pixel contract, or the controls contradict each other.
-        """
+        """Check the images and controls, and bring the images into the recipe's sizes and colors."""
         content_image = tf.constant(as_image(content_image, "content image"))
         given = as_styles(style_image, content_image)
         if given[0].content_mask is not None and not recipe.loss.style_weight:
@@ -111,26 +96,19 @@ class Scene:
         def smaller(image: tf.Tensor) -> tf.Tensor:
             return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
 
-        def made_smaller(style: Style) -> Style:
+        content_image, given_content, styles = smaller(self.content_image), smaller(self.given_content), []
+        for style in self.styles:
             image = smaller(style.image)
-            masks = (style.content_mask, content_image.shape[1:3]), (style.style_mask, image.shape[1:3])
-            content_mask, style_mask = (_mask_resized(mask, size) for mask, size in masks)
-            return replace(style, image=image, content_mask=content_mask, style_mask=style_mask)
-
-        content_image = smaller(self.content_image)
-        return replace(
-            self,
-            given_content=smaller(self.given_content),
-            given_styles=tuple(map(made_smaller, self.given_styles)),
-            content_image=content_image,
-            styles=tuple(map(made_smaller, self.styles)),
-        )
+            content_mask = _mask_resized(style.content_mask, content_image.shape[1:3])
+            style_mask = _mask_resized(style.style_mask, image.shape[1:3])
+            styles.append(Style(image, style.weight, content_mask, style_mask))
+        return replace(self, given_content=given_content, content_image=content_image, styles=tuple(styles))
 
     def start(self, seed: int) -> tf.Tensor:
         """Return x₀, where the generated image begins."""
         image = self.start_image
         if image is None:
-            image = _start(self.recipe, self.content_image, self.styles, seed)
+            image = self._start(seed)
             if np.ptp(image) < FLAT and self.recipe.loss.style_weight:
                 # Where nothing differs from anything, no gradient says where strokes should go.
                 image = _with_noise(image, seed)
@@ -138,11 +116,31 @@ class Scene:
         image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
+    def _start(self, seed: int) -> tf.Tensor:
+        """Return what the recipe's word for the start stands for."""
+        start, content_image, styles = self.recipe.stepping.start, self.content_image, self.styles
+        if start == "style":
+            return resized(styles[0].image, content_image.shape[1:3])
+        if start == "noise":
+            return tf.constant(_noise(content_image.shape, seed))
+        if start == "content_with_noise":
+            return _with_noise(content_image, seed)
+        if start == "content" or self.recipe.pictures.color != "style" or not self.recipe.loss.style_weight:
+            return content_image
+        # Recolored: in the colors of each style in its region, or blended by the weights of the styles.
+        images = [
+            match_colors(content_image, style.image, mask=style.content_mask, reference_mask=style.style_mask)
+            for style in styles
+        ]
+        masks = [style.content_mask for style in styles]
+        if masks[0] is not None:
+            return tf.clip_by_value(_by_region(images, masks), 0.0, 1.0)
+        blend = tf.add_n([style.weight * image for style, image in zip(styles, images, strict=True)])
+        return tf.clip_by_value(blend, 0.0, 1.0)
+
     def held(self) -> tuple[tf.Tensor, tf.Tensor] | None:
         """Return the image that the generated one is held to and how firmly, (1, height, width, 3) and (…, 1)."""
-        if not self.previous or not self.previous.weight:
-            return None
-        return self.previous.image, self.previous.weights()
+        return self.previous.held() if self.previous else None
 
     def with_content_outside_masks(self, image: tf.Tensor) -> tf.Tensor:
         """Return an image with the content image where no style is wanted, which the gradient leaves alone."""
@@ -152,7 +150,7 @@ class Scene:
 
     def postprocess(self, image: tf.Tensor) -> tf.Tensor:
         """Return a generated image with the content's colors put back, and the content where no style is wanted."""
-        masks = [style.content_mask for style in weighted_styles(self.given_styles)]
+        masks = [style.content_mask for style in self.styles]
         color, content = self.recipe.pictures.color, self.given_content
         if color == "style" and masks[0] is None:
             return tf.identity(image)
@@ -170,21 +168,15 @@ class Scene:
     def fingerprints(self) -> dict[str, Any]:
         """Return what tells these images from others, as JSON can hold it."""
         masks = [mask for style in self.given_styles for mask in (style.content_mask, style.style_mask)]
-        none = np.zeros(0, np.float32)
-        known = {
-            "content": fingerprint(self.given_content.numpy()),
-            "style": fingerprint(*(style.image.numpy() for style in self.given_styles)),
+        before = self.previous
+        return {
+            "content": fingerprint(self.given_content),
+            "style": fingerprint(*(style.image for style in self.given_styles)),
             "style_weights": [style.weight for style in self.given_styles],
-            "masks": None,
-            "start": None if self.start_image is None else fingerprint(self.start_image.numpy()),
-            "previous": None,
+            "masks": fingerprint(*masks),
+            "start": fingerprint(self.start_image),
+            "previous": before and fingerprint(before.image, before.unchanged, np.float64(before.weight)),
         }
-        if any(mask is not None for mask in masks):
-            known["masks"] = fingerprint(*(none if mask is None else mask for mask in masks))
-        if self.previous:
-            unchanged = none if self.previous.unchanged is None else self.previous.unchanged
-            known["previous"] = fingerprint(self.previous.image.numpy(), unchanged, np.float64(self.previous.weight))
-        return known
 
 
 def prepared(style: Style, recipe: Recipe, content_image: tf.Tensor) -> Style:
@@ -216,34 +208,6 @@ def _by_region(images: Sequence[tf.Tensor], masks: Sequence[np.ndarray | None]) 
         return images[0]
     shares = np.stack(masks) / np.maximum(np.sum(masks, axis=0), 1e-6)
     return tf.add_n([share[np.newaxis, :, :, np.newaxis] * image for share, image in zip(shares, images, strict=True)])
-
-
-def _start(recipe: Recipe, content_image: tf.Tensor, styles: Sequence[Style], seed: int) -> tf.Tensor:
-    """Return what a recipe's word for the start stands for."""
-    start = recipe.stepping.start
-    if start == "style":
-        return resized(styles[0].image, content_image.shape[1:3])
-    if start == "noise":
-        return tf.constant(_noise(content_image.shape, seed))
-    if start == "content_with_noise":
-        return _with_noise(content_image, seed)
-    if start == "content" or recipe.pictures.color != "style" or not recipe.loss.style_weight:
-        return content_image
-    return _recolored(content_image, styles)
-
-
-def _recolored(content_image: tf.Tensor, styles: Sequence[Style]) -> tf.Tensor:
-    """Return the content image in the colors of the styles: of each in its region, or blended by their weights."""
-    masks = [style.content_mask for style in styles]
-    images = [
-        match_colors(content_image, style.image, mask=style.content_mask, reference_mask=style.style_mask)
-        for style in styles
-    ]
-    if masks[0] is None:
-        image = tf.add_n([style.weight * image for style, image in zip(styles, images, strict=True)])
-    else:
-        image = _by_region(images, masks)
-    return tf.clip_by_value(image, 0.0, 1.0)
 
 
 def _noise(shape: Sequence[int], seed: int) -> np.ndarray:

@@ -39,13 +39,8 @@ class Style:
 def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
     """Return what `stylize` was given for a style as checked styles whose weights are known.
 
-    Args:
-        style_image: An image, a `Style`, or a sequence of these.
-        content_image: The image that content masks are for.
-
-    Raises:
-        ValueError: If there is no style, an image or a mask does not fit, the weights of a blend do not sum to one, or
-            some styles have a content mask and some have none.
+    Raises ValueError if there is no style, an image or a mask does not fit, the weights of a blend do not sum to one,
+    or some styles have a content mask and some have none.
     """
     # A list of images is a blend, an array or a tensor is one image.
     given = list(style_image) if isinstance(style_image, Sequence) else [style_image]
@@ -59,9 +54,14 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
             "style a mask (nst_tf.rest_of(...) is what the others leave), or none."
         )
     default = 1.0 if any(masked) else 1.0 / len(styles)
-    weights = [
-        number(default if s.weight is None else s.weight, f"weight of style {n}") for n, s in enumerate(styles, 1)
-    ]
+    checked, dtype = [], content_image.dtype.as_numpy_dtype
+    for n, style in enumerate(styles, 1):
+        weight = number(default if style.weight is None else style.weight, f"weight of style {n}")
+        image = tf.constant(as_image(style.image, "style image" if len(styles) == 1 else f"style image {n}", dtype))
+        content_mask = check_mask(style.content_mask, content_image, f"content mask of style {n}")
+        style_mask = check_mask(style.style_mask, image, f"style mask of style {n}")
+        checked.append(Style(image, weight, content_mask, style_mask))
+    weights = [style.weight for style in checked]
     if not any(masked) and abs(sum(weights) - 1) > 1e-6:
         raise ValueError(
             f"The weights of the styles sum to {sum(weights):g}; those of a blend sum to 1. To make the style count "
@@ -69,13 +69,6 @@ def as_styles(style_image: Any, content_image: tf.Tensor) -> tuple[Style, ...]:
         )
     if not any(weights):
         raise ValueError("Every style has weight 0, so there is no style left; set style_weight=0 to leave style out.")
-    checked, dtype = [], content_image.dtype.as_numpy_dtype
-    for n, (style, weight) in enumerate(zip(styles, weights, strict=True), 1):
-        image = tf.constant(as_image(style.image, "style image" if len(styles) == 1 else f"style image {n}", dtype))
-        content_mask = check_mask(style.content_mask, content_image, f"content mask of style {n}")
-        checked.append(
-            Style(image, weight, content_mask, check_mask(style.style_mask, image, f"style mask of style {n}"))
-        )
     return tuple(checked)
 
 

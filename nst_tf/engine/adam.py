@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.engine.solver import SMALLEST_GRADIENT, Solver, traced
+from nst_tf.engine.solver import SMALLEST_GRADIENT, Solver
+from nst_tf.ground.keras_defaults import traced
 
 BETA_1 = 0.9
 BETA_2 = 0.99

@@ -23,6 +23,8 @@ VERSION = 9
 # Share of the run time that writing checkpoints may take.
 SHARE_OF_TIME = 0.04
 LEAST_SECONDS_BETWEEN = 2.0
+# Where a run was; its size is that at work: −1 for the whole, −2 for the one before.
+STATE = {"precision": str, "seconds": float, "size": int}
 # What the settings of a run are called in messages.
 NAMES = {
     "content": "the content image",
@@ -42,27 +44,16 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run as it was at some step.
+    """A run as it was at some step."""
 
-    Args:
-        settings: What the run was asked to do, as text by name of `NAMES`; and "version", that of the file.
-        state: Where it was: "precision", "seconds", "size" (that at work: −1 for the whole, −2 for the one before).
-        history: Losses before each step, float32 (steps, parts).
-        variables: The solver's, by name.
-    """
-
-    settings: dict[str, str]
-    state: dict[str, Any]
-    history: np.ndarray
-    variables: dict[str, np.ndarray]
+    settings: dict[str, str]  # what the run was asked to do, by name of `NAMES`; and "version", that of the file
+    state: dict[str, Any]  # by name of `STATE`
+    history: np.ndarray  # losses before each step, float32 (steps, parts)
+    variables: dict[str, np.ndarray]  # the solver's, by name
 
 
 def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint whole, or leave what stood there.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write a checkpoint whole, or leave what stood there and raise OSError."""
     facts = json.dumps({"settings": checkpoint.settings, "state": checkpoint.state})
     arrays = {f"variable/{name}": values for name, values in checkpoint.variables.items()}
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
@@ -70,65 +61,31 @@ def write_checkpoint(path: str | os.PathLike, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
-    """Read a checkpoint.
-
-    Raises:
-        ValueError: If there is none, or it is damaged; the message says what to do.
-    """
+    """Read a checkpoint; raise ValueError if there is none, or it is damaged."""
     path = user_path(path)
     if not path.is_file():
         raise ValueError(f"There is no checkpoint {os.fspath(path)!r}; start the run without resume.")
     try:
-        return _read(path)
+        with zipfile.ZipFile(path) as file:
+            # Nothing of ours is compressed, and a few bytes could unpack to more than the memory holds.
+            if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
+                raise ValueError("it is compressed")
+        with np.load(path, allow_pickle=False) as file:
+            facts = json.loads(file["facts"].tobytes().decode())
+            variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
+            variables["best_image"]  # without which there is nothing to go on from
+            state = {name: kind(facts["state"][name]) for name, kind in STATE.items()}
+            return Checkpoint(dict(facts["settings"]), state, file["history"], variables)
     except Exception as error:  # the file may be anybody's, and no failure to read it is any other than this
         raise ValueError(
             f"{os.fspath(path)!r} is damaged or is no checkpoint ({error}); start the run without resume."
         ) from error
 
 
-def _read(path: str | os.PathLike) -> Checkpoint:
-    with zipfile.ZipFile(path) as file:
-        # Nothing of ours is compressed, and a few bytes could unpack to more than the memory holds.
-        if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
-            raise ValueError("it is compressed")
-    with np.load(path, allow_pickle=False) as file:
-        facts = json.loads(file["facts"].tobytes().decode())
-        variables = {name.removeprefix("variable/"): file[name] for name in file.files if "/" in name}
-        variables["best_image"]  # without which there is nothing to go on from
-        state = {"precision": str(facts["state"]["precision"])}
-        state["seconds"], state["size"] = float(facts["state"]["seconds"]), int(facts["state"]["size"])
-        return Checkpoint(dict(facts["settings"]), state, file["history"], variables)
-
-
-def check_settings(path: str | os.PathLike, found: dict[str, str], wanted: dict[str, str]) -> None:
-    """Refuse a checkpoint of another run.
-
-    Raises:
-        ValueError: With all that differs.
-    """
-    if found.get("version") != wanted["version"]:
-        raise ValueError(
-            f"The checkpoint {os.fspath(path)!r} was written by another version of nst_tf; start without resume."
-        )
-    differing = [name for key, name in NAMES.items() if found.get(key) != wanted[key]]
-    fewer = not found.get("steps", "").isdecimal() or int(wanted["steps"]) < int(found["steps"])
-    if NAMES["steps"] in differing and not fewer:
-        differing.remove(NAMES["steps"])
-    if differing:
-        raise ValueError(
-            f"The checkpoint {os.fspath(path)!r} is of another run: {', '.join(differing)} "
-            f"{'differs' if len(differing) == 1 else 'differ'}. Give what the first run was given, or start without "
-            "resume."
-        )
-
-
 class Saver:
     """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time.
 
-    Args:
-        path: Of the file.
-        settings: What the run is asked to do, by name.
-        extractor: The features, whose weights count too.
+    They say by name what the run is asked to do, its settings, and with which network and weights.
     """
 
     def __init__(self, path: str | os.PathLike, settings: dict[str, Any], extractor: FeatureExtractor):
@@ -144,13 +101,21 @@ class Saver:
         self._cost = 0.0  # of the last, in seconds
 
     def read(self, path: str | os.PathLike) -> None:
-        """Read the checkpoint of the run to go on from.
-
-        Raises:
-            ValueError: If it is damaged or of another run.
-        """
+        """Read the checkpoint of the run to go on from; raise ValueError if it is damaged or of another run."""
         self.earlier = read_checkpoint(path)
-        check_settings(path, self.earlier.settings, self.settings)
+        found, wanted, name = self.earlier.settings, self.settings, repr(os.fspath(path))
+        if found.get("version") != wanted["version"]:
+            raise ValueError(f"The checkpoint {name} was written by another version of nst_tf; start without resume.")
+        differing = [words for key, words in NAMES.items() if found.get(key) != wanted[key]]
+        # A run with more steps than the earlier one takes those that are missing.
+        if found.get("steps", "").isdecimal() and int(wanted["steps"]) > int(found["steps"]):
+            differing.remove(NAMES["steps"])
+        if differing:
+            raise ValueError(
+                f"The checkpoint {name} is of another run: {', '.join(differing)} "
+                f"{'differs' if len(differing) == 1 else 'differ'}. Give what the first run was given, or start "
+                "without resume."
+            )
 
     def due(self) -> bool:
         """Whether enough time has passed since the last."""

@@ -12,13 +12,10 @@ import tensorflow as tf
 from nst_tf.features import FeatureExtractor, network_features
 from nst_tf.ground.files import file_signature
 from nst_tf.networks.table import NETWORKS
-from nst_tf.networks.weights import WeightsFile, WeightsUnavailableError, find_imagenet_weights
+from nst_tf.networks.weights import WeightsUnavailableError, find_imagenet_weights
 from nst_tf.recipes import Recipe
 
 FEATURES = ("auto", *NETWORKS)
-# The networks of this process, made once for all runs that ask for the same; a recipe's layers are part of one.
-MOST_NETWORKS = 6
-_networks: dict[str, FeatureExtractor] = {}
 _lock = threading.Lock()
 
 
@@ -39,7 +36,9 @@ def find_features(features: str | os.PathLike | FeatureExtractor, recipe: Recipe
         return features
     features = os.fspath(features) if isinstance(features, os.PathLike) else features
     check_features(features)
-    return _kept(resolve_auto(features), recipe)
+    features = resolve_auto(features)
+    with _lock:
+        return _make(features, file_signature(features), layers, **recipe.network.options)
 
 
 def resolve_auto(features: str) -> str:
@@ -48,31 +47,18 @@ def resolve_auto(features: str) -> str:
         return features
     if tf.config.get_visible_devices("GPU"):
         try:
-            _find_vgg19()
+            find_imagenet_weights("vgg19")
             return "vgg19"
         except WeightsUnavailableError as error:
             warnings.warn(f"Going on with the slim network. {error}", stacklevel=4)
     return "slim"
 
 
-@functools.cache  # which keeps no error, so weights that come later are found
-def _find_vgg19() -> WeightsFile:
-    # Its hash takes a tenth of a second, and every run on a GPU asks.
-    return find_imagenet_weights("vgg19")
-
-
-def _kept(features: str, recipe: Recipe) -> FeatureExtractor:
-    """Return the network of a word or a file, made if this process has not made it yet."""
-    layers, options = recipe.network.layers, recipe.network.options
-    key = repr((file_signature(features), recipe.network))
-    with _lock:
-        if key not in _networks:
-            network, weights = (features, "imagenet") if features in NETWORKS else ("vgg19", features)
-            made = network_features(network, layers, weights=weights, **options)
-            while len(_networks) >= MOST_NETWORKS:
-                _networks.pop(next(iter(_networks))).clear_caches()
-            _networks[key] = made
-        return _networks[key]
+@functools.lru_cache(maxsize=6)  # for all runs of this process that ask for the same
+def _make(features: str, signature: str, layers: tuple[str, ...], **options: str) -> FeatureExtractor:
+    """Make the network of a word, or of a file of weights with a signature."""
+    network, weights = (features, "imagenet") if features in NETWORKS else ("vgg19", features)
+    return network_features(network, layers, weights=weights, **options)
 
 
 def check_features(features: str) -> None:

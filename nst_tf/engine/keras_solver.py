@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from nst_tf.engine.solver import Solver
-from nst_tf.ground.keras_defaults import in_neutral_keras, neutral_keras
+from nst_tf.ground.keras_defaults import neutral_keras
 from nst_tf.published.sources import OPTIMIZERS, Optimizer
 
 
@@ -19,9 +19,7 @@ class KerasSolver(Solver):
     mean what they meant there.
 
     Args:
-        image: As for `Solver`.
-        steps: As for `Solver`.
-        clip: As for `Solver`.
+        image: As for `Solver`, and so are `steps` and `clip`.
         optimizer: Made for this solver alone, since it remembers what it did before.
         units: What the span from black to white is in the source's units, by channel.
         averaging: How much of the running average is kept at each step; if not 0, the average is the best image.
@@ -76,7 +74,7 @@ class KerasSolver(Solver):
             self.best.image.assign(average / (1 - self._averaging**taken))
 
 
-@in_neutral_keras
+@neutral_keras()
 def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:
     """Return Keras's optimiser of a recipe; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
     arguments, decay = dict(published.arguments), published.decay_rate
@@ -84,9 +82,3 @@ def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:
         rate = keras.optimizers.schedules.ExponentialDecay(published.learning_rate, published.decay_steps, decay)
         arguments["learning_rate"] = rate
     return pkgutil.resolve_name(OPTIMIZERS[published.name].solver)(**arguments)
-
-
-@in_neutral_keras
-def fresh(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return an optimiser with the same settings that remembers nothing."""
-    return type(optimizer).from_config(optimizer.get_config())

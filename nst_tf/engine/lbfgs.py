@@ -47,9 +47,7 @@ class LBFGS(Solver):
     image, pixels that lie at black or white and want to go further are left where they are.
 
     Args:
-        image: As for `Solver`.
-        steps: As for `Solver`.
-        clip: As for `Solver`.
+        image: As for `Solver`, and so are `steps` and `clip`.
         remembers: How many images it may remember, two in each pair of a move and a change of the gradient.
 
     Reference:
@@ -117,9 +115,7 @@ class LBFGS(Solver):
 class Pairs:
     """The last moves and the changes of the gradient along them, and the products of all of these with each other.
 
-    Args:
-        capacity: How many pairs there is room for.
-        size: How many numbers an image has.
+    There is room for `capacity` pairs of images of `size` numbers.
     """
 
     def __init__(self, capacity: int, size: int):
@@ -143,11 +139,8 @@ class Pairs:
 
         The two loops of algorithm 7.4 only ever add up moves, changes and the gradient.  So they run on the
         coefficients of these, given all products between them, and the pairs are read twice: for their products with
-        the new images, and for the sum.
-
-        Args:
-            gradient: (1, height, width, 3).
-            *new_pair: A move and the change of the gradient along it, each (1, height, width, 3).
+        the new images, and for the sum.  All images are (1, height, width, 3); a pair is a move and the change of the
+        gradient along it.
         """
         images = tf.reshape(tf.stack([gradient, *new_pair]), (1 + len(new_pair), -1))  # (1 or 3, pixels)
         among_them = tf.matmul(images, images, transpose_b=True).numpy()  # (1 or 3, 1 or 3)
@@ -183,8 +176,7 @@ class Pairs:
     def _two_loops(self, with_gradient: np.ndarray) -> np.ndarray:
         """Return the coefficients of all moves and changes, in turns, and of the gradient, in the direction.
 
-        Args:
-            with_gradient: The products of all rows with the gradient, (2 capacity,).
+        They follow from the products of all moves and changes with the gradient, (2 capacity,).
         """
         products = np.concatenate([self.products.numpy(), with_gradient[:, np.newaxis]], axis=1, dtype=np.float64)
         coefficients = np.zeros(products.shape[1])

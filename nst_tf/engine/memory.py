@@ -112,10 +112,7 @@ def _bytes_in_tiles(
     copies: float,
     gradient: float,
 ) -> float:
-    """Return what one stage's tile takes at most, and what goes from stage to stage.
-
-    A float32 gradient takes `gradient` times what it is the gradient by.
-    """
+    """Return what one stage's tile takes, a float32 gradient being `gradient` times as large as what it is by."""
     before, largest, entered = Geometry(1, 0), 0.0, [0.0]
     for names in stages(outputs):
         last = geometry[names[-1]]
@@ -152,10 +149,8 @@ def choose_tile(
 
     Where not even the smallest fits, it is returned all the same, if it is smaller than the image.
     """
-    for tile in (None, *TILES):
-        if tile and tile >= max(height, width):
-            continue
+    for tile in (None, *(tile for tile in TILES if tile < max(height, width))):
         wanted = estimate_memory(height, width, recipe, precision, features=features, solver=solver, tile=tile)
         if wanted - PROCESS_BYTES <= SHARE * free:
-            return tile
-    return TILES[-1] if TILES[-1] < max(height, width) else None
+            break
+    return tile

@@ -7,41 +7,41 @@ it, Gram matrices, losses and the optimiser stay in float32.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.ground.checks import one_of
-from nst_tf.ground.keras_defaults import in_neutral_keras
+from nst_tf.ground.keras_defaults import neutral_keras
 from nst_tf.ground.startup import processor
+from nst_tf.losses import float32_at_least
 from nst_tf.networks.vgg import ReplicateBorder
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+WORDS = ("auto", *PRECISIONS)
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16")
 IMAGE_CHANNELS = 3
 CONVERTED = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
-# A power of two, far below float16's largest number (65504) and far above its smallest (6e-8).
+# Powers of two, far below float16's largest number (65504) and far above where it loses digits (6e-5).
 LARGEST_ACTIVATION = 2.0**8
+# The largest entry of a gradient before it goes back through a network in float16.
+LARGEST_GRADIENT = 2.0**6
 
 
 @dataclass(frozen=True)
 class Device:
-    """What the choice of a precision depends on.
+    """What the choice of a precision depends on."""
 
-    Args:
-        kind: "CPU" or "GPU".
-        name: As the system gives it.
-        instructions: Of a CPU, the extensions it has, in Linux's words such as "avx512_bf16".
-        compute_capability: Of an NVIDIA GPU, such as (7, 5); None if unknown.
-    """
-
-    kind: str
-    name: str
-    instructions: frozenset[str] = frozenset()
-    compute_capability: tuple[int, int] | None = None
+    kind: str  # "CPU" or "GPU"
+    name: str  # as the system gives it
+    instructions: frozenset[str] = frozenset()  # of a CPU, its extensions in Linux's words, such as "avx512_bf16"
+    compute_capability: tuple[int, int] | None = None  # of an NVIDIA GPU, such as (7, 5); None if unknown
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     Raises:
         ValueError: If `wanted` is none of these, or float16 is wanted on a CPU.
     """
-    check_precision(wanted)
+    one_of(wanted, WORDS, "precision")
     if wanted == "float16" and device.kind == "CPU":
         raise ValueError("float16 is for GPUs; on a CPU choose precision='auto', 'bfloat16' or 'float32'.")
     if wanted != "auto":
@@ -92,44 +92,30 @@ def choose_precision(device: Device, wanted: str = "auto") -> Precision:
     return Precision("float32", f"the GPU has compute capability {capability}, and no fast half precision")
 
 
-def check_precision(wanted: str) -> None:
-    """Raise ValueError for a word that stands for no precision."""
-    one_of(wanted, ("auto", *PRECISIONS), "precision")
-
-
-@in_neutral_keras
 def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: tf.Tensor) -> FeatureExtractor:
-    """Copy an extractor so that it computes in a precision; the copy is made once, and kept with the extractor.
+    """Copy an extractor in float32 so that it computes in a precision; in float32 it is itself.
 
-    Args:
-        extractor: In float32.
-        precision: "float32" returns the extractor itself.
-        image: A sample of its input, float32 (1, height, width, 3), RGB in [0, 1].
+    The image, float32 (1, height, width, 3), RGB in [0, 1], is a sample of what it will be given.
     """
     if precision == "float32":
         return extractor
-    key = f"extractor in {precision}"
-    if key not in extractor.kept:
-        sample = preprocess(image, extractor.preprocessing) if precision == "float16" else None
-        model = in_precision(extractor.model, precision, sample)
-        extractor.kept[key] = copied = copy.copy(extractor)
-        copied.model, copied.kept, copied.evaluations = model, {}, {}
-    return extractor.kept[key]
+    sample = preprocess(image, extractor.preprocessing) if precision == "float16" else None
+    copied = copy.copy(extractor)
+    copied.model, copied.objectives = in_precision(extractor.model, precision, sample), {}
+    return copied
 
 
+@neutral_keras()
 def in_precision(model: keras.Model, precision: str, sample: tf.Tensor | None = None) -> keras.Model:
-    """Copy a network so that its convolutions and poolings compute in a precision.
+    """Copy a functional network with a dictionary of outputs so that its convolutions and poolings are in a precision.
 
     What works on the image's own channels stays in float32, since an image in half precision is a coarser image, and
     that error reaches every layer.
 
-    Args:
-        model: A functional Keras model with a dictionary of outputs.
-        precision: "float32", "bfloat16" or "float16".
-        sample: What the model takes, preprocessed, if its activations must stay in float16's range.  Convolution, ReLU
-            and pooling commute with a positive factor, so a layer's activations are multiplied by any s if its kernel
-            is multiplied by s and divided by the s of the layer before, and its bias multiplied by s.  Each s is a
-            power of two, which loses nothing in floating point, and the outputs are divided by it in float32.
+    With a sample of what the model takes, preprocessed, its activations are kept in float16's range.  Convolution, ReLU
+    and pooling commute with a positive factor, so a layer's activations are multiplied by any s if its kernel is
+    multiplied by s and divided by the s of the layer before, and its bias multiplied by s.  Each s is a power of two,
+    which loses nothing in floating point, and the outputs are divided by it in float32.
     """
 
     def converted(layer: keras.Operation) -> keras.Operation:
@@ -146,16 +132,43 @@ def in_precision(model: keras.Model, precision: str, sample: tf.Tensor | None = 
                 before, after = factors[id(layer.input)], factors[id(layer.output)]
                 weights = [weights[0] * (after / before), *(bias * after for bias in weights[1:])]
             copied.get_layer(layer.name).set_weights(weights)
+    outputs = copied.output
     if factors:
+        scales = {name: 1 / factors[id(output)] for name, output in model.output.items()}
         outputs = {
-            name: keras.layers.Rescaling(1 / factors[id(output)], dtype="float32", name=f"{name}_unscaled")(
-                copied.output[name]
-            )
-            for name, output in model.output.items()
+            name: keras.layers.Rescaling(scale, dtype="float32", name=f"{name}_unscaled")(outputs[name])
+            for name, scale in scales.items()
         }
-        copied = keras.Model(copied.input, outputs)
+    copied = (Float16Network if precision == "float16" else keras.Model)(copied.input, outputs)
     copied.trainable = False
     return copied
+
+
+class Float16Network(keras.Model):
+    """A network in float16, through which gradients go back in that type's range.
+
+    What comes back to its outputs is multiplied by one factor, and what leaves it at its input is divided by that.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> dict[str, tf.Tensor]:
+        """Return features by layer, in float32."""
+        scales = []
+
+        @tf.custom_gradient
+        def enter(tensor: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+            return tf.identity(tensor), lambda gradient: gradient / scales[-1]
+
+        @tf.custom_gradient
+        def leave(*features: tf.Tensor) -> tuple[list[tf.Tensor], Callable]:
+            def back(*gradients: tf.Tensor) -> list[tf.Tensor]:
+                largest = tf.reduce_max([tf.reduce_max(tf.abs(gradient)) for gradient in gradients])
+                scales.append(LARGEST_GRADIENT / tf.maximum(largest, SMALLEST_GRADIENT))
+                return [tf.cast(scales[-1] * g, part.dtype) for g, part in zip(gradients, features, strict=True)]
+
+            return [tf.identity(float32_at_least(part)) for part in features], back
+
+        features = super().call(enter(inputs), training=training, mask=mask)
+        return dict(zip(features, leave(*features.values()), strict=True))
 
 
 def _factors(model: keras.Model, sample: tf.Tensor) -> dict[int, float]:

@@ -18,28 +18,22 @@ import tensorflow as tf
 from nst_tf import __version__
 from nst_tf.controls.scene import FLAT, Scene, resized
 from nst_tf.engine.checkpoints import Checkpoint, Saver
-from nst_tf.engine.evaluation import WholeImage
 from nst_tf.engine.extractors import FEATURES
-from nst_tf.engine.keras_solver import KerasSolver, fresh, keras_optimizer
+from nst_tf.engine.keras_solver import KerasSolver, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
-from nst_tf.engine.precision import (
-    PRECISIONS,
-    check_precision,
-    choose_precision,
-    extractor_in_precision,
-    this_device,
-)
+from nst_tf.engine.precision import PRECISIONS, WORDS, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.solver import NO_LOSS, Solver
-from nst_tf.engine.tiles import Tiles
+from nst_tf.engine.tiles import TargetsInTiles, Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import one_of, whole_number
+from nst_tf.ground.keras_defaults import neutral_keras
 from nst_tf.objective import Losses, Objective
 from nst_tf.published.fields import recipe_settings
 from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
 from nst_tf.recipes import RECIPES, Recipe
 
 SOLVERS = ("fast", "published")
-KEPT_EVALUATIONS = 4
+KEPT_OBJECTIVES = 4
 SMALLEST_TILE = 64
 
 
@@ -76,7 +70,7 @@ class Engine:
 
     def __post_init__(self):
         """Reject unknown precisions and tiles that are too small."""
-        check_precision(self.precision)
+        one_of(self.precision, WORDS, "precision")
         if self.tile is not None:
             object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 
@@ -93,35 +87,19 @@ def engine_among(changes: dict[str, Any], engine: Engine) -> tuple[Engine, dict[
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """How far a run is."""
 
-    Args:
-        image: The best so far, (1, height, width, 3), of the size at work.
-        history: Losses before each step, float32 (parts,) each.
-        size: Which of the sizes is at work: −1 for the whole, −2 for the one before.
-        began: When the run would have begun, had it never been interrupted, in seconds of `time.perf_counter`.
-        before: Steps done before the current solver started.
-    """
-
-    image: tf.Tensor | None = None
-    history: list[np.ndarray] = field(default_factory=list)
-    size: int | None = None
-    began: float = field(default_factory=time.perf_counter)
-    before: int = 0
+    image: tf.Tensor | None = None  # the best so far, (1, height, width, 3), of the size at work
+    history: list[np.ndarray] = field(default_factory=list)  # losses before each step, float32 (parts,) each
+    size: int | None = None  # which of the sizes is at work: −1 for the whole, −2 for the one before
+    began: float = field(default_factory=time.perf_counter)  # as if the run had never been interrupted
+    before: int = 0  # steps done before the current solver started
 
 
 class Run:
     """One run: tracks its progress, and recovers from failures.
 
-    Args:
-        extractor: The features.
-        solver: "fast", "published", or a Keras optimiser.
-        steps: How many.
-        engine: How they are computed and kept safe.
-        settings: What a checkpoint of this run must say.
-
-    Raises:
-        ValueError: If the checkpoint to go on from is damaged or of another run.
+    Its settings are what a checkpoint of it must say; ValueError if one to go on from is damaged or of another run.
     """
 
     def __init__(
@@ -140,7 +118,7 @@ class Run:
         self.status = "done"
         self.progress = Progress()
         self._solver: Solver | None = None
-        self._again = self._telling = False
+        self._again = self._telling = False  # whether another attempt is needed, and whether a callback is at work
         path = engine.checkpoint or engine.resume
         self._saver = Saver(path, settings, extractor) if path else None
         if engine.resume:
@@ -161,10 +139,8 @@ class Run:
 
     def history(self) -> dict[str, np.ndarray]:
         """Return all losses so far by part, float32 (steps,) each."""
-        return dict(zip(Losses._fields, self._history().T, strict=True))
-
-    def _history(self) -> np.ndarray:
-        return np.array(self.progress.history, np.float32).reshape(-1, len(Losses._fields))  # (steps, parts)
+        history = np.array(self.progress.history, np.float32).reshape(-1, len(Losses._fields))  # (steps, parts)
+        return dict(zip(Losses._fields, history.T, strict=True))
 
     def sizes(self, scene: Scene, seed: int) -> Iterator[tuple[Scene, int]]:
         """Yield the scene at each size, from small to large, and the number of the step that is the last at it.
@@ -188,7 +164,7 @@ class Run:
 
     def attempts(self, scene: Scene) -> Iterator[contextlib.AbstractContextManager]:
         """Yield one attempt at a size, and another as long as it failed in a way that can be mended."""
-        yield self._attempt(scene)
+        self._again = True
         while self._again:
             yield self._attempt(scene)
 
@@ -208,22 +184,21 @@ class Run:
             if self._solver is not None:
                 self.progress.image = tf.identity(self._solver.best.image)
 
-    def evaluation(self, scene: Scene) -> WholeImage | Tiles:
+    def objective(self, scene: Scene) -> Objective:
         """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
-        recipe, precision, extractor = scene.recipe, self.engine.precision, self.extractor
-        tile = self.engine.tile or tile_that_fits(scene, extractor, self.method, precision)
+        recipe, precision, kept = scene.recipe, self.engine.precision, self.extractor.objectives
+        tile = self.engine.tile or tile_that_fits(scene, self.extractor, self.method, precision)
+        content_side, *style_sides = (max(image.shape[1:3]) for image in scene.images())
+        kind, sizes = Objective, {}
+        if tile and max(content_side, *style_sides) > tile:
+            kind, sizes = (Tiles if content_side > tile else TargetsInTiles), {"tile": tile}
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
-        in_tiles = tile is not None and max(scene.content_image.shape[1:3]) > tile
-        masked = scene.styles and scene.styles[0].content_mask is not None
-        key = repr((loss, precision, tile, in_tiles, masked and len(scene.styles), bool(scene.held()), scene.grey))
-        if key not in extractor.evaluations:
-            while len(extractor.evaluations) >= KEPT_EVALUATIONS:
-                extractor.evaluations.pop(next(iter(extractor.evaluations)), None)
-            objective = Objective(recipe, extractor_in_precision(extractor, precision, scene.content_image))
-            extractor.evaluations[key] = (Tiles if in_tiles else WholeImage)(
-                objective, tile=tile, scaled=precision == "float16"
-            )
-        return extractor.evaluations[key]
+        key = repr((loss, precision, kind, sizes))
+        if key not in kept:
+            while len(kept) >= KEPT_OBJECTIVES:
+                kept.pop(next(iter(kept)), None)
+            kept[key] = kind(recipe, extractor_in_precision(self.extractor, precision, scene.content_image), **sizes)
+        return kept[key]
 
     def optimizer(self, scene: Scene, last_step: int) -> Solver:
         """Return the solver that runs up to `last_step`, restored from the checkpoint if the run resumes."""
@@ -275,8 +250,8 @@ class Run:
     def _restore_run(self, earlier: Checkpoint) -> None:
         image, state = earlier.variables["best_image"], earlier.state
         plausible = state["precision"] in PRECISIONS and state["size"] < 0
-        plausible &= earlier.history.shape[1:] == (len(Losses._fields),) and image.dtype == np.float32
-        if not plausible or image.ndim != 4:
+        plausible &= earlier.history.shape[1:] == (len(Losses._fields),)
+        if not plausible or image.dtype != np.float32 or image.ndim != 4:
             raise ValueError(
                 "The checkpoint is damaged: its step, size or precision is out of range. Start without resume."
             )
@@ -285,7 +260,6 @@ class Run:
         self.progress = Progress(tf.constant(image), list(earlier.history), state["size"], began)
 
     def _restore_solver(self, solver: Solver) -> None:
-        """Give a solver the variables of the checkpoint."""
         saved, self._saver.earlier = self._saver.earlier.variables, None
         for name, variable in solver.variables().items():
             if name not in saved or saved[name].shape != tuple(variable.shape):
@@ -299,10 +273,10 @@ class Run:
         state = {"precision": self.engine.precision, "seconds": self.seconds, "size": self.progress.size}
         # Unlike `variable.numpy()`, this copies L-BFGS's pairs once and not twice, and the rest not at all.
         variables = {name: np.asarray(variable.value()) for name, variable in solver.variables().items()}
-        self._saver.save(state, self._history(), variables)
+        self._saver.save(state, np.stack(list(self.history().values()), axis=1), variables)
 
     def _use_smaller_tiles(self, scene: Scene, error: Exception) -> None:
-        self.extractor.clear_caches()  # what is kept of earlier runs takes memory too
+        self.extractor.objectives.clear()  # what is kept of earlier runs takes memory too
         side = max(scene.content_image.shape[1:3])
         smaller = [tile for tile in TILES if tile < min(self.engine.tile or side, side)]
         if not smaller or not self.extractor.geometry:
@@ -319,11 +293,7 @@ class Run:
 
 
 def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: int | None, seed: int) -> int:
-    """Return how many steps a run takes, None meaning the recipe's own number.
-
-    Raises:
-        ValueError: If there is no such solver, or a number is out of range.
-    """
+    """Return how many steps a run takes, None meaning the recipe's own number; reject unknown solvers and numbers."""
     if not isinstance(solver, keras.optimizers.Optimizer):
         one_of(solver, SOLVERS, "solver")
     if solver == "published" and recipe.stepping.optimizer is None:
@@ -337,13 +307,8 @@ def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: i
 def check_outcome(recipe: Recipe, history: dict[str, np.ndarray], *, moved: float) -> None:
     """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say.
 
-    Args:
-        recipe: That was followed.
-        history: What `Run.history` returns.
-        moved: How much the image differs from the content image, in the mean.
-
-    Raises:
-        ValueError: If steps were taken and no loss was ever a number.
+    `moved` is by how much the image differs from the content image, in the mean.  Raises ValueError if steps were taken
+    and no loss was ever a number.
     """
     given = recipe.loss.content_weight, recipe.loss.style_weight
     if len(history["total"]) and not np.isfinite(history["total"]).any():
@@ -391,21 +356,19 @@ def with_last_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
     return list(zip(scenes, np.round(steps * shares / shares[-1]).astype(int).tolist(), strict=True))
 
 
+@neutral_keras()
 def make_solver(
     method: str | keras.optimizers.Optimizer, recipe: Recipe, image: tf.Tensor, steps: int, *, grey: bool = False
 ) -> Solver:
-    """Return what moves the image: a method of ours, the optimiser that the recipe was published with, or one given.
+    """Return what moves the image, float32 (1, height, width, 3), from where it is, in `steps` steps.
 
-    Args:
-        method: "fast", "published", or a Keras optimiser, whose learning rate is for images in [0, 1].
-        recipe: Says which method and which optimiser these are.
-        image: Where it starts, float32 (1, height, width, 3), RGB in [0, 1].
-        steps: How many there will be.
-        grey: Whether the image is to stay without colors.
+    That is a method of ours, the optimiser that the recipe was published with, or one that is given, whose learning
+    rate is for images in [0, 1].  A grey image is to stay without colors.
     """
     stepping = recipe.stepping
     if isinstance(method, keras.optimizers.Optimizer):
-        return KerasSolver(image, steps, clip=stepping.clip, optimizer=fresh(method))
+        fresh = type(method).from_config(method.get_config())  # which remembers nothing of earlier runs
+        return KerasSolver(image, steps, clip=stepping.clip, optimizer=fresh)
     published = stepping.optimizer
     found = METHODS[stepping.method] if method == "fast" else OPTIMIZERS[published.name]
     if not found.solver.startswith("keras"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +51,7 @@ class Solver:
         return {**own, "step": self.taken, "best_image": self.best.image, "best_loss": self.best.loss}
 
     def step(self, loss: tf.Tensor, gradient: tf.Tensor) -> None:
-        """Move the image one step downhill, and keep the best.
-
-        Args:
-            loss: Of the image as it is, a scalar.
-            gradient: Of that loss with respect to the image, (1, height, width, 3).
-        """
+        """Move the image one step downhill, from its loss and that loss's gradient, and keep the best."""
         finite = bool(np.isfinite(loss) and tf.reduce_all(tf.math.is_finite(gradient)))
         self.failures.assign_add(int(not finite))
         self.keep_best(loss)
@@ -76,10 +69,3 @@ class Solver:
 
     def _move(self, loss: tf.Tensor, gradient: tf.Tensor, finite: bool) -> None:
         raise NotImplementedError
-
-
-def traced(function: Callable) -> Callable:
-    """Return a function that TensorFlow traces once for each kind of arguments; conditions in it must be Python's."""
-    # TensorFlow counts traces by the code traced and warns of many, though each solver rightly has its own; for a
-    # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
-    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)

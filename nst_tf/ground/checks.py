@@ -32,16 +32,10 @@ UNDO = (
 
 
 def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
-    """Return an image as the pixel contract has it.
+    """Return an image as the pixel contract has it, both sides at least 32; in float64 for checking gradients.
 
-    Args:
-        image: float32 (1, height, width, 3), RGB in [0, 1], both sides at least 32; or what can only mean such an
-            image: without the leading 1, with another floating-point type, or with bytes of 0 to 255.
-        name: What to call it in the message, such as "content image".
-        dtype: What it is to be; float64 is for checking gradients.
-
-    Raises:
-        ValueError: If it is anything else; the message says what came and how to make it right.
+    It may come without the leading 1, in another floating-point type, or as bytes of 0 to 255.  All else is a
+    ValueError that calls it by its name and says what came and how to make it right.
     """
     if isinstance(image, (str, bytes)) or not hasattr(image, "shape"):
         raise ValueError(f"The {name} is a {type(image).__name__}, not an image. Load it with nst_tf.load_image.")
@@ -60,8 +54,7 @@ def as_image(image: Any, name: str, dtype: type = np.float32) -> np.ndarray:
 def in_unit_range(pixels: np.ndarray, name: str, dtype: type = np.float32) -> np.ndarray:
     """Return unsigned integers of 8 or 16 bits, or floating-point numbers in [0, 1], as such numbers in [0, 1].
 
-    Raises:
-        ValueError: If the type is another, or a value is not finite or outside by more than rounding explains.
+    Raises ValueError if the type is another, or a value is not finite or outside by more than rounding explains.
     """
     if pixels.dtype in (np.uint8, np.uint16):
         white, most = np.iinfo(pixels.dtype).max, int(pixels.max())
@@ -115,16 +108,10 @@ def shown(source: str | os.PathLike) -> str:
 
 
 def to_uint8(image: Any) -> np.ndarray:
-    """Turn an image into bytes, rounding to the nearest level.
+    """Turn an image into bytes, uint8 (height, width, 3), rounding to the nearest level.
 
-    Args:
-        image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1], values outside are clipped; or bytes.
-
-    Returns:
-        uint8 array of shape (height, width, 3).
-
-    Raises:
-        ValueError: If the shape is another, or a value is not finite.
+    It is (1, height, width, 3) or (height, width, 3), RGB in [0, 1], values outside are clipped; or bytes already.
+    Raises ValueError if the shape is another, or a value is not finite.
     """
     pixels = np.asarray(image)
     if pixels.ndim == 4 and pixels.shape[0] == 1:
@@ -140,11 +127,7 @@ def to_uint8(image: Any) -> np.ndarray:
 
 
 def whole_number(value: Any, name: str, *, least: int) -> int:
-    """Return a whole number, be it an int, NumPy's, or a float such as 12.0.
-
-    Raises:
-        ValueError: If it is none, or less than `least`.
-    """
+    """Return a whole number of at least `least`, be it an int, NumPy's, or a float such as 12.0; reject all else."""
     plain = _plain(value)
     if plain is None or plain != plain // 1 or not plain >= least:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}.")
@@ -152,11 +135,7 @@ def whole_number(value: Any, name: str, *, least: int) -> int:
 
 
 def number(value: Any, name: str, *, least: float = 0.0) -> float:
-    """Return a finite number of at least `least`.
-
-    Raises:
-        ValueError: If it is none.
-    """
+    """Return a finite number of at least `least`; reject all else."""
     plain = _plain(value)
     if plain is None or not least <= plain < float("inf"):
         raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}.")
@@ -170,11 +149,7 @@ def _plain(value: Any) -> int | float | None:
 
 
 def one_of(value: Any, known: Iterable[Any], what: str) -> Any:
-    """Return a value that is among those known.
-
-    Raises:
-        ValueError: If it is not; the message lists them.
-    """
+    """Return a value that is among those known; reject others with a list of these."""
     known = list(known)
     if value not in known:
         raise ValueError(f"Unknown {what} {value!r}; expected one of {', '.join(map(str, known))}.")

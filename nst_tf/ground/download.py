@@ -19,11 +19,7 @@ CONNECT_LIMIT_SECONDS = 10
 
 
 def fetch(url: str) -> bytes:
-    """Return an image from an http or https address, of at most 64 MiB and within a minute.
-
-    Raises:
-        ValueError: If it cannot be downloaded; the message says why and what to do.
-    """
+    """Return an image from an http or https address, of at most 64 MiB and within a minute, or raise ValueError."""
     received = bytearray()
     try:
         for part in stream(url, seconds=DOWNLOAD_LIMIT_SECONDS):

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -23,11 +24,7 @@ def user_path(path: str | os.PathLike) -> Path:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Find out whether a file could be written, before the hour that would be lost if not.
-
-    Raises:
-        ValueError: If it could not; the message says why.
-    """
+    """Raise ValueError if a file could not be written, before the hour that would be lost."""
     try:
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,15 +82,9 @@ def _names(path: str | os.PathLike) -> set[bytes]:
 
 
 def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iterable[str | os.PathLike | None]) -> None:
-    """Find out, before anything is made, whether all outputs can be written and none would replace an input.
+    """Raise ValueError if a file to be written is one that is read, by a link too, is written twice, or cannot be.
 
-    Args:
-        outputs: Paths of files to be written; None is passed over.
-        inputs: Paths and addresses of files that are read; the same.
-
-    Raises:
-        ValueError: If an output is an input too, by a link as well, or two outputs are one file, or one cannot be
-            written.
+    Inputs may be addresses; None is passed over in both.
     """
     guard = OverwriteGuard()
     for path in filter(None, inputs):
@@ -107,17 +98,8 @@ def check_no_overwrite(outputs: Iterable[str | os.PathLike | None], inputs: Iter
 def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there when the block ends well.
 
-    A reader never sees half a file, and what stood at `path` before stays until the new file is complete.  Missing
-    parent folders are made.
-
-    Args:
-        path: Where the file is to stand.
-
-    Yields:
-        A path in the same folder, to be written to; it is removed if the block raises.
-
-    Raises:
-        OSError: If the folder cannot be made or written to.
+    A reader never sees half a file, and what stood at `path` before stays until the new file is complete, or if the
+    block raises.  Missing parent folders are made; raises OSError if they cannot be.
     """
     path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,11 +133,7 @@ def _prefix(path: Path) -> str:
 
 
 def _target(path: str | os.PathLike) -> Path:
-    """Return where a file will stand, behind any links.
-
-    Raises:
-        OSError: If a folder, a device or the like stands there.
-    """
+    """Return where a file will stand, behind any links; raise OSError if a folder or a device stands there."""
     target = Path(os.path.realpath(user_path(path)))
     if target.exists() and not target.is_file():
         raise IsADirectoryError(0, "it is a folder" if target.is_dir() else "it is no ordinary file")
@@ -179,10 +157,13 @@ def file_signature(path: str) -> str:
     return repr((path, state.st_mtime_ns, state.st_size))
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Return a hash of arrays, their shapes included."""
+def fingerprint(*arrays: Any) -> str | None:
+    """Return a hash of arrays or tensors, their shapes included; some may be None, and if all are it is None."""
+    if all(array is None for array in arrays):
+        return None
     digest = hashlib.sha256()
-    for array in arrays:
+    for given in arrays:
+        array = np.zeros(0, np.float32) if given is None else np.asarray(given)
         digest.update(repr((array.shape, str(array.dtype))).encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -32,6 +32,7 @@ def check_process() -> None:
 def neutral_keras() -> Iterator[None]:
     """Build layers and optimisers in float32, channels last; afterwards all is as before, Python's `random` too.
 
+    As a context, or as a decorator of what builds them.
     Layers keep what they were built with, so it matters while they are built and not when they are used.
     """
     before = keras.config.floatx(), keras.config.image_data_format(), keras.config.dtype_policy(), random.getstate()
@@ -47,12 +48,8 @@ def neutral_keras() -> Iterator[None]:
         random.setstate(before[3])
 
 
-def in_neutral_keras(function: Callable) -> Callable:
-    """Let a function run in `neutral_keras`."""
-
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
-        with neutral_keras():
-            return function(*args, **kwargs)
-
-    return wrapped
+def traced(function: Callable) -> Callable:
+    """Return a function that TensorFlow traces once for each kind of arguments; conditions in it must be Python's."""
+    # TensorFlow counts traces by the code traced and warns of many, though each caller rightly has its own; for a
+    # partial it counts each by itself.  Looking for what AutoGraph would convert takes a second, and there is nothing.
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False)

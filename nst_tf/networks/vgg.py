@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.ground.checks import one_of
 from nst_tf.ground.files import user_path
-from nst_tf.ground.keras_defaults import in_neutral_keras, keras
+from nst_tf.ground.keras_defaults import keras, neutral_keras
 from nst_tf.ground.startup import onednn_is_on, processor
+from nst_tf.networks.eight_bits import read_eight_bits
 from nst_tf.networks.table import NETWORKS, with_poolings
-from nst_tf.networks.weights import find_imagenet_weights, load_weights
+from nst_tf.networks.weights import IMAGENET, digest_of, find_imagenet_weights
 
 Convolution = tuple[np.ndarray, np.ndarray]  # kernel (3, 3, channels in, channels) and bias (channels,), float32
 POOLING = ("max", "average")
@@ -25,17 +29,11 @@ CUTS = ("block2_pool", "block3_pool", "block4_pool")
 
 
 class Geometry(NamedTuple):
-    """How the positions of a layer lie on the image.
+    """How the positions of a layer lie on the image."""
 
-    Args:
-        stride: How many pixels from one position to the next.
-        reach: How many pixels a position sees beyond its own stride × stride pixels, on every side.
-        partial: Whether there are positions for the last pixels of a side too, where these do not fill a stride.
-    """
-
-    stride: int
-    reach: int
-    partial: bool = False
+    stride: int  # how many pixels from one position to the next
+    reach: int  # how many pixels a position sees beyond its own stride × stride pixels, on every side
+    partial: bool = False  # whether the last pixels of a side have a position too, where they do not fill a stride
 
     def positions(self, pixels: Any) -> Any:
         """Return how many positions a side of `pixels` pixels has; an int or a tensor."""
@@ -76,10 +74,7 @@ class FrozenConvolution(keras.layers.Conv2D):
             outputs = same if self.padding == "same" else same[:, 1:-1, 1:-1]
             return outputs, lambda above: _input_gradient(above, kernel, (height, width), self.padding.upper())
 
-        outputs = convolve(inputs)
-        if self.use_bias:
-            outputs = tf.nn.bias_add(outputs, self.bias.value)
-        return self.activation(outputs)
+        return self.activation(tf.nn.bias_add(convolve(inputs), self.bias.value))
 
 
 @functools.cache
@@ -124,11 +119,8 @@ def geometry_of(names: Iterable[str], border: str = "zeros") -> dict[str, Geomet
 
 
 def tile_of_stage(tile: int, stride: int) -> int:
-    """Return the side of a stage's tiles, in positions of what enters it, for tiles of `tile` pixels.
-
-    After the first stage they cover four times the area, since block 3 holds a third of what blocks 1 and 2 do, and
-    later blocks less.
-    """
+    """Return the side of a stage's tiles, in positions of what enters it, for tiles of `tile` pixels."""
+    # Later ones cover four times the area: block 3 holds a third of what blocks 1 and 2 do, and others less.
     return tile if stride == 1 else 2 * tile // stride
 
 
@@ -137,11 +129,10 @@ def check_layers(layers: tuple[str, ...], known: list[str], network: str) -> Non
     if not layers:
         raise ValueError(f"Name at least one layer of {network}: {', '.join(known)}.")
     for layer in layers:
-        if layer not in known:
-            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}.")
+        one_of(layer, known, f"layer of {network}")
 
 
-@in_neutral_keras
+@neutral_keras()
 def build_network(
     convolutions: Mapping[str, Convolution],
     layers: Iterable[str],
@@ -183,29 +174,21 @@ def build_network(
             # Without zeros around it an image has no outermost pixels that count for less, nor any left out.
             tensor = pool(2, padding="same" if border == "replicate" else "valid", name=name)(tensor)
         if name in layers:
-            outputs[name] = _tapped(tensor, name, taps[name]) if taps else tensor
+            outputs[name] = tensor
+            if taps:
+                tap = keras.layers.Conv2D(taps[name].shape[-1], 1, use_bias=False, name=f"{name}_tap")
+                outputs[name] = tap(tensor)
+                tap.set_weights([taps[name][np.newaxis, np.newaxis]])
     model = keras.Model(image, {layer: outputs[layer] for layer in layers})
     model.trainable = False
     return model, geometry
 
 
-def _tapped(features: keras.KerasTensor, name: str, tap: np.ndarray) -> keras.KerasTensor:
-    layer = keras.layers.Conv2D(tap.shape[-1], 1, use_bias=False, name=f"{name}_tap")
-    output = layer(features)
-    layer.set_weights([tap[np.newaxis, np.newaxis]])
-    return output
-
-
-@in_neutral_keras
+@neutral_keras()
 def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str, Convolution], str]:
     """Return the convolutions of a network by name, in order, and a word for where they are from.
 
-    Args:
-        network: Its name in `NETWORKS`.
-        weights: "imagenet", the path of a Keras weights file, or None for random ones, He-normal from a fixed seed.
-
-    Raises:
-        ValueError: If the weights are not available or cannot be read.
+    The weights are "imagenet", the path of a Keras weights file, or None for random ones, He-normal from a fixed seed.
     """
     channels = NETWORKS[network].channels
     if weights is None:
@@ -216,19 +199,13 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
         )
-    # As `keras.applications` has it, whose files say by the order of layers which weights are whose.
-    tensor = image = keras.Input((None, None, 3))
-    for name, count in channels.items():
-        convolution = keras.layers.Conv2D(count, 3, padding="same", kernel_initializer="zeros", name=name)
-        tensor = (keras.layers.MaxPooling2D(2, name=name) if name.endswith("_pool") else convolution)(tensor)
-    model = keras.Model(image, tensor)
-    load_weights(model, path, network)
+    model = _from_keras(network, path)
     convolutions = {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}
     origin = path.name if not found else "imagenet" if found.exact else "imagenet, 8 bits"
     return convolutions, origin
 
 
-@in_neutral_keras
+@neutral_keras()
 def keras_vgg19() -> keras.Model:
     """Return Keras's own VGG19 without its top, with ImageNet's weights.
 
@@ -242,9 +219,30 @@ def keras_vgg19() -> keras.Model:
     Raises:
         ValueError: If the weights cannot be had or read.
     """
-    path = find_imagenet_weights("vgg19").path
-    model = keras.applications.VGG19(include_top=False, weights=None)
-    load_weights(model, path, "vgg19")
+    return _from_keras("vgg19", find_imagenet_weights("vgg19").path)
+
+
+def _from_keras(network: str, path: Path) -> keras.Model:
+    """Return a network of `keras.applications` without its top, with weights from a file of Keras or one in 8 bits."""
+    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
+    model = getattr(keras.applications, network.upper())(include_top=False, weights=None)
+    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
+    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
+    try:
+        if path.suffix == ".bin":
+            in_8_bits = [file for file in IMAGENET[network].values() if not file.exact]
+            if not any(digest_of(path, file) == file.digest for file in in_8_bits):
+                raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
+            model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{refusal} ({error}).") from error
+    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
+    if missing:
+        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
     return model
 
 

@@ -17,22 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
+from nst_tf.ground.checks import one_of
 from nst_tf.ground.download import stream
 from nst_tf.ground.files import atomic_write, check_writable, remove_leftovers
-from nst_tf.networks.eight_bits import read_eight_bits
 from nst_tf.networks.table import NETWORKS, PublishedFile
-
-if TYPE_CHECKING:
-    import keras
 
 DOWNLOAD_LIMIT_SECONDS = 900
 PIP_LIMIT_SECONDS = 300
@@ -74,24 +67,17 @@ def cache_folder() -> Path:
 def find_imagenet_weights(network: str, *, source: str | None = None) -> WeightsFile:
     """Return a file of a network's ImageNet weights, downloaded if it is not in the cache.
 
-    All its files are looked for in the cache before any is downloaded, both in the table's order.  A file in the cache
-    is never deleted, only replaced by a whole one; any number of processes may do this at once.  What failed is not
-    tried again for five minutes, so that a notebook without a network does not wait in every cell.
-
-    Args:
-        network: A name in `NETWORKS`, such as "vgg19".
-        source: One of its sources, such as "keras" or "pip", for that file alone.
+    All its files, or that of one source such as "pip", are looked for in the cache before any is downloaded, both in
+    the table's order.  A file in the cache is never deleted, only replaced by a whole one; any number of processes may
+    do this at once.  What failed is not tried again for five minutes, so that a notebook without a network does not
+    wait in every cell.
 
     Raises:
         WeightsUnavailableError: If no file is there or can be downloaded; the message says why, and what to do by hand.
         ValueError: If the network or source is unknown.
     """
-    if network not in IMAGENET:
-        raise ValueError(f"There are no ImageNet weights of {network!r}; expected {' or '.join(IMAGENET)}.")
-    files = IMAGENET[network]
-    if source not in (None, *files):
-        raise ValueError(f"{network.upper()}'s weights do not come from {source!r}; expected {' or '.join(files)}.")
-    wanted = {source: files[source]} if source else files
+    files = IMAGENET[one_of(network, IMAGENET, "network with ImageNet weights")]
+    wanted = {source: files[one_of(source, files, f"source of {network.upper()}'s weights")]} if source else files
     if found := _find_in_cache(wanted.values()):
         return found
     missing = f"The ImageNet weights of {network.upper()} are not in the cache, and"
@@ -134,47 +120,17 @@ def state_of_cache(network: str) -> str:
     return "damaged" if any((cache_folder() / file.name).is_file() for file in files) else "missing"
 
 
-def load_weights(model: keras.Model, path: Path, network: str) -> None:
-    """Read a file of weights into a network's model without its top.
-
-    Args:
-        model: With the layers that `keras.applications` would give it, in the same order.
-        path: A Keras weights file, or a published one in 8 bits.
-        network: Its name in `NETWORKS`.
-
-    Raises:
-        ValueError: If the file does not hold all the weights.
-    """
-    refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
-    # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
-    model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
-    try:
-        if path.suffix == ".bin":
-            in_8_bits = [file for file in IMAGENET.get(network, {}).values() if not file.exact]
-            if not any(_digest(path, file) == file.digest for file in in_8_bits):
-                raise ValueError("it is not the published file; delete it, and run `python -m nst_tf weights`")
-            model.set_weights([array for layer in read_eight_bits(path).values() for array in layer])
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{refusal} ({error}).") from error
-    missing = [layer.name for layer in model.layers if any(np.isnan(values).any() for values in layer.get_weights())]
-    if missing:
-        raise ValueError(f"{refusal}: {', '.join(missing)} are missing.")
-
-
 def _find_in_cache(files: Iterable[PublishedFile]) -> WeightsFile | None:
     for file in files:
         path = cache_folder() / file.name
-        if path.is_file() and os.access(path, os.R_OK) and _digest(path, file) == file.digest:
+        if path.is_file() and os.access(path, os.R_OK) and digest_of(path, file) == file.digest:
             remove_leftovers(path)
             return WeightsFile(path, file.exact, "found in the cache")
     return None
 
 
-def _digest(path: Path, file: PublishedFile) -> str:
+def digest_of(path: Path, file: PublishedFile) -> str:
+    """Return the hash of a file at a path, in the words of the published one that it is compared with."""
     algorithm = file.digest.partition(":")[0]
     digest = hashlib.new(algorithm, usedforsecurity=False)
     with open(path, "rb") as opened:
@@ -184,7 +140,7 @@ def _digest(path: Path, file: PublishedFile) -> str:
 
 
 def _check_digest(path: Path, file: PublishedFile) -> None:
-    if (digest := _digest(path, file)) != file.digest:
+    if (digest := digest_of(path, file)) != file.digest:
         raise OSError(f"{file.name} came with {digest}, not {file.digest}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nst_tf.ground.checks import number, suggestions, whole_number
 from nst_tf.published.sources import FIRST_CONVOLUTIONS, Optimizer
-from nst_tf.recipes import FIELDS, RECIPES, Recipe
+from nst_tf.recipes import FIELDS, RECIPES, Recipe, fields_of
 
 LAYERS = ("content_layers", "style_layers")
 OPTIONS = ("steps", "size")
@@ -102,8 +102,3 @@ def changed_by_json(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         return recipe.changed(**changes)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"The settings of the recipe {recipe.name!r} cannot be read: {error}.") from error
-
-
-def fields_of(recipe: Recipe) -> dict[str, Any]:
-    """Return the values of all fields of a recipe by name, whichever record they are in."""
-    return {name: getattr(getattr(recipe, home) if home else recipe, name) for name, (_, home) in FIELDS.items()}

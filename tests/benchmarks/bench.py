@@ -418,11 +418,11 @@ def _setting(name: str, weights: str, side: int) -> tuple:
 
 
 def _our_run(recipe: Recipe, extractor: FeatureExtractor, precision: str, content, style, steps: int) -> tuple:
-    """Return what `stylize` steps with: what computes losses, what images are compared with, and the fast solver."""
+    """Return what `stylize` steps with: the objective, what images are compared with, and the fast solver."""
     run = Run(extractor, "fast", steps, nst_tf.Engine(precision=precision), {})
     scene, last_step = next(run.sizes(Scene.of(recipe.changed(coarsest=None), content, style), 0))
-    evaluation = run.evaluation(scene)
-    return evaluation, evaluation.find_targets(scene), run.optimizer(scene, last_step)
+    objective = run.objective(scene)
+    return objective, objective.find_targets(scene.content_image, scene.styles), run.optimizer(scene, last_step)
 
 
 def _our_step(recipe: Recipe, extractor: FeatureExtractor, precision: str, content: tf.Tensor, style: tf.Tensor):
