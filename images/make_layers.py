@@ -13,7 +13,7 @@ import nst_tf
 FOLDER = Path(__file__).resolve().parent
 SIDE = 256
 BLOCKS = range(1, 6)
-CONTENT_STEPS = {1: 100, 2: 200, 3: 300, 4: 500, 5: 200}  # by block
+CONTENT_STEPS = {1: 100, 2: 200, 3: 300, 4: 500, 5: 800}  # by block
 STYLE_STEPS = 150
 TRANSFER_STEPS = 200
 # A layer hardly notices fine noise, so what is there at the start stays.  Therefore the noise is faint, and of the

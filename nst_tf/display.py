@@ -114,7 +114,7 @@ def contact_sheet(
 
 
 def _draw(axis: Axes, picture: np.ndarray) -> None:
-    """Draw a picture within a hairline, or a white one would not be seen."""
+    """Draw a picture inside a hairline frame, so that a white one shows."""
     axis.imshow(picture)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_color("0.75")

@@ -70,7 +70,7 @@ class FeatureExtractor:
         Returns:
             By layer name, (batch, height of the layer, width of the layer, channels).
         """
-        # (batch, H, W, 3) -> {layer: (batch, H // stride, W // stride, channels)}, stride 1 in block 1, 16 in block 5
+        # (batch, H, W, 3) -> {layer: (batch, ≈ H / stride, ≈ W / stride, channels)}; each pooling doubles the stride
         return self.model(preprocess(image, self.preprocessing), training=False)
 
     def __repr__(self) -> str:
@@ -153,7 +153,7 @@ def slim_features(
         layers: Names such as "block1_conv1" to "block5_conv4", or "block1_pool" to "block5_pool".
         pooling: "max" or "average".
         preprocessing: "caffe", "torch", "tf" or "none".
-        border: "zeros" or "replicate".
+        border: "zeros", "replicate" or "replicate_first".
 
     Raises:
         ValueError: If a layer or option is unknown.

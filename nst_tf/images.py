@@ -1,7 +1,7 @@
 """Files to pixels and back.
 
 Everywhere in `nst_tf` a picture is one thing: float32 RGB in [0, 1], of shape (1, height, width, 3).  This module is
-the door at which that is made true.
+the entry point at which that is made true.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def load_image(
 ) -> tf.Tensor:
     """Load a picture from almost anywhere.
 
-    A camera's EXIF turn is applied, transparency is laid on white, colours are brought to sRGB, 16-bit pictures are
-    rescaled, and only the first frame of an animation is taken.  Resizing is Lanczos with antialiasing.
+    A camera's EXIF orientation is applied, transparency is composited onto white, colors are converted to sRGB, 16-bit
+    pictures are rescaled, and only the first frame of an animation is taken.  Resizing is Lanczos with antialiasing.
 
     Args:
         source: A path, an http(s) URL, the bytes of a picture file, a PIL image, or an array.  Arrays are

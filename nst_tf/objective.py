@@ -31,7 +31,10 @@ from nst_tf.recipes import Recipe
 
 
 class Losses(NamedTuple):
-    """The total and its three parts, each weighted as it enters the total; scalars in float32."""
+    """The total and its parts, each weighted as it enters the total; scalars in float32.
+
+    What an image is held to (`Targets.held`) counts in the total alone.
+    """
 
     total: tf.Tensor
     content: tf.Tensor
@@ -180,7 +183,7 @@ class Objective:
         The styles are what `as_styles` returns; for `held` and `grey` see `Targets`.
         """
         content, sizes = self._content_features(content_image)
-        grams = [self._style_grams(style) for style in styles]
+        grams = [self._style_grams(style) if self.style_layers else {} for style in styles]
         form, channels = self.recipe.loss.content_form, self.extractor.channels
         scales = {layer: content_scale(p, form=form, channels=channels.get(layer)) for layer, p in content.items()}
         regions = None

@@ -32,7 +32,7 @@ class Step:
     Args:
         step: How many steps are done.
         steps: How many there will be.
-        losses: Of the image before the last step, as floats.
+        losses: Of the image before this step, as floats.
         seconds: Since the run began.
     """
 
@@ -41,7 +41,7 @@ class Step:
     losses: Losses
     seconds: float
     _image: tf.Variable = field(repr=False)
-    _postprocess: Callable[[tf.Tensor], tf.Tensor] = field(repr=False, default=tf.identity)
+    _postprocess: Callable[[tf.Tensor], tf.Tensor] = field(repr=False)
 
     @classmethod
     def of(cls, run: Run, losses: Losses, image: tf.Variable, postprocess: Callable[[tf.Tensor], tf.Tensor]) -> Step:
@@ -49,7 +49,7 @@ class Step:
         return cls(run.step, run.steps, Losses(*map(float, losses)), run.seconds, image, postprocess)
 
     def image(self) -> tf.Tensor:
-        """Return a copy of the generated image as it is now, (1, height, width, 3); none is made before."""
+        """Return a copy of the generated image as it is now, (1, height, width, 3); copied when asked for."""
         return self._postprocess(self._image)
 
 
@@ -180,12 +180,14 @@ def stylize(
                         run.tell(callback, Step.of(run, losses, optimizer.image, scene.postprocess))
                     run.finish(objective.losses(optimizer.image, targets))
     except KeyboardInterrupt:
+        if run.progress.image is None:  # there is nothing to keep yet
+            raise
         run.status = "interrupted"
 
     history = run.history()
     image = resized(run.progress.image, whole.content_image.shape[1:3])
-    image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
     check_outcome(recipe, history, moved=np.abs(image - whole.content_image).mean())
+    image = tf.clip_by_value(whole.postprocess(image), 0.0, 1.0)
     precision = run.engine.precision
     settings["precision"] = precision
     taken = min(run.step, steps)

@@ -142,6 +142,16 @@ def test_half_precision_serves_the_slim_network_too(pair, generator, precision, 
     assert cosine(gradient, half_gradient) >= at_least
 
 
+def test_layer_that_is_silent_on_the_content_image_stays_finite_in_float16(pair, generator):
+    extractor = small_network(["block1_conv2", "block2_conv1"])
+    first = extractor.model.layers[1]
+    kernel, bias = first.get_weights()
+    first.set_weights([0 * kernel, -1 - 0 * bias])  # after ReLU nothing is left of any image
+    half = extractor_in_precision(extractor, "float16", pair[0])
+    image = tf.constant(generator.uniform(size=pair[0].shape).astype(np.float32))
+    assert all(np.isfinite(features).all() for features in half(image).values())
+
+
 def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
     extractor = vgg19_features(["block1_conv2", "block3_conv1", "block4_pool"], weights=None)
     for layer in extractor.model.layers[1:4]:  # as if trained to large activations

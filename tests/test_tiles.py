@@ -176,3 +176,21 @@ def test_running_out_of_memory_goes_on_in_smaller_tiles_and_says_so(odd_pair, mo
         result = stylize(*odd_pair, features=extractor, steps=3, **layers)
     assert (result.status, result.steps) == ("done", 3)
     np.testing.assert_allclose(result.image, whole.image, atol=2e-3)
+
+
+def test_a_large_style_image_that_does_not_fit_is_computed_in_tiles_of_its_own(odd_pair, monkeypatch):
+    monkeypatch.setattr("nst_tf.engine.run.TILES", (96, 64))
+    content, style = odd_pair[0][:, :60, :60], tf.image.resize(odd_pair[1], (200, 190))
+    extractor = small_network(["block1_conv1", "block2_conv1", "block2_conv2"])
+    layers = {"content_layers": {"block2_conv2": 1.0}, "style_layers": {"block1_conv1": 1.0, "block2_conv1": 1.0}}
+    find_targets = Objective.find_targets
+
+    def exhausted(self, *images, **options):
+        if type(self) is Objective:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        return find_targets(self, *images, **options)
+
+    monkeypatch.setattr(Objective, "find_targets", exhausted)
+    with pytest.warns(UserWarning, match="ran out of memory; going on in tiles of 96"):
+        result = stylize(content, style, features=extractor, steps=2, **layers)
+    assert (result.status, result.steps) == ("done", 2)

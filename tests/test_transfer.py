@@ -153,6 +153,15 @@ def test_callback_is_told_of_the_whole_run_and_sees_the_picture_change(pair, net
     assert np.abs(pictures[-1] - pictures[0]).max() > 0.01
 
 
+def test_an_interrupt_before_there_is_an_image_is_passed_on(pair, network, monkeypatch):
+    def interrupt(scene, seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nst_tf.controls.scene.Scene.start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stylize(*pair, features=network, steps=3)
+
+
 def test_an_interrupt_returns_the_best_picture_until_then(pair, network):
     def interrupt(step):
         if step.step >= 3:

@@ -30,6 +30,7 @@ IMAGE_CHANNELS = 3
 CONVERTED = (keras.layers.Conv2D, keras.layers.MaxPooling2D, keras.layers.AveragePooling2D, ReplicateBorder)
 # Powers of two, far below float16's largest number (65504) and far above where it loses digits (6e-5).
 LARGEST_ACTIVATION = 2.0**8
+SAMPLE_SIDE = 256
 # The largest entry of a gradient before it goes back through a network in float16.
 LARGEST_GRADIENT = 2.0**6
 
@@ -99,7 +100,12 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     """
     if precision == "float32":
         return extractor
-    sample = preprocess(image, extractor.preprocessing) if precision == "float16" else None
+    sample = None
+    if precision == "float16":
+        # Of a large image a small one, whose activations fit into memory all at once in float32.
+        shrinking = min(1.0, SAMPLE_SIDE / max(image.shape[1:3]))
+        size = [round(shrinking * side) for side in image.shape[1:3]]
+        sample = preprocess(tf.image.resize(image, size, antialias=True), extractor.preprocessing)
     copied = copy.copy(extractor)
     copied.model, copied.objectives = in_precision(extractor.model, precision, sample), {}
     return copied
@@ -184,6 +190,6 @@ def _factors(model: keras.Model, sample: tf.Tensor) -> dict[int, float]:
         values[id(step.output)] = output = step(values[id(step.input)])
         factors[id(step.output)] = factors[id(step.input)]
         if is_convolution:
-            largest = float(tf.reduce_max(tf.abs(output)))
-            factors[id(step.output)] = 2.0 ** np.floor(np.log2(LARGEST_ACTIVATION / max(largest, 1e-30)))
+            largest = float(tf.reduce_max(tf.abs(output))) or LARGEST_ACTIVATION  # a layer may be silent
+            factors[id(step.output)] = 2.0 ** np.floor(np.log2(LARGEST_ACTIVATION / largest))
     return factors

@@ -253,7 +253,7 @@ class Run:
         plausible &= earlier.history.shape[1:] == (len(Losses._fields),)
         if not plausible or image.dtype != np.float32 or image.ndim != 4:
             raise ValueError(
-                "The checkpoint is damaged: its step, size or precision is out of range. Start without resume."
+                "The checkpoint is damaged: its history, size or precision is out of range. Start without resume."
             )
         self.engine = replace(self.engine, precision=state["precision"])
         began = self.progress.began - state["seconds"]
@@ -277,7 +277,7 @@ class Run:
 
     def _use_smaller_tiles(self, scene: Scene, error: Exception) -> None:
         self.extractor.objectives.clear()  # what is kept of earlier runs takes memory too
-        side = max(scene.content_image.shape[1:3])
+        side = max(max(image.shape[1:3]) for image in scene.images())
         smaller = [tile for tile in TILES if tile < min(self.engine.tile or side, side)]
         if not smaller or not self.extractor.geometry:
             raise ValueError(
@@ -305,7 +305,7 @@ def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: i
 
 
 def check_outcome(recipe: Recipe, history: dict[str, np.ndarray], *, moved: float) -> None:
-    """Warn if weights that are not the recipe's own, such as those of another tool, left the style no say.
+    """Warn if weights that are not the recipe's own, such as those of another tool, made the style negligible.
 
     `moved` is by how much the image differs from the content image, in the mean.  Raises ValueError if steps were taken
     and no loss was ever a number.
@@ -383,7 +383,7 @@ def make_solver(
 
 def tile_that_fits(scene: Scene, extractor: FeatureExtractor, method: Any, precision: str) -> int | None:
     """Return None if the images fit into the memory that is free, else the side of the tiles, and say so."""
-    network, recipe = extractor.name.split()[0], scene.recipe
+    network, recipe = extractor.name.partition(" ")[0], scene.recipe
     # What a GPU has free is not known before it is asked for.
     if not extractor.geometry or not can_estimate(network, recipe) or this_device().kind == "GPU":
         return None
