@@ -199,7 +199,13 @@ def read_vgg(network: str, weights: str | os.PathLike | None) -> tuple[dict[str,
         raise ValueError(
             f"There is no weights file {str(path)!r}. Give a path, 'imagenet', or None for random weights."
         )
-    model = _from_keras(network, path)
+    # As `keras.applications` has it, whose files say by the order of layers which weights are whose, but without
+    # drawing random ones first, which takes half a second.
+    tensor = image = keras.Input((None, None, 3))
+    for name, count in channels.items():
+        convolution = keras.layers.Conv2D(count, 3, padding="same", kernel_initializer="zeros", name=name)
+        tensor = (keras.layers.MaxPooling2D(2, name=name) if name.endswith("_pool") else convolution)(tensor)
+    model = _loaded(keras.Model(image, tensor), network, path)
     convolutions = {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.weights}
     origin = path.name if not found else "imagenet" if found.exact else "imagenet, 8 bits"
     return convolutions, origin
@@ -219,13 +225,13 @@ def keras_vgg19() -> keras.Model:
     Raises:
         ValueError: If the weights cannot be had or read.
     """
-    return _from_keras("vgg19", find_imagenet_weights("vgg19").path)
+    path = find_imagenet_weights("vgg19").path
+    return _loaded(keras.applications.VGG19(include_top=False, weights=None), "vgg19", path)
 
 
-def _from_keras(network: str, path: Path) -> keras.Model:
-    """Return a network of `keras.applications` without its top, with weights from a file of Keras or one in 8 bits."""
+def _loaded(model: keras.Model, network: str, path: Path) -> keras.Model:
+    """Return the model of a network without its top, with weights from a file of Keras or one in 8 bits."""
     refusal = f"{str(path)!r} does not hold the weights of {network.upper()} without its top"
-    model = getattr(keras.applications, network.upper())(include_top=False, weights=None)
     # Keras leaves a layer that the file lacks as it was, and only warns; NaN shows which those are.
     model.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in model.weights])
     try:
