@@ -118,7 +118,7 @@ format: $(VENV)/.lint  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (an hour on two CPU cores, more than half of it notebook 03)
+notebooks: $(VENV)/.lab  ## run every notebook from top to bottom, in place (half an hour on two CPU cores)
 	@for notebook in notebooks/[0-9]*.ipynb notebooks/course_lab/source/*/*.ipynb; do \
 		echo "$$notebook"; \
 		$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level=WARN \
