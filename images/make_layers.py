@@ -13,7 +13,7 @@ import nst_tf
 FOLDER = Path(__file__).resolve().parent
 SIDE = 256
 BLOCKS = range(1, 6)
-CONTENT_STEPS = {1: 100, 2: 200, 3: 300, 4: 500, 5: 800}  # by block
+CONTENT_STEPS = {1: 100, 2: 200, 3: 300, 4: 500, 5: 400}  # by block
 STYLE_STEPS = 150
 TRANSFER_STEPS = 200
 # A layer hardly notices fine noise, so what is there at the start stays.  Therefore the noise is faint, and of the
@@ -63,7 +63,7 @@ def paintings() -> dict[str, Painting]:
 
 
 def main(names: list[str]) -> None:
-    """Paint them, and write beside them the weighted losses after half of the steps and after all."""
+    """Paint them, and write beside them the weighted losses of the best image after half of the steps and after all."""
     content_image = nst_tf.load_image(FOLDER / "content" / "pagoda.jpg", max_side=SIDE)
     style_image = nst_tf.load_image(FOLDER / "style" / "starry_night.jpg", max_side=SIDE)
     noise = tf.constant(np.random.default_rng(0).uniform(*NOISE, size=content_image.shape), tf.float32)
@@ -81,8 +81,9 @@ def main(names: list[str]) -> None:
         )
         result.save(report.with_name(f"{name}.png"))
         losses = json.loads(report.read_text()) if report.exists() else {}
-        # L-BFGS stops early where it finds no way down, so the last value need not be that of the last step.
-        parts = {part: [float(values[len(values) // 2]), float(values[-1])] for part, values in result.history.items()}
+        # Of the best image until then: L-BFGS tries steps that it takes back.
+        best = [int(np.argmin(result.history["total"][:end])) for end in (result.steps // 2, None)]
+        parts = {part: [float(values[step]) for step in best] for part, values in result.history.items()}
         losses[name] = {"features": result.features, "steps": result.steps, **parts}
         report.write_text(json.dumps(losses, indent=1, sort_keys=True) + "\n")
         print(f"{name}: {result.steps} steps in {result.seconds:.0f} s, {losses[name]}", flush=True)
