@@ -13,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from misbehaving_server import CONTENT, misbehaving
@@ -245,7 +246,7 @@ def failing_writers(folder: Path) -> tuple[int, int]:
 def bad_network(folder: Path) -> tuple[int, int]:
     """Download from a server that cuts off, stalls, sends wrong bytes, redirects and refuses, in random succession."""
     generator, lost = np.random.default_rng(4), 0
-    with misbehaving() as server, shortened(CONNECT_LIMIT_SECONDS=0.5):
+    with misbehaving() as server, patch("nst_tf.ground.download.CONNECT_LIMIT_SECONDS", 0.5):
         for number in range(DOWNLOADS):
             os.environ["KERAS_HOME"] = str(folder / str(number))
             weights._failures.clear()
@@ -280,19 +281,6 @@ def two_downloads(folder: Path) -> tuple[int, int]:
             subprocess.run(command, check=True)
             lost += [path.name for path in weights.cache_folder().iterdir()] != [wanted.name]
     return PAIRS_OF_DOWNLOADS, lost
-
-
-@contextlib.contextmanager
-def shortened(**seconds: float) -> Iterator[None]:
-    """Wait less long than for a real server, until the end of the with block."""
-    before = {name: getattr(weights, name) for name in seconds}
-    for name, value in seconds.items():
-        setattr(weights, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(weights, name, value)
 
 
 def main() -> int:
