@@ -276,6 +276,13 @@ def test_json_lines_say_the_same(tmp_path):
     assert second.styles == [str(tmp_path / "s.jpg")]
 
 
+def test_columns_may_be_named_in_the_plural(tmp_path):
+    path = write(tmp_path / "jobs.csv", "content,styles,masks,output\nc.jpg,s.jpg|t.jpg,m.png|rest,x.png\n")
+    [job] = read_jobs(path)
+    assert job.styles == [str(tmp_path / "s.jpg"), str(tmp_path / "t.jpg")]
+    assert job.masks == [str(tmp_path / "m.png"), "rest"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -283,7 +290,8 @@ def test_json_lines_say_the_same(tmp_path):
         ("a.csv", "content,style,output,seed\nc,s,o.png,x\n", "line 2: seed is 'x'; expected a whole number"),
         ("a.csv", "content,style,output\nc,s,o.png,extra\n", "line 2: it has not as many fields"),
         ("a.csv", "content,style,output\nc,,o.png\n", "line 2: style missing"),
-        ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no field 'brush'"),
+        ("a.csv", "content,style,output,brush\nc,s,o.png,3\n", "no column 'brush'; it has content, "),
+        ("a.csv", "content,style,output,weigth\nc,s,o.png,3\n", "no column 'weigth'; it has .*content_weight"),
         ("a.csv", "content,style,output\nc,s," + "o" * 200_000 + "\n", "is no CSV"),
         ("a.jsonl", '{"content": "c", "style": 5, "output": "o.png"}\n', "style is 5; expected text or a list"),
         ("a.jsonl", "{", "line 1: this is not JSON"),

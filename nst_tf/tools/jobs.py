@@ -139,18 +139,21 @@ def absolute(job: Job, folder: str | os.PathLike = ".") -> Job:
     return replace(job, content=below(job.content), output=below(job.output), **paths, **words)
 
 
-# Columns of a job file that are called otherwise than the field of `Job` that they fill, for they hold one as a rule.
+# Columns of a job file that hold one as a rule, by the field of `Job` that they fill; its name is taken too.
 COLUMNS = {"style": "styles", "mask": "masks", "style_mask": "style_masks"}
 # By column, the type of what it holds; all other columns are fields of the recipe.
 KINDS = {each.name: each.type for each in fields(Job) if each.name not in ("changes", "engine")}
-KINDS |= {column: KINDS.pop(name) for column, name in COLUMNS.items()}
+KINDS |= {column: KINDS[name] for column, name in COLUMNS.items()}
 
 
 def read_column(name: str, value: Any) -> Any:
     """Return what a column of a job file holds, from its text or JSON; raise ValueError if it cannot hold that."""
-    from nst_tf.published.fields import parse_value, read_as
+    from nst_tf.ground.checks import suggestions
+    from nst_tf.published.fields import FIELDS, parse_value, read_as
 
     if name not in KINDS:
+        if name not in FIELDS:
+            raise ValueError(f"A job has no column {name!r}; it has {suggestions(name, [*KINDS, *FIELDS])}.")
         return parse_value(name, value) if isinstance(value, str) else value
     kind = KINDS[name]
     if not kind.startswith("list"):
@@ -195,6 +198,7 @@ def read_jobs(path: str | os.PathLike, **defaults: Any) -> Iterator[Job]:
     try:
         for line, row in rows(path):
             try:
+                row = {**{column: row.pop(name) for column, name in COLUMNS.items() if name in row}, **row}
                 if missing := [name for name in ("content", "style", "output") if not row.get(name)]:
                     raise ValueError(f"{', '.join(missing)} missing; every job has content, style and output")
                 job = common
