@@ -6,7 +6,7 @@ const BUNDLED = {
   content: ['pagoda.jpg', 'Photograph: Daniel Buechele, CC BY 2.0'],
   style: ['starry_night.jpg', 'Painting: Vincent van Gogh, The Starry Night, 1889'],
 };
-const LABELS = { painting: 'Stop', stopped: 'Go on', failed: 'Go on', done: 'Start anew' };
+const LABELS = { painting: 'Stop', stopped: 'Go on', failed: 'Go on', done: 'Paint again' };
 const FAILURES = {
   start: 'The painter could not start here; load the page again, or try another browser.',
   memory: 'This size takes more memory than there is; the last picture is kept. Choose a smaller size and start anew.',
@@ -29,9 +29,8 @@ function enter(next, words) {
   phase = next;
   $('paint').textContent = LABELS[phase] ?? 'Paint it';
   $('paint').disabled = phase === 'loading';
-  $('save').disabled = !(phase in LABELS);
-  $('anew').disabled = $('save').disabled;
-  $('anew').hidden = phase === 'done'; // then the other button says so
+  $('save').disabled = $('anew').disabled = !(phase in LABELS);
+  $('anew').hidden = phase === 'done'; // then the other button does it
   $('status').textContent = words;
 }
 
@@ -117,6 +116,9 @@ async function take(role, file, credit = '') {
   $('credit').textContent = Object.values(pictures).map((picture) => picture.credit).filter(Boolean).join(' · ');
   if (role === 'content' && phase !== 'painting') {
     draw($('picture'), pictures.content.canvas);
+    $('progress').value = 0;
+    $('pace').textContent = '\u00a0';
+    for (const line of $('curve').children) line.removeAttribute('points');
     if (phase !== 'loading') enter('ready', 'Ready.');
   }
   changed();
