@@ -153,7 +153,7 @@ def read_column(name: str, value: Any) -> Any:
 
     if name not in KINDS:
         if name not in FIELDS:
-            raise ValueError(f"A job has no column {name!r}; it has {suggestions(name, [*KINDS, *FIELDS])}.")
+            raise ValueError(f"A job has no field {name!r}; it has {suggestions(name, [*KINDS, *FIELDS])}.")
         return parse_value(name, value) if isinstance(value, str) else value
     kind = KINDS[name]
     if not kind.startswith("list"):
