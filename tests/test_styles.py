@@ -27,6 +27,12 @@ def left(pair):
     return mask
 
 
+def test_rest_is_what_the_other_masks_leave():
+    first, second = np.array([[1.0, 0.25, 0.0, 0.75]]), np.array([[0.0, 0.5, 0.0, 0.75]])
+    np.testing.assert_array_equal(rest_of(first), [[0.0, 0.75, 1.0, 0.25]])
+    np.testing.assert_array_equal(rest_of(first, second), [[0.0, 0.25, 1.0, 0.0]])
+
+
 @pytest.fixture
 def other(generator):
     return tf.constant(generator.uniform(size=(1, 40, 50, 3)), tf.float32)
