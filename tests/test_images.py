@@ -546,7 +546,8 @@ def test_a_heic_names_the_package_that_reads_it_and_uses_it(photo, monkeypatch):
         format = "HEIF"
 
         def _open(self):
-            self._size, self._mode = photo.size, photo.mode
+            self._size = photo.size
+            vars(self).update(mode=photo.mode, _mode=photo.mode)  # before and after Pillow 10.1
 
         def load(self):
             self.im = photo.im

@@ -185,7 +185,8 @@ def _averageable(image: Image.Image) -> Image.Image:
 def _most(image: Image.Image) -> int:
     """Return the largest value of deep grey: what the file says, else the largest for which it has room."""
     tags = getattr(image, "tag_v2", {})
-    bits = tags.get(BITS, [16 if "16" in image.mode else 32])[0]
+    is_png = image.format == "PNG" or "significant_bits" in image.info  # whose 16 bits older Pillows call "I"
+    bits = tags.get(BITS, [16 if is_png or "16" in image.mode else 32])[0]
     if bits > 16:  # which no camera or scanner has, so the values themselves must tell
         return next(most for most in MOST_OF_32_BITS if image.getextrema()[1] <= most)
     most = 2 ** (bits - (tags.get(FORMAT) == (2,))) - 1  # one bit less if it has a sign
