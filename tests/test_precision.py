@@ -152,6 +152,14 @@ def test_layer_that_is_silent_on_the_content_image_stays_finite_in_float16(pair,
     assert all(np.isfinite(features).all() for features in half(image).values())
 
 
+def test_a_long_thin_image_sets_float16s_factors_too(generator):
+    extractor = small_network(["block5_conv1"])
+    image = tf.constant(generator.uniform(size=(1, 32, 2000, 3)).astype(np.float32))
+    expected = extractor(image)["block5_conv1"]
+    half = extractor_in_precision(extractor, "float16", image)(image)["block5_conv1"]
+    np.testing.assert_allclose(half, expected, atol=0.02 * np.abs(expected).max())
+
+
 def test_rescaling_changes_no_output_and_bounds_every_activation(pair):
     extractor = vgg19_features(["block1_conv2", "block3_conv1", "block4_pool"], weights=None)
     for layer in extractor.model.layers[1:4]:  # as if trained to large activations

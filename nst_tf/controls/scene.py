@@ -92,13 +92,10 @@ class Scene:
 
     def _smaller(self, scale: float) -> Scene:
         """Return the same images and masks, made smaller."""
-
-        def smaller(image: tf.Tensor) -> tf.Tensor:
-            return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
-
-        content_image, given_content, styles = smaller(self.content_image), smaller(self.given_content), []
+        content_image, given_content = shrunk(self.content_image, scale), shrunk(self.given_content, scale)
+        styles = []
         for style in self.styles:
-            image = smaller(style.image)
+            image = shrunk(style.image, scale)
             content_mask = _mask_resized(style.content_mask, content_image.shape[1:3])
             style_mask = _mask_resized(style.style_mask, image.shape[1:3])
             styles.append(Style(image, style.weight, content_mask, style_mask))
@@ -229,6 +226,11 @@ def resized(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     if tuple(image.shape[1:3]) == tuple(size):
         return image
     return tf.clip_by_value(tf.image.resize(image, size, "bicubic", antialias=True), 0.0, 1.0)
+
+
+def shrunk(image: tf.Tensor, scale: float) -> tf.Tensor:
+    """Return an image made smaller, with no side below the least that there may be."""
+    return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
 
 
 def _is_grey(image: tf.Tensor) -> bool:

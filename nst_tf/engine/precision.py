@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.controls.scene import shrunk
 from nst_tf.engine.solver import SMALLEST_GRADIENT
 from nst_tf.features import FeatureExtractor, preprocess
 from nst_tf.ground.checks import one_of
@@ -103,9 +104,8 @@ def extractor_in_precision(extractor: FeatureExtractor, precision: str, image: t
     sample = None
     if precision == "float16":
         # Of a large image a small one, whose activations fit into memory all at once in float32.
-        shrinking = min(1.0, SAMPLE_SIDE / max(image.shape[1:3]))
-        size = [round(shrinking * side) for side in image.shape[1:3]]
-        sample = preprocess(tf.image.resize(image, size, antialias=True), extractor.preprocessing)
+        small = shrunk(image, min(1.0, SAMPLE_SIDE / max(image.shape[1:3])))
+        sample = preprocess(small, extractor.preprocessing)
     copied = copy.copy(extractor)
     copied.model, copied.objectives = in_precision(extractor.model, precision, sample), {}
     return copied
