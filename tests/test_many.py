@@ -55,6 +55,15 @@ def test_a_list_reads_each_picture_once_and_the_next_list_reads_it_again(jobs, m
         assert len(read) == lists * len(sources)
 
 
+def test_a_list_decides_once_what_auto_stands_for_and_the_next_list_anew(jobs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(extractors, "resolve_auto", lambda word: asked.append(word) or "slim")
+    jobs = [dataclasses.replace(job, features="auto") for job in jobs]
+    for lists in (1, 2):
+        assert {outcome.status for outcome in stylize_many(jobs, again=True)} == {"made"}
+        assert asked.count("auto") == lists
+
+
 def test_a_job_with_losses_of_another_form_is_what_it_is_alone(jobs):
     first, second = jobs[0], dataclasses.replace(jobs[1], changes={"style_form": "mean"})
     list(stylize_many([first, second]))

@@ -60,10 +60,22 @@ def _read_version(signature: str, path: str, ground: float, at_least: int | None
     return read_pixels(path, ground=ground, at_least=at_least)
 
 
+@functools.cache
+def resolve_features(features: str) -> str:
+    """Return the network that "auto" stands for; on a GPU, asking takes the hash of a file of weights."""
+    from nst_tf.engine.extractors import resolve_auto
+
+    return resolve_auto(features)
+
+
 @contextlib.contextmanager
 def cached_inputs() -> Iterator[None]:
-    """Read each image once inside the block; a worker, which knows no end of a list, keeps some as long as it lives."""
+    """Read each image once inside the block, and decide what "auto" stands for once.
+
+    A worker process, which knows no end of a list, keeps both as long as it lives.
+    """
     try:
         yield
     finally:
         _read_version.cache_clear()
+        resolve_features.cache_clear()

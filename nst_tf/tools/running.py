@@ -27,7 +27,7 @@ from nst_tf.pictures.reading import read_pixels
 from nst_tf.pictures.settings import credits_of, plain, settings_of
 from nst_tf.published.fields import changed_by_json, recipe_settings
 from nst_tf.recipes import Recipe, find_recipe
-from nst_tf.tools.inputs import check_counts, read_inputs
+from nst_tf.tools.inputs import check_counts, read_inputs, resolve_features
 from nst_tf.tools.jobs import Job, is_address, is_image
 from nst_tf.transfer import Result, stylize
 
@@ -39,7 +39,7 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
         content_image,
         styles,
         recipe=recipe_of(job),
-        features=job.features,
+        features=resolve_features(job.features),
         solver=job.solver,
         steps=job.steps,
         seed=job.seed,
