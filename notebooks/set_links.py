@@ -20,18 +20,23 @@ def main(repository: str) -> None:
     repository = repository or remote()
     if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         sys.exit(f"{repository!r} is not of the form owner/name.")
-    address = f"https://github.com/{repository}" if repository else ""
+    home = address(repository)
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
-            link_notebook(path, address)
+            link_notebook(path, home)
     readme, settings = ROOT / "README.md", ROOT / "pyproject.toml"
-    first = badge(address, "notebooks/00_start_here.ipynb")
+    first = badge(home, "notebooks/00_start_here.ipynb")
     rewrite(readme, with_badge(readme.read_text(encoding="utf-8"), first))
     text = re.sub(r'\[project\.urls\]\nRepository = ".*"\n\n', "", settings.read_text(encoding="utf-8"))
-    urls = f'[project.urls]\nRepository = "{address}"\n\n' if address else ""
+    urls = f'[project.urls]\nRepository = "{home}"\n\n' if home else ""
     rewrite(settings, text.replace("[project.scripts]", f"{urls}[project.scripts]"))
-    print(f"Everything points at {address}." if address else "git knows no remote on GitHub, so nothing points at one.")
+    print(f"Everything points at {home}." if home else "git knows no remote on GitHub, so nothing points at one.")
     print("If you teach the course lab, run `make lab-release` too.")
+
+
+def address(repository: str) -> str:
+    """Return the address of owner/name on GitHub; empty if there is no repository."""
+    return f"https://github.com/{repository}" if repository else ""
 
 
 def remote() -> str:

@@ -60,7 +60,7 @@ def repository() -> str:
     written = re.search(r'^Repository = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     if written:
         return written[1]
-    return f"https://github.com/{set_links.remote()}" if set_links.remote() else ""
+    return set_links.address(set_links.remote())
 
 
 def with_links(html: str, address: str) -> str:

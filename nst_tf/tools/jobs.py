@@ -139,11 +139,12 @@ def absolute(job: Job, folder: str | os.PathLike = ".") -> Job:
     return replace(job, content=below(job.content), output=below(job.output), **paths, **words)
 
 
-# Columns of a job file that hold one as a rule, by the field of `Job` that they fill; its name is taken too.
+# Columns of a job file that are called otherwise than the field of `Job` that they fill, for they hold one as a rule;
+# a file may call them by the field too.
 COLUMNS = {"style": "styles", "mask": "masks", "style_mask": "style_masks"}
 # By column, the type of what it holds; all other columns are fields of the recipe.
 KINDS = {each.name: each.type for each in fields(Job) if each.name not in ("changes", "engine")}
-KINDS |= {column: KINDS[name] for column, name in COLUMNS.items()}
+KINDS |= {column: KINDS.pop(name) for column, name in COLUMNS.items()}
 
 
 def read_column(name: str, value: Any) -> Any:
