@@ -132,7 +132,7 @@ bench: $(VENV)/.core  ## measure speed and memory (half an hour and more); PARTS
 bench-scale: $(VENV)/.cluster  ## measure many pictures on one and two workers, and estimate a million (half an hour)
 	@$(BIN)/python tests/benchmarks/scale.py
 
-published: $(VENV)/.core  ## run the published optimisers to their last step, for notebook 09 and `make bench` (hours)
+published: $(VENV)/.core  ## run the published optimizers to their last step, for notebook 09 and `make bench` (hours)
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python tests/benchmarks/bench.py --published
 

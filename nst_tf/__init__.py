@@ -1,4 +1,4 @@
-"""Neural style transfer by image optimisation, with Keras and TensorFlow.
+"""Neural style transfer by image optimization, with Keras and TensorFlow.
 
     import nst_tf
 

@@ -40,7 +40,7 @@ class Form(NamedTuple):
 
 
 class VariationForm(NamedTuple):
-    """One way to add up what neighbouring pixels differ by."""
+    """One way to add up what neighboring pixels differ by."""
 
     total: Callable[..., tf.Tensor]  # from the differences down, across, falling and rising, to the sum over an image
     formula: str  # in plain text
@@ -138,7 +138,7 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
 
     Reference:
         Gatys, Ecker, Bethge: "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, equation 3,
-        which does not normalise.
+        which does not normalize.
     """
     features = float32_at_least(features)
     if features.shape.rank != 4:
@@ -149,7 +149,7 @@ def gram_matrix(features: tf.Tensor, *, normalize: bool = True) -> tf.Tensor:
 
 
 def with_ones(features: tf.Tensor) -> tf.Tensor:
-    """Add a channel of ones, so that the normalised Gram matrix holds the means too, in its last row and column."""
+    """Add a channel of ones, so that the normalized Gram matrix holds the means too, in its last row and column."""
     return tf.concat([features, tf.ones_like(features[..., :1])], axis=-1)
 
 
@@ -210,11 +210,11 @@ def style_loss(
     """Say how far the Gram matrix of the generated image is from that of the style image, at one layer.
 
     With S = Σ(G − A)², the sum of squares that the papers write, and g = G / M, a = A / M for features of one size,
-    S = M² Σ(g − a)².  Taking the normalised matrices keeps the numbers in range and lets the style image have a
+    S = M² Σ(g − a)².  Taking the normalized matrices keeps the numbers in range and lets the style image have a
     size of its own.
 
     Args:
-        gram: g, (batch, channels, channels): `gram_matrix(features)`, normalised; for the Wasserstein forms
+        gram: g, (batch, channels, channels): `gram_matrix(features)`, normalized; for the Wasserstein forms
             `gram_matrix(with_ones(features))`.
         target: a, of the same shape; for the Wasserstein forms also `gaussian_of(a)`, which takes half as long.
         form: How the squared differences become one number; a key of `STYLE_FORMS`, which has the formulas.
@@ -247,7 +247,7 @@ def style_loss(
 
 
 def total_variation_loss(image: tf.Tensor, *, form: str = "nine_point") -> tf.Tensor:
-    """Say how rough an image is: what neighbouring pixels differ by, summed over the image.
+    """Say how rough an image is: what neighboring pixels differ by, summed over the image.
 
     Args:
         image: (batch, height, width, channels), any range; the loss is in that range's units.

@@ -47,21 +47,21 @@ class Targets(NamedTuple):
 
     content: dict[str, tf.Tensor]  # P, (1, height, width, channels)
     content_scales: dict[str, tf.Tensor]  # what the form of the content loss multiplies Σ(F − P)² by
-    # a, the normalised Gram matrix, (1, channels, channels), or one for each region; in the Wasserstein forms the
+    # a, the normalized Gram matrix, (1, channels, channels), or one for each region; in the Wasserstein forms the
     # `Gaussian` made of it.
     style: dict[str, tf.Tensor | Gaussian]
     regions: Regions | None = None  # where each style is wanted; None if everywhere
     # An image that the generated one is held to, (1, height, width, 3), and how firmly, (1, height, width, 1).
     held: tuple[tf.Tensor, tf.Tensor] | None = None
-    grey: bool = False  # whether the generated image stays without colors
+    gray: bool = False  # whether the generated image stays without colors
 
     def masks(self) -> dict[str, tf.Tensor]:
         """Return the masks by style layer, none if the style is wanted everywhere."""
         return self.regions.masks if self.regions else {}
 
     def where_wanted(self, gradient: tf.Tensor) -> tf.Tensor:
-        """Return a gradient with respect to the image with 0 where no style is wanted, and equal channels if grey."""
-        if self.grey:
+        """Return a gradient with respect to the image with 0 where no style is wanted, and equal channels if gray."""
+        if self.gray:
             gradient = tf.repeat(tf.reduce_mean(gradient, axis=-1, keepdims=True), 3, axis=-1)
         return gradient * self.regions.pixels if self.regions else gradient
 
@@ -70,7 +70,7 @@ class Sums(NamedTuple):
     """Of an image or a part of one, what its losses are made of."""
 
     squares: dict[str, tf.Tensor]  # Σ(F − P)² by content layer, scalars
-    grams: dict[str, tf.Tensor]  # FᵀF by style layer, not normalised, (1, channels, channels), or one for each region
+    grams: dict[str, tf.Tensor]  # FᵀF by style layer, not normalized, (1, channels, channels), or one for each region
     positions: dict[str, tf.Tensor]  # M by style layer, scalars
 
     def normalized(self, masks: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -176,11 +176,11 @@ class Objective:
         styles: Sequence[Style],
         held: tuple[tf.Tensor, tf.Tensor] | None = None,
         *,
-        grey: bool = False,
+        gray: bool = False,
     ) -> Targets:
         """Return what images are compared with: the features of the content image, the Gram matrices of the styles.
 
-        The styles are what `as_styles` returns; for `held` and `grey` see `Targets`.
+        The styles are what `as_styles` returns; for `held` and `gray` see `Targets`.
         """
         content, sizes = self._content_features(content_image)
         grams = [self._style_grams(style) if self.style_layers else {} for style in styles]
@@ -197,7 +197,7 @@ class Objective:
             regions = regions_of(styles, sizes)
         if STYLE_FORMS[self.recipe.loss.style_form].distance:
             target = {layer: gaussian_of(gram) for layer, gram in target.items()}
-        return Targets(content, scales, target, regions, held, grey)
+        return Targets(content, scales, target, regions, held, gray)
 
     def _content_features(self, image: tf.Tensor) -> tuple[dict[str, tf.Tensor], dict[str, tuple[int, int]]]:
         """Return P by content layer, and (height, width) of the features by style layer."""
@@ -206,7 +206,7 @@ class Objective:
         return {layer: features[layer] for layer in self.content_layers}, sizes
 
     def _style_grams(self, style: Style) -> dict[str, tf.Tensor]:
-        """Return the normalised Gram matrices of a style image by layer, or of the part of it that is wanted."""
+        """Return the normalized Gram matrices of a style image by layer, or of the part of it that is wanted."""
         features = self.extractor(style.image)
         masks = style_masks(style, {layer: features[layer].shape[1:3] for layer in self.style_layers})
         return self.sums(features, {}, masks).normalized(masks)
@@ -215,7 +215,7 @@ class Objective:
 def make_objective(
     recipe: Recipe, extractor: FeatureExtractor, content_image: tf.Tensor, style_image: Any
 ) -> Objective:
-    """Return what is to be minimised: a function from an image to its `Losses`.
+    """Return what is to be minimized: a function from an image to its `Losses`.
 
     Args:
         recipe: Which layers, forms and weights.

@@ -59,7 +59,7 @@ class Result:
 
     Args:
         image: The stylized image: the best by total loss, float32 (1, height, width, 3), RGB in [0, 1].  A recipe
-            that does not clip while it optimises has its image clipped at the end, as when it is saved.
+            that does not clip while it optimizes has its image clipped at the end, as when it is saved.
         history: By part ("total", "content", "style", "total_variation"), the weighted loss before each step and, if
             the run came to its end, after the last.
         features: Which network it was made with.
@@ -116,8 +116,8 @@ def stylize(
         features: "auto" (VGG19 where TensorFlow has a GPU, the slim network on a CPU), "slim" (VGG19 with fewer
             channels, which comes with the package), "vgg19" or "vgg16" (with ImageNet's weights from the cache, else
             downloaded), the path of a Keras weights file of VGG19 without its top (.h5), or a `FeatureExtractor`.
-        solver: "fast"; "published" for the optimiser, learning rate and number of steps of the recipe's source; or a
-            Keras optimiser, whose learning rate is for images in [0, 1].
+        solver: "fast"; "published" for the optimizer, learning rate and number of steps of the recipe's source; or a
+            Keras optimizer, whose learning rate is for images in [0, 1].
         steps: How many; the recipe's own number if not given.
         seed: For everything that is drawn at random.
         start: "content", "recolored", "noise", "style" or "content_with_noise" instead of the recipe's own; or an
@@ -125,7 +125,7 @@ def stylize(
         engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
             the device.
         previous: For the frames of a video, as `stylize_frames` makes them: start from this image where the scene has
-            not changed, and as the recipe says elsewhere.  A weight penalises departing from it; that counts in the
+            not changed, and as the recipe says elsewhere.  A weight penalizes departing from it; that counts in the
             total loss alone.
         callback: Called with a `Step` after every step.
         **changes: Fields of the recipe to change for this run, such as `style_weight=3.0`, `color="luminance"` or
@@ -167,7 +167,7 @@ def stylize(
                     objective = run.objective(scene)
                     # 1. The targets, once: P, the features of the content image, and A, the Gram matrices of the style
                     #    image, or its means and covariances.
-                    targets = objective.find_targets(scene.content_image, scene.styles, scene.held(), grey=scene.grey)
+                    targets = objective.find_targets(scene.content_image, scene.styles, scene.held(), gray=scene.gray)
                     optimizer = run.optimizer(scene, last_step)
                     while run.step < last_step and not optimizer.stuck:
                         # 2. The features F of x, and L = α · content(F, P) + β · style(FᵀF, A) + total variation(x).

@@ -28,14 +28,14 @@ window.probe = {
   scene({ content, style, settings }) {
     const scene = makeScene(image(content), image(style), settings);
     const finished = scene.finished(scene.start);
-    return { start: [...scene.start.values], style: [...scene.style.values], finished: [...finished.values], grey: scene.grey };
+    return { start: [...scene.start.values], style: [...scene.style.values], finished: [...finished.values], gray: scene.gray };
   },
 
   async descend({ content, style, settings }) {
     const scene = makeScene(image(content), image(style), settings);
     const images = [scene.content, scene.style];
     const objective = tf.tidy(() => makeObjective(network, ...images.map(tensor), settings));
-    const descent = makeDescent(objective, tensor(scene.start), settings.steps, { grey: scene.grey });
+    const descent = makeDescent(objective, tensor(scene.start), settings.steps, { gray: scene.gray });
     const tensors = [];
     while (descent.step < descent.steps) {
       await descent.advance();

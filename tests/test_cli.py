@@ -130,7 +130,7 @@ def test_ctrl_c_keeps_the_best_picture_and_ends_with_130(files, tmp_path):
     process = subprocess.Popen([sys.executable, "-u", "-m", "nst_tf", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         seen = ""
-        while "100000" not in seen:  # the progress bar: optimisation has begun
+        while "100000" not in seen:  # the progress bar: optimization has begun
             character = process.stdout.read(1)
             assert character, "it ended before it began"
             seen += character

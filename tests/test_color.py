@@ -24,14 +24,14 @@ def moments(image):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_matched_colours_have_the_mean_and_covariance_of_the_reference(pair, generator, method):
+def test_matched_colors_have_the_mean_and_covariance_of_the_reference(pair, generator, method):
     reference = tf.constant(generator.beta(2, 3, (1, 40, 40, 3)) * [1, 0.6, 0.3], tf.float32)
-    # The stripes hold two colours, and so no covariance of full rank; the content picture does.
+    # The stripes hold two colors, and so no covariance of full rank; the content picture does.
     for mine, wanted in zip(moments(match_colors(pair[0], reference, method=method)), moments(reference), strict=True):
         np.testing.assert_allclose(mine, wanted, atol=1e-4)
 
 
-def test_optimal_transport_moves_colours_least(pair, generator):
+def test_optimal_transport_moves_colors_least(pair, generator):
     reference = tf.constant(generator.beta(2, 3, (1, 40, 40, 3)) * [1, 0.6, 0.3], tf.float32)
     moved = {
         method: float(tf.reduce_mean((match_colors(pair[0], reference, method=method) - pair[0]) ** 2))
@@ -41,9 +41,9 @@ def test_optimal_transport_moves_colours_least(pair, generator):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_grey_and_flat_pictures_can_be_matched(pair, method):
-    grey = tf.image.grayscale_to_rgb(luminance(pair[0]))
-    for image, reference in ((grey, pair[0]), (tf.fill((1, 40, 40, 3), 0.5), pair[0]), (pair[0], grey)):
+def test_gray_and_flat_pictures_can_be_matched(pair, method):
+    gray = tf.image.grayscale_to_rgb(luminance(pair[0]))
+    for image, reference in ((gray, pair[0]), (tf.fill((1, 40, 40, 3), 0.5), pair[0]), (pair[0], gray)):
         assert np.isfinite(match_colors(image, reference, method=method)).all()
         assert np.isfinite(match_luminance(image, reference)).all()
 
@@ -84,10 +84,10 @@ def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
     )
     np.testing.assert_allclose((result.image @ YIQ.T)[..., 1:], (pair[0] @ YIQ.T)[..., 1:], atol=1e-3)
     assert np.abs(luminance(result.image) - luminance(pair[0])).max() > 0.05
-    assert np.asarray(seen[-1]).std(axis=-1).max() > 0.05, "a callback sees grey"
+    assert np.asarray(seen[-1]).std(axis=-1).max() > 0.05, "a callback sees gray"
 
 
-def test_a_run_with_matched_colours_ends_nearer_to_the_contents_colours(pair):
+def test_a_run_with_matched_colors_ends_nearer_to_the_contents_colors(pair):
     options = {"features": "slim", "steps": 40, "style_weight": 50.0}
     plain, matched = (moments(stylize(*pair, color=color, **options).image)[0] for color in ("style", "matching"))
     content = moments(pair[0])[0]
@@ -123,7 +123,7 @@ def test_style_scale_is_relative_to_the_content(pair):
     [{"start": "noise"}, {"recipe": "gatys"}, {"recipe": "udacity", "solver": "published"}, {"tile": 64, "steps": 2}],
 )
 def test_the_losses_of_a_run_on_luminance_are_those_of_the_picture_that_is_delivered(pair, options):
-    # Nearly grey, so that no luminance has to give way to the content's chroma.
+    # Nearly gray, so that no luminance has to give way to the content's chroma.
     content = tf.image.resize(pair[0], (80, 96)) * 0.02 + 0.49
     recipe = RECIPES[options.pop("recipe", "studio")].changed(color="luminance", clip=True)
     extractor = vgg19_features(recipe.network.layers, weights=None)
@@ -140,7 +140,7 @@ def style_in_range(style):
     return dataclasses.replace(style, image=tf.clip_by_value(style.image, 0, 1))
 
 
-def test_matching_takes_each_regions_colours_from_that_region(pair):
+def test_matching_takes_each_regions_colors_from_that_region(pair):
     content = np.full((1, 48, 64, 3), (0.8, 0.1, 0.1), np.float32)
     content[:, :, 32:] = (0.1, 0.1, 0.8)
     mask = np.zeros((48, 64), np.float32)
@@ -167,7 +167,7 @@ def test_a_recolored_start_is_the_content_where_colors_are_kept_or_no_style_is_w
     recipe = STUDIO.changed(start="recolored")
     for color in ("matching", "luminance"):
         scene = Scene.of(recipe.changed(color=color), *pair)
-        np.testing.assert_allclose(scene.start(0), scene.content_image, atol=1e-3)  # grey is taken twice
+        np.testing.assert_allclose(scene.start(0), scene.content_image, atol=1e-3)  # gray is taken twice
     left = np.zeros(pair[0].shape[1:3], np.float32)
     left[:, :32] = 1
     start = Scene.of(recipe, pair[0], Style(pair[1], content_mask=left)).start(0)
@@ -176,17 +176,17 @@ def test_a_recolored_start_is_the_content_where_colors_are_kept_or_no_style_is_w
 
 
 def test_a_recolored_start_of_a_blend_lies_between_those_of_its_styles(pair):
-    grey = tf.fill(pair[1].shape, 0.5)
+    gray = tf.fill(pair[1].shape, 0.5)
     starts = [
         Scene.of(STUDIO.changed(start="recolored"), pair[0], style).start(0).numpy().mean(axis=(0, 1, 2))
-        for style in (pair[1], grey, [Style(pair[1], 0.25), Style(grey, 0.75)])
+        for style in (pair[1], gray, [Style(pair[1], 0.25), Style(gray, 0.75)])
     ]
     np.testing.assert_allclose(starts[2], 0.25 * starts[0] + 0.75 * starts[1], atol=0.02)
 
 
-def test_a_grey_style_leaves_no_colors(pair):
-    grey = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[1]))
+def test_a_gray_style_leaves_no_colors(pair):
+    gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[1]))
     network = small_network(STUDIO.network.layers)
     for start in ("content", "noise"):
-        image = stylize(pair[0], grey, features=network, steps=3, start=start).image.numpy()
+        image = stylize(pair[0], gray, features=network, steps=3, start=start).image.numpy()
         assert np.ptp(image, axis=-1).max() < 1e-5

@@ -31,7 +31,7 @@ def pixels(path):
     return np.asarray(Image.open(path), float)
 
 
-def test_colour_scale_and_fields_are_set_and_kept_in_the_picture(folder):
+def test_color_scale_and_fields_are_set_and_kept_in_the_picture(folder):
     command = ["stylize", "c.png", "s.png", "-o", "x.png", *RUN, "--style-scale", "1.5", "--color", "luminance"]
     assert main([*command, "--set", "style_weight=20", "--set", "style_layers=1-3"]) == 0
     changes = settings_of("x.png")["changes"]

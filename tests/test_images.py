@@ -35,7 +35,7 @@ def picture_bytes(picture, format="PNG", **options):
     return buffer.getvalue()
 
 
-def grey_ramp(dtype, largest):
+def gray_ramp(dtype, largest):
     ramp = np.linspace(0, largest, 64).astype(dtype)
     return np.tile(ramp, (48, 1))
 
@@ -78,7 +78,7 @@ def test_a_turned_phone_photo_is_put_upright(photo):
     np.testing.assert_allclose(image[0], np.rot90(np.asarray(photo), k=-1) / 255, atol=1e-6)
 
 
-def test_transparency_is_laid_on_white_and_hides_the_colours_under_it(generator):
+def test_transparency_is_laid_on_white_and_hides_the_colors_under_it(generator):
     pixels = generator.integers(0, 256, (40, 40, 4), dtype=np.uint8)
     pixels[:20, :, 3] = 0
     pixels[20:, :, 3] = 128
@@ -88,15 +88,15 @@ def test_transparency_is_laid_on_white_and_hides_the_colours_under_it(generator)
     np.testing.assert_allclose(image[20:], pixels[20:, :, :3] / 255 * alpha + 1 - alpha, atol=1e-6)
 
 
-def test_sixteen_bit_grey_is_rescaled_and_not_saturated():
-    deep = grey_ramp(np.uint16, 65535)
+def test_sixteen_bit_gray_is_rescaled_and_not_saturated():
+    deep = gray_ramp(np.uint16, 65535)
     image = load_image(picture_bytes(Image.fromarray(deep)))
     np.testing.assert_allclose(image[0, :, :, 0], deep / 65535, atol=1e-4)
     np.testing.assert_allclose(load_image(deep)[0, :, :, 1], deep / 65535, atol=1e-6)
 
 
 def test_float_tiff_in_unit_range_is_read_and_any_other_refused():
-    ramp = grey_ramp(np.float32, 1)
+    ramp = gray_ramp(np.float32, 1)
     image = load_image(picture_bytes(Image.fromarray(ramp), "TIFF"))
     np.testing.assert_allclose(image[0, :, :, 2], ramp, atol=1e-6)
     with pytest.raises(ValueError, match=r"in \[0, 1\]; got values from 0 to 255"):
@@ -104,8 +104,8 @@ def test_float_tiff_in_unit_range_is_read_and_any_other_refused():
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "YCbCr"])
-def test_other_colour_modes_keep_their_look(mode):
-    smooth = Image.fromarray(np.dstack([grey_ramp(np.uint8, 255)] * 3))
+def test_other_color_modes_keep_their_look(mode):
+    smooth = Image.fromarray(np.dstack([gray_ramp(np.uint8, 255)] * 3))
     converted = smooth.quantize(64) if mode == "P" else smooth.convert(mode)
     image = load_image(converted)[0].numpy()
     if mode == "1":  # dithered: only averages keep the look
@@ -125,16 +125,16 @@ def test_palette_with_a_transparent_entry_shows_white_there():
 def test_a_profile_other_than_srgb_is_converted():
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    colours = Image.new("RGB", (40, 40), (200, 100, 50))
+    colors = Image.new("RGB", (40, 40), (200, 100, 50))
     np.testing.assert_allclose(
-        load_image(picture_bytes(colours, icc_profile=srgb.tobytes())), load_image(colours), atol=1 / 255
+        load_image(picture_bytes(colors, icc_profile=srgb.tobytes())), load_image(colors), atol=1 / 255
     )
     # A profile that does not fit the picture's mode is ignored, as viewers do.
-    np.testing.assert_allclose(load_image(picture_bytes(colours, icc_profile=lab.tobytes())), load_image(colours))
+    np.testing.assert_allclose(load_image(picture_bytes(colors, icc_profile=lab.tobytes())), load_image(colors))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_a_profile_counts_in_every_colour_mode(mode):
+def test_a_profile_counts_in_every_color_mode(mode):
     # The simplest profile that cannot be overlooked: its red is sRGB's green.
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     swapped = bytes(profile).replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
@@ -420,19 +420,19 @@ def test_pictures_from_minus_one_to_one_are_told_how_to_be_right(pair):
         load_image(pair[0], size=256)
 
 
-def deep_grey(folder, dtype, most, *, tags=None, significant=None, step=1):
-    """Write a grey ramp that ends at 0.9 of `most`, with what a TIFF or a PNG says of its values."""
-    grey = (np.linspace(0, 0.9, 64 * 48).reshape(48, 64) * most / step).astype(dtype) * dtype(step)
+def deep_gray(folder, dtype, most, *, tags=None, significant=None, step=1):
+    """Write a gray ramp that ends at 0.9 of `most`, with what a TIFF or a PNG says of its values."""
+    gray = (np.linspace(0, 0.9, 64 * 48).reshape(48, 64) * most / step).astype(dtype) * dtype(step)
     path = folder / ("x.tif" if tags is not None else "x.png")
     if tags is None:
-        data = picture_bytes(Image.fromarray(grey))
+        data = picture_bytes(Image.fromarray(gray))
         if significant:
             chunk = b"sBIT" + bytes([significant])
             chunk = b"\0\0\0\1" + chunk + zlib.crc32(chunk).to_bytes(4, "big")
             data = data[:33] + chunk + data[33:]  # after the header
         path.write_bytes(data)
     else:
-        Image.fromarray(grey).save(path, tiffinfo=tags)
+        Image.fromarray(gray).save(path, tiffinfo=tags)
     return path
 
 
@@ -448,8 +448,8 @@ def deep_grey(folder, dtype, most, *, tags=None, significant=None, step=1):
         (np.uint16, 65535, {"significant": 12, "step": 16}),
     ],
 )
-def test_deep_grey_is_as_bright_as_its_file_says(tmp_path, dtype, most, said):
-    path = deep_grey(tmp_path, dtype, most, **said)
+def test_deep_gray_is_as_bright_as_its_file_says(tmp_path, dtype, most, said):
+    path = deep_gray(tmp_path, dtype, most, **said)
     assert load_image(path).numpy().max() == pytest.approx(0.9, abs=0.01)
 
 
@@ -458,7 +458,7 @@ def test_deep_grey_is_as_bright_as_its_file_says(tmp_path, dtype, most, said):
 )
 def test_a_night_in_16_bits_stays_dark_and_what_to_do_is_said(tmp_path, said):
     # Values to 3000 are a dark picture of 16 bits or a bright one of 12, and only who made it knows which.
-    path = deep_grey(tmp_path, np.uint16, 3000, **said)
+    path = deep_gray(tmp_path, np.uint16, 3000, **said)
     with pytest.warns(UserWarning, match="If white is 4095") as warned:
         assert load_image(path).numpy().max() == pytest.approx(2700 / 65535, abs=1e-3)
     image = Image.open(path)
@@ -568,9 +568,9 @@ def test_a_heic_names_the_package_that_reads_it_and_uses_it(photo, monkeypatch):
 
 def test_a_tiff_of_floats_says_what_to_do_with_them(tmp_path):
     colors = Image.new("RGB", (40, 40))
-    with pytest.raises(ValueError, match="give load_image the array"):  # Pillow reads floats in grey only
+    with pytest.raises(ValueError, match="give load_image the array"):  # Pillow reads floats in gray only
         load_image(picture_bytes(colors, "TIFF", tiffinfo={339: (3, 3, 3)}))
-    ramp = grey_ramp(np.float32, 255)
+    ramp = gray_ramp(np.float32, 255)
     Image.fromarray(ramp).save(tmp_path / "x.tif")
     with pytest.raises(ValueError, match=r"np\.asarray\(PIL\.Image\.open\(path\)\)") as advice:
         load_image(tmp_path / "x.tif")
@@ -600,7 +600,7 @@ def test_a_drives_letter_is_no_scheme():
 
 
 def profile_of_gamma(gamma):
-    """A grey profile: of its tags those that must be there."""
+    """A gray profile: of its tags those that must be there."""
     curve = b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(gamma * 256).to_bytes(2, "big") + bytes(2)
     white = b"XYZ " + bytes(4) + b"".join(round(v * 65536).to_bytes(4, "big") for v in (0.9642, 1, 0.8249))
     head = bytearray(128)
@@ -615,16 +615,16 @@ def profile_of_gamma(gamma):
 
 
 @pytest.mark.parametrize("kind", ["16 bits", "32 bits", "floats", "with alpha", "with a transparent level"])
-def test_a_profile_counts_in_deep_grey_and_beside_alpha(kind):
-    profile, grey = profile_of_gamma(1.0), grey_ramp(np.uint8, 255)
-    expected = load_image(picture_bytes(Image.fromarray(grey), icc_profile=profile)).numpy()
-    assert np.abs(expected[0, :, :, 0] - grey / 255).max() > 0.2
+def test_a_profile_counts_in_deep_gray_and_beside_alpha(kind):
+    profile, gray = profile_of_gamma(1.0), gray_ramp(np.uint8, 255)
+    expected = load_image(picture_bytes(Image.fromarray(gray), icc_profile=profile)).numpy()
+    assert np.abs(expected[0, :, :, 0] - gray / 255).max() > 0.2
     picture, options = {
-        "16 bits": (Image.fromarray(grey.astype(np.uint16) * 257), {}),
-        "32 bits": (Image.fromarray(grey.astype(np.int32) * 257), {"format": "TIFF"}),
-        "floats": (Image.fromarray(np.float32(grey / 255)), {"format": "TIFF"}),
-        "with alpha": (Image.fromarray(grey).convert("LA"), {}),
-        "with a transparent level": (Image.fromarray(np.maximum(grey, 1)), {"transparency": 0}),
+        "16 bits": (Image.fromarray(gray.astype(np.uint16) * 257), {}),
+        "32 bits": (Image.fromarray(gray.astype(np.int32) * 257), {"format": "TIFF"}),
+        "floats": (Image.fromarray(np.float32(gray / 255)), {"format": "TIFF"}),
+        "with alpha": (Image.fromarray(gray).convert("LA"), {}),
+        "with a transparent level": (Image.fromarray(np.maximum(gray, 1)), {"transparency": 0}),
     }[kind]
     loaded = load_image(picture_bytes(picture, icc_profile=profile, **options)).numpy()
     np.testing.assert_allclose(loaded[:, :, 1:], expected[:, :, 1:], atol=1.01 / 255)

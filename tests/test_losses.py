@@ -82,7 +82,7 @@ def content_by_numpy(features, target, form):
 
 
 def style_by_numpy(features, target, form):
-    """The papers' formulas, on Gram matrices that are not normalised."""
+    """The papers' formulas, on Gram matrices that are not normalized."""
     channels, positions = features.shape[-1], features.shape[1] * features.shape[2]
     squares = np.sum((gram_by_loops(features) - gram_by_loops(target)) ** 2)
     return {

@@ -72,8 +72,8 @@ def test_the_held_term_alone_pulls_straight_to_where_the_image_is_held(images, h
     np.testing.assert_allclose(pull, 2 * held[1] * (images[2] - held[0]), rtol=1e-9, atol=1e-12)
 
 
-def test_a_grey_image_has_a_third_of_the_gradient_of_its_brightness_in_each_channel(images):
-    objective, targets = objective_and_targets(images, grey=True)
+def test_a_gray_image_has_a_third_of_the_gradient_of_its_brightness_in_each_channel(images):
+    objective, targets = objective_and_targets(images, gray=True)
     _, gradient = objective.losses_and_gradient(tf.constant(images[2]), targets)
     np.testing.assert_array_equal(gradient[..., 0], gradient[..., 1])
     np.testing.assert_array_equal(gradient[..., 0], gradient[..., 2])

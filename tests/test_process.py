@@ -87,7 +87,7 @@ def test_the_same_picture_comes_whatever_the_process_has_set(pair, state, expect
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_numpy_behaviour_of_tensors_is_no_obstacle(expected):
+def test_numpy_behavior_of_tensors_is_no_obstacle(expected):
     script = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "import numpy as np, tensorflow as tf\n"

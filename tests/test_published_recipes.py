@@ -143,7 +143,7 @@ def quadratic(image, targets):
 
 
 def numpy_run(name, start, gradient_of, steps):
-    """The source's own optimiser, in its own units, by its published constants."""
+    """The source's own optimizer, in its own units, by its published constants."""
     units = {"keras_io": 255.0, "keras_200": 255.0, "udacity": 1 / DEVIATION}.get(name, 1.0)
     z = start * units
     m, v = np.zeros_like(z), np.zeros_like(z)
@@ -169,7 +169,7 @@ def numpy_run(name, start, gradient_of, steps):
 
 @pytest.mark.parametrize("name", FIRST_ORDER)
 @pytest.mark.parametrize("scale", [1.0, 300.0])
-def test_first_three_updates_are_those_of_the_published_optimiser(name, scale, generator):
+def test_first_three_updates_are_those_of_the_published_optimizer(name, scale, generator):
     start, target = generator.uniform(size=(2, 1, 4, 5, 3))
     solver = make_solver("published", RECIPES[name], tf.constant(start, tf.float32), 3)
     targets = (tf.constant(target, tf.float32), tf.constant(scale))
@@ -316,6 +316,6 @@ def test_explanation_holds_every_constant_layer_and_the_source(name):
     assert explain(recipe).count("$$") % 2 == 0
 
 
-def test_studio_has_no_published_optimiser(pair):
+def test_studio_has_no_published_optimizer(pair):
     with pytest.raises(ValueError, match="solver='fast'"):
         stylize(*pair, features="slim", solver="published")

@@ -11,7 +11,7 @@ from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.solver import FAILURES
 
 SHAPE = (1, 16, 24, 3)
-GREY = tf.fill(SHAPE, 0.5)
+GRAY = tf.fill(SHAPE, 0.5)
 
 both = pytest.mark.parametrize("method", [MultiresolutionAdam, LBFGS])
 
@@ -26,7 +26,7 @@ def distance(image, target):
 
 
 def valley(image, target):
-    """Rosenbrock's function of neighbouring pixels: a long, bent valley."""
+    """Rosenbrock's function of neighboring pixels: a long, bent valley."""
     one, other = image[..., 0], image[..., 1]
     return (tf.reduce_sum(100 * tf.square(other - tf.square(one)) + tf.square(1 - one)),)
 
@@ -38,13 +38,13 @@ def target(generator):
 
 @both
 def test_solver_finds_the_picture_that_is_asked_for(target, method):
-    solver, history = run(distance, GREY, 120, target=target, method=method)
+    solver, history = run(distance, GRAY, 120, target=target, method=method)
     assert history[-1, 0] < 0.02 * history[0, 0]
     np.testing.assert_allclose(solver.best.image, target, atol=0.12)
 
 
 def test_lbfgs_finds_the_minimum_of_a_quadratic_in_a_few_steps(target):
-    solver, history = run(distance, GREY, 8, target=target, method=LBFGS)
+    solver, history = run(distance, GRAY, 8, target=target, method=LBFGS)
     np.testing.assert_allclose(solver.best.image, target, atol=1e-4)
     assert history[-1, 0] < 1e-8
 
@@ -100,7 +100,7 @@ def test_lbfgs_follows_a_bent_valley_where_adam_is_still_on_its_way():
 
 def test_lbfgs_puts_pixels_at_the_end_of_the_range_and_still_finds_the_others(generator):
     target = generator.uniform(-0.5, 1.5, size=SHAPE).astype(np.float32)
-    solver, _ = run(distance, GREY, 24, target=tf.constant(target), method=LBFGS)
+    solver, _ = run(distance, GRAY, 24, target=tf.constant(target), method=LBFGS)
     np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-3)
 
 
@@ -111,7 +111,7 @@ def test_lbfgs_knows_the_curvature_also_while_pixels_are_at_the_end_of_the_range
     def stretched(image, target):
         return (tf.reduce_sum(stretch * tf.square(image - target)),)
 
-    solver, _ = run(stretched, GREY, 60, target=tf.constant(target), method=LBFGS)
+    solver, _ = run(stretched, GRAY, 60, target=tf.constant(target), method=LBFGS)
     np.testing.assert_allclose(solver.best.image, np.clip(target, 0, 1), atol=1e-2)
 
 
@@ -121,8 +121,8 @@ def test_solver_does_not_mind_the_scale_of_a_loss(target, scale, method):
     def scaled_distance(image, target):
         return (scale * distance(image, target)[0],)
 
-    plain, _ = run(distance, GREY, 12, target=target, method=method)
-    scaled, _ = run(scaled_distance, GREY, 12, target=target, method=method)
+    plain, _ = run(distance, GRAY, 12, target=target, method=method)
+    scaled, _ = run(scaled_distance, GRAY, 12, target=target, method=method)
     np.testing.assert_allclose(scaled.image, plain.image, atol=1e-4)
 
 
@@ -136,10 +136,10 @@ def test_broad_changes_take_fewer_steps_than_with_plain_adam():
 def test_color_from_pixel_to_pixel_counts_for_less_than_half_beside_brightness(generator):
     across, down = np.meshgrid(np.arange(SHAPE[2]), np.arange(SHAPE[1]))
     checkered = (-1.0) ** (across + down)[np.newaxis, :, :, np.newaxis]  # which no block has anything of
-    grey, color = generator.normal(size=(*SHAPE[:3], 1)), 0.3 * checkered * (1, 0, -1)
-    downhill = tf.constant(grey + color, tf.float32)
-    solver, _ = run(lambda image, _: (-tf.reduce_sum(downhill * image),), GREY, 4, clip=False)
-    moved = solver.image - GREY
+    gray, color = generator.normal(size=(*SHAPE[:3], 1)), 0.3 * checkered * (1, 0, -1)
+    downhill = tf.constant(gray + color, tf.float32)
+    solver, _ = run(lambda image, _: (-tf.reduce_sum(downhill * image),), GRAY, 4, clip=False)
+    moved = solver.image - GRAY
     colored = moved - tf.reduce_mean(moved, axis=-1, keepdims=True)
     assert tf.norm(colored) / tf.norm(moved) < 0.5 * np.linalg.norm(color) / np.linalg.norm(downhill)
 
@@ -166,7 +166,7 @@ def test_the_best_picture_is_kept_when_the_loss_climbs_or_is_lost(method):
     def climbing(image, target):
         return (tf.where(tf.reduce_mean(image) > 0.6, np.nan, 1 - tf.reduce_mean(image)),)
 
-    solver, history = run(climbing, GREY, 12, method=method)
+    solver, history = run(climbing, GRAY, 12, method=method)
     assert np.isnan(history).any()
     assert float(solver.best.loss) == np.nanmin(history)
     assert 0.5 < solver.best.image.numpy().mean() <= 0.6
@@ -178,7 +178,7 @@ def test_a_step_that_climbs_too_far_is_taken_back(method):
         height = tf.reduce_mean(image)
         return (tf.where(height > 0.55, 100 * height, 1 - height),)
 
-    solver, history = run(cliff, GREY, 24, method=method)
+    solver, history = run(cliff, GRAY, 24, method=method)
     climbed = np.flatnonzero(history > 10)
     assert len(climbed)
     assert history[climbed[0] + 1, 0] < 1
@@ -187,15 +187,15 @@ def test_a_step_that_climbs_too_far_is_taken_back(method):
 
 @both
 def test_a_loss_that_is_never_a_number_stops_the_run_at_its_start(method):
-    solver, history = run(lambda image, target: (tf.reduce_sum(image) * np.nan,), GREY, 10, method=method)
+    solver, history = run(lambda image, target: (tf.reduce_sum(image) * np.nan,), GRAY, 10, method=method)
     assert solver.stuck
     assert len(history) == FAILURES
-    np.testing.assert_array_equal(solver.best.image, GREY)
+    np.testing.assert_array_equal(solver.best.image, GRAY)
 
 
 @both
 def test_with_all_its_variables_restored_a_run_goes_on_where_it_was(target, method):
-    solver, _ = run(valley, GREY, 8, target=target, method=method)
+    solver, _ = run(valley, GRAY, 8, target=target, method=method)
     kept = {name: variable.numpy() for name, variable in solver.variables().items()}
     expected = descend(solver, valley, 4)
     other = method(tf.zeros(SHAPE), 3)

@@ -138,7 +138,7 @@ def test_regions_have_styles_of_their_own(pair, other, network, left):
         stylize(pair[0], pictures, recipe=GRAM, features=network, steps=30, style_weight=50).image
         for pictures in (styles, swapped)
     )
-    # The stripes are blue and yellow, the noise is grey: blue and yellow differ where the stripes are wanted.
+    # The stripes are blue and yellow, the noise is gray: blue and yellow differ where the stripes are wanted.
     spread = [tf.math.reduce_std(image[..., 0] - image[..., 2], axis=1).numpy()[0] for image in (first, second)]
     assert spread[0][:16].mean() > spread[1][:16].mean()
     assert spread[0][40:].mean() < spread[1][40:].mean()

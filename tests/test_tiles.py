@@ -134,7 +134,7 @@ def test_stylize_in_tiles_gives_the_picture_it_gives_at_once(odd_pair, recipe, s
     extractor = small_network(recipe.network.layers)
     options = {"recipe": recipe, "features": extractor, "steps": 2, "solver": solver}
     whole, tiled = (stylize(*odd_pair, tile=tile, **options) for tile in (None, 96))
-    # Optimisers let rounding errors grow from step to step.
+    # Optimizers let rounding errors grow from step to step.
     np.testing.assert_allclose(tiled.image, whole.image, atol=2e-3)
     np.testing.assert_allclose(tiled.history["total"], whole.history["total"], rtol=1e-3)
 

@@ -175,7 +175,7 @@ def test_a_given_start_stays_at_one_size(pair):
     assert len(Scene.of(RECIPE, content, style, start=content).sizes()) == 1
 
 
-def test_masks_and_colours_go_through_all_sizes():
+def test_masks_and_colors_go_through_all_sizes():
     content, style = tf.constant(smooth_picture(96, 128)), tf.constant(striped_picture(96, 80))
     mask = np.zeros((96, 128), np.float32)
     mask[:, :70] = 1
@@ -209,7 +209,7 @@ def test_a_run_interrupted_at_a_small_size_returns_a_whole_picture_and_goes_on(t
     np.testing.assert_array_equal(resumed.history["total"], whole.history["total"])
 
 
-def test_the_average_of_pictures_has_no_bias_towards_black():
+def test_the_average_of_pictures_has_no_bias_toward_black():
     target = tf.constant(smooth_picture(32, 32))
     published = Optimizer(name="adam", learning_rate=0.01, averaging=0.9)
     start = tf.fill(target.shape, 0.5)

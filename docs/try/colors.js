@@ -1,7 +1,7 @@
 // Colors of images, each {values: Float32Array of RGB in [0, 1], width, height}: as in nst_tf/controls/color.py.
 
 const LUMINANCE = [0.299, 0.587, 0.114];
-// Added to each variance, so that a grey or single-colored image can be matched too.
+// Added to each variance, so that a gray or single-colored image can be matched too.
 const SMALLEST_VARIANCE = 1e-5;
 // Less than one level of an 8-bit image.
 const SMALLEST_DIFFERENCE = 1 / 512;
@@ -23,13 +23,13 @@ export function matchColors(image, reference) {
 }
 
 /** Return the image without colors: its luminance three times. */
-export const toGrey = (image) => eachPixel(image, (rgb) => Array(3).fill(dot(LUMINANCE, rgb)));
+export const toGray = (image) => eachPixel(image, (rgb) => Array(3).fill(dot(LUMINANCE, rgb)));
 
 /** Return the image with every value in [0, 1]. */
 export const clipped = (image) => ({ ...image, values: image.values.map((value) => Math.min(Math.max(value, 0), 1)) });
 
 /** Whether no pixel of the image has a color. */
-export const isGrey = ({ values }) => values.every((value, index) => near(value, values[index - (index % 3)]));
+export const isGray = ({ values }) => values.every((value, index) => near(value, values[index - (index % 3)]));
 
 /** Whether all pixels of the image are alike. */
 export const isFlat = ({ values }) => values.every((value, index) => near(value, values[index % 3]));

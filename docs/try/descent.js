@@ -14,9 +14,9 @@ const CLIMB = 2;
 /**
  * Begin a descent of so many steps at an image (1, height, width, 3), RGB in [0, 1], which it disposes of.
  *
- * With `grey`, an image without colors stays without.  `advance` takes a step; `finish` notes the last image's losses.
+ * With `gray`, an image without colors stays without.  `advance` takes a step; `finish` notes the last image's losses.
  */
-export function makeDescent(objective, start, steps, { grey = false } = {}) {
+export function makeDescent(objective, start, steps, { gray = false } = {}) {
   const finish = async () => note(objective.evaluate(descent.image, { withGradient: false }).losses);
   const dispose = () => tf.dispose([descent.image, descent.best, moments]);
   const descent = { image: start, best: tf.clone(start), losses: [], step: 0, steps, advance, finish, dispose };
@@ -49,7 +49,7 @@ export function makeDescent(objective, start, steps, { grey = false } = {}) {
     if (loss <= CLIMB * bestLoss) {
       moves += 1;
       let direction;
-      [direction, ...next] = tf.tidy(() => adam(grey ? withoutColors(gradient) : gradient, moves, moments));
+      [direction, ...next] = tf.tidy(() => adam(gray ? withoutColors(gradient) : gradient, moves, moments));
       const rate = LEARNING_RATE * falling * caution;
       replace('image', tf.tidy(() => tf.clipByValue(tf.sub(descent.image, tf.mul(direction, rate)), 0, 1)));
       direction.dispose();
@@ -68,8 +68,8 @@ function adam(gradient, time, moments) {
   const unit = tf.div(gradient, tf.maximum(tf.max(tf.abs(gradient)), SMALLEST_GRADIENT));
   const levels = [unit];
   while (levels.length < RESOLUTIONS) levels.push(tf.avgPool(levels.at(-1), 4, 2, 'same'));
-  const grey = tf.mean(unit, 3, true);
-  levels[0] = tf.add(grey, tf.mul(tf.sub(unit, grey), FINEST_COLOR));
+  const gray = tf.mean(unit, 3, true);
+  levels[0] = tf.add(gray, tf.mul(tf.sub(unit, gray), FINEST_COLOR));
   const [steps, next] = [[], []];
   levels.forEach((level, index) => {
     const [first, second] = moments?.[index] ?? [tf.zerosLike(level), tf.zerosLike(level)];

@@ -42,7 +42,7 @@ const fail = (why) => postMessage({ is: 'failed', why });
 function begin({ content, style, settings, from }) {
   const scene = makeScene(toImage(content), toImage(style), from ? { ...settings, start: toImage(from) } : settings);
   const objective = tf.tidy(() => makeObjective(network, toTensor(scene.content), toTensor(scene.style), settings));
-  const descent = makeDescent(objective, toTensor(scene.start), settings.steps, { grey: scene.grey });
+  const descent = makeDescent(objective, toTensor(scene.start), settings.steps, { gray: scene.gray });
   return { descent, scene, dispose: () => [objective, descent].forEach((part) => part.dispose()) };
 }
 

@@ -1,8 +1,8 @@
 // The images of one run: as the network is to see them, where it starts, and how its result is to look.
-import { clipped, isFlat, isGrey, matchColors, toGrey } from './colors.js';
+import { clipped, isFlat, isGray, matchColors, toGray } from './colors.js';
 
 /**
- * Return what a run is made from: {content, style, start, grey, finished}, where `finished` makes of the image that is
+ * Return what a run is made from: {content, style, start, gray, finished}, where `finished` makes of the image that is
  * optimized the one to look at.  Images are {values, width, height}, as in colors.js.
  *
  * With `keepColors` the painting is given the photograph's colors before the run, and the result once more after it:
@@ -12,11 +12,11 @@ import { clipped, isFlat, isGrey, matchColors, toGrey } from './colors.js';
 export function makeScene(photograph, painting, { keepColors, start }) {
   const style = keepColors ? matchColors(painting, photograph) : painting;
   // A painting without colors takes the photograph's away.
-  const grey = !keepColors && isGrey(painting);
-  const content = grey ? toGrey(photograph) : photograph;
+  const gray = !keepColors && isGray(painting);
+  const content = gray ? toGray(photograph) : photograph;
   const first = startOf(start, content, style);
   const finished = (image) => (keepColors ? clipped(matchColors(image, photograph)) : image);
-  return { content, style, start: grey ? toGrey(first) : first, grey, finished };
+  return { content, style, start: gray ? toGray(first) : first, gray, finished };
 }
 
 function startOf(start, content, style) {

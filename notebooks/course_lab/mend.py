@@ -71,7 +71,7 @@ def mend(submitted: NotebookNode, release: NotebookNode) -> tuple[NotebookNode, 
             remarks += [f"left out while marking, as it switches eager execution off: {line}" for line in lines]
             cell.source = GRAPH_MODE.sub(r"\1pass  # Left out while marking: \2", cell.source)
         named = _named_in_metadata(cell, known)
-        name = named or _recognised(cell, guessable)
+        name = named or _recognized(cell, guessable)
         cell.metadata = NotebookNode()
         if name:
             cell.metadata["nbgrader"] = copy.deepcopy(known[name].metadata.nbgrader)
@@ -137,7 +137,7 @@ def _named_in_metadata(cell: NotebookNode, known: dict[str, NotebookNode]) -> st
     return name if isinstance(name, str) and name in known and known[name].cell_type == cell.cell_type else None
 
 
-def _recognised(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | None:
+def _recognized(cell: NotebookNode, known: dict[str, NotebookNode]) -> str | None:
     for name, original in known.items():
         if original.cell_type != cell.cell_type:
             continue

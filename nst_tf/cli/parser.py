@@ -201,7 +201,7 @@ COMMANDS: dict[str, list] = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nst_tf", description="Neural style transfer by image optimisation.")
+    parser = argparse.ArgumentParser(prog="nst_tf", description="Neural style transfer by image optimization.")
     added = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, options in COMMANDS.items():
         run = getattr(commands, name)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from nst_tf.ground.checks import one_of
 
 METHODS = ("optimal_transport", "cholesky", "pca")
-# Added to the variance of each color channel, so that a grey or single-colored image can be matched too: about
+# Added to the variance of each color channel, so that a gray or single-colored image can be matched too: about
 # one level of an 8-bit image.
 SMALLEST_VARIANCE = 1e-5
 
@@ -78,7 +78,7 @@ def luminance(image: tf.Tensor) -> tf.Tensor:
 
 
 def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
-    """Return an image in grey whose luminance has the mean and the standard deviation of another's, of any size.
+    """Return an image in gray whose luminance has the mean and the standard deviation of another's, of any size.
 
     Both are (1, height, width, 3); some values may leave [0, 1].
 
@@ -86,7 +86,7 @@ def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
         Gatys et al. 2016, on luminance-only transfer: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
     """
     own, wanted = luminance(image), luminance(reference)
-    # A style image of one grey has nothing to stretch.
+    # A style image of one gray has nothing to stretch.
     scale = tf.math.reduce_std(wanted) / tf.maximum(tf.math.reduce_std(own), SMALLEST_VARIANCE**0.5)
     matched = (own - tf.reduce_mean(own)) * scale + tf.reduce_mean(wanted)
     return tf.image.grayscale_to_rgb(matched)

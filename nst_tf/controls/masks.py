@@ -24,7 +24,7 @@ PROPOSAL_SIDE = 160
 
 
 def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name: str | None = None) -> np.ndarray:
-    """Load a mask: white where the region is, black elsewhere, grey on soft edges.
+    """Load a mask: white where the region is, black elsewhere, gray on soft edges.
 
     Args:
         source: Anything that `nst_tf.load_image` takes; colors count by their brightness, and what is transparent is

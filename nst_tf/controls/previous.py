@@ -1,4 +1,4 @@
-"""Holding an image to another while it is optimised, as a video's frame to the frame before."""
+"""Holding an image to another while it is optimized, as a video's frame to the frame before."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Scene:
     given_styles: tuple[Style, ...]  # the styles as they were given, their weights known
     content_image: tf.Tensor  # the content image as the network sees it
     styles: tuple[Style, ...]  # those styles that count, as the network sees them
-    grey: bool = False  # whether the image is kept without colors while it is optimised
+    gray: bool = False  # whether the image is kept without colors while it is optimized
     start_image: tf.Tensor | None = None  # where the run starts, if not where the recipe says
     previous: Previous | None = None  # where the run starts and what it is held to, if it is a video's frame
 
@@ -66,13 +66,13 @@ class Scene:
             )
         styles = tuple(prepared(style, recipe, content_image) for style in weighted_styles(given))
         # A style without colors takes the content's away, where every pixel is to have the style's.
-        grey = recipe.pictures.color == "luminance"
+        gray = recipe.pictures.color == "luminance"
         if recipe.pictures.color == "style" and recipe.loss.style_weight:
-            grey = all(_is_grey(style.image) for style in styles)
-        if grey and previous:
-            previous = replace(previous, image=_grey(previous.image))
-        repainted = _grey(content_image) if grey else content_image
-        return cls(recipe, content_image, given, repainted, styles, grey, start, previous)
+            gray = all(_is_gray(style.image) for style in styles)
+        if gray and previous:
+            previous = replace(previous, image=_gray(previous.image))
+        repainted = _gray(content_image) if gray else content_image
+        return cls(recipe, content_image, given, repainted, styles, gray, start, previous)
 
     def images(self) -> list[tf.Tensor]:
         """Return all images that go through the network: the content image, and those of the styles."""
@@ -109,7 +109,7 @@ class Scene:
             if np.ptp(image) < FLAT and self.recipe.loss.style_weight:
                 # Where nothing differs from anything, no gradient says where strokes should go.
                 image = _with_noise(image, seed)
-        image = _grey(image) if self.grey else image
+        image = _gray(image) if self.gray else image
         image = self.with_content_outside_masks(image)
         return self.previous.over(image) if self.previous else image
 
@@ -233,9 +233,9 @@ def shrunk(image: tf.Tensor, scale: float) -> tf.Tensor:
     return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
 
 
-def _is_grey(image: tf.Tensor) -> bool:
+def _is_gray(image: tf.Tensor) -> bool:
     return float(np.ptp(image, axis=-1).max()) < FLAT
 
 
-def _grey(image: tf.Tensor) -> tf.Tensor:
+def _gray(image: tf.Tensor) -> tf.Tensor:
     return tf.image.grayscale_to_rgb(luminance(image))

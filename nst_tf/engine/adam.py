@@ -28,7 +28,7 @@ class MultiresolutionAdam(Solver):
     first and stays.  So the gradient is also averaged over blocks of pixels that are 2, 4 and 8 pixels apart, each size
     has an Adam of its own, and the image takes the sum of their steps: tones and shapes move at once, and the
     learning rate can be small enough for the grain to settle.  The blocks overlap, so that their edges draw no lattice.
-    And the finest size follows only a quarter of the gradient's color, what it has beyond grey: a full step for every
+    And the finest size follows only a quarter of the gradient's color, what it has beyond gray: a full step for every
     pixel and channel, however small the gradient there, would strew dots of color over what is flat.  The learning rate
     falls over the run as half a cosine.  A step after which the loss has climbed too far is taken back, and those that
     follow are half as long.
@@ -89,8 +89,8 @@ def _adam_at_resolutions(
 
 def _at_resolutions(gradient: tf.Tensor) -> list[tf.Tensor]:
     """Return a gradient with less of its color, and its averages over overlapping blocks 2, 4 and 8 pixels apart."""
-    grey = tf.reduce_mean(gradient, axis=-1, keepdims=True)
-    resolutions, averages = [grey + FINEST_COLOR * (gradient - grey)], gradient
+    gray = tf.reduce_mean(gradient, axis=-1, keepdims=True)
+    resolutions, averages = [gray + FINEST_COLOR * (gradient - gray)], gradient
     for _ in range(RESOLUTIONS - 1):
         averages = tf.nn.avg_pool2d(averages, 4, 2, "SAME")
         resolutions.append(averages)

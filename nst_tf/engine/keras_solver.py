@@ -1,4 +1,4 @@
-"""Keras's optimisers as solvers: those that the recipes were published with, or any that is given."""
+"""Keras's optimizers as solvers: those that the recipes were published with, or any that is given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nst_tf.published.sources import OPTIMIZERS, Optimizer
 
 
 class KerasSolver(Solver):
-    """Lets a Keras optimiser move the image, in the units of a recipe's source.
+    """Lets a Keras optimizer move the image, in the units of a recipe's source.
 
     The variable it moves is the image in those units, as in the source, so that the learning rate and Adam's epsilon
     mean what they meant there.
@@ -76,7 +76,7 @@ class KerasSolver(Solver):
 
 @neutral_keras()
 def keras_optimizer(published: Optimizer) -> keras.optimizers.Optimizer:
-    """Return Keras's optimiser of a recipe; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
+    """Return Keras's optimizer of a recipe; the learning rate falls by `decay_rate` over every `decay_steps` steps."""
     arguments, decay = dict(published.arguments), published.decay_rate
     if decay != 1:
         rate = keras.optimizers.schedules.ExponentialDecay(published.learning_rate, published.decay_steps, decay)

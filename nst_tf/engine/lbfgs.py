@@ -39,7 +39,7 @@ class Search(NamedTuple):
 
 
 class LBFGS(Solver):
-    """Minimises with limited-memory BFGS.
+    """Minimizes with limited-memory BFGS.
 
     From the last steps and the changes of the gradient along them it estimates the curvature of the loss, and so
     where its minimum may be.  A step after which the loss has not fallen enough is taken back and tried again,

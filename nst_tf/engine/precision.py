@@ -1,7 +1,7 @@
 """Which floating-point type the network computes in, chosen by what the device has, and networks made to compute in it.
 
 Only the convolutions and poolings of the network are ever in half precision.  The image, the convolution that reads
-it, Gram matrices, losses and the optimiser stay in float32.
+it, Gram matrices, losses and the optimizer stay in float32.
 """
 
 from __future__ import annotations

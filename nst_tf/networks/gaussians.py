@@ -41,7 +41,7 @@ def gaussian_of(gram: tf.Tensor) -> Gaussian:
 def squared_wasserstein(gram: tf.Tensor, target: Gaussian) -> tf.Tensor:
     """Return the squared 2-Wasserstein distance of two Gaussians, |m − m'|² + tr(S + S' − 2 (S'^½ S S'^½)^½).
 
-    The first is of features whose normalised Gram matrix together with a channel of ones is (…, channels + 1,
+    The first is of features whose normalized Gram matrix together with a channel of ones is (…, channels + 1,
     channels + 1): the raw second moments, with the means in its last row and column.  Returns (…), in float64, since it
     is a small difference of large sums.
 

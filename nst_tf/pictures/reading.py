@@ -148,7 +148,7 @@ def _to_array(image: Image.Image, name: str, at_least: int | None) -> np.ndarray
     except Exception as error:  # a PIL image may be read only now, and its EXIF data may be damaged
         raise _damaged(name, error) from error
     if image.mode in ("I", "F"):
-        return _deep_grey(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
+        return _deep_gray(image.point(lambda value: value * -1 + most) if is_negative else image, most, name)
     if image.mode in ("LA", "RGBA", "La", "RGBa"):
         transparent = image.convert("RGBA")
         colors = transparent.convert("L" if image.mode in ("LA", "La") else "RGB")
@@ -183,7 +183,7 @@ def _averageable(image: Image.Image) -> Image.Image:
 
 
 def _most(image: Image.Image) -> int:
-    """Return the largest value of deep grey: what the file says, else the largest for which it has room."""
+    """Return the largest value of deep gray: what the file says, else the largest for which it has room."""
     tags = getattr(image, "tag_v2", {})
     is_png = image.format == "PNG" or "significant_bits" in image.info  # whose 16 bits older Pillows call "I"
     bits = tags.get(BITS, [16 if is_png or "16" in image.mode else 32])[0]
@@ -200,17 +200,17 @@ def _most(image: Image.Image) -> int:
     return most if levels[-1] > said or spread else said
 
 
-def _deep_grey(image: Image.Image, most: int, name: str) -> np.ndarray:
-    """Return 16-bit, 32-bit or floating-point grey in sRGB: as uint16, or as float in [0, 1]."""
-    grey = np.asarray(image)
+def _deep_gray(image: Image.Image, most: int, name: str) -> np.ndarray:
+    """Return 16-bit, 32-bit or floating-point gray in sRGB: as uint16, or as float in [0, 1]."""
+    gray = np.asarray(image)
     if most > 1:
-        grey = np.clip(grey, 0, most).astype(np.uint16) if most == 65535 else np.clip(grey / most, 0, 1)
+        gray = np.clip(gray, 0, most).astype(np.uint16) if most == 65535 else np.clip(gray / most, 0, 1)
     if "icc_profile" in image.info:
         ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
         ramp.info = image.info
-        curve = np.asarray(_to_srgb(ramp))[0, :, 0]  # of grey, so the three colors are one
-        grey = np.interp(in_unit_range(grey, name), np.linspace(0, 1, 256), curve / 255)
-    return grey
+        curve = np.asarray(_to_srgb(ramp))[0, :, 0]  # of gray, so the three colors are one
+        gray = np.interp(in_unit_range(gray, name), np.linspace(0, 1, 256), curve / 255)
+    return gray
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -240,7 +240,7 @@ def _array_to_pixels(array: np.ndarray, name: str, ground: float) -> np.ndarray:
 
 def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if pixels.shape[:2] != size:
-        # One channel at a time, since Pillow resizes floating-point images only in grey.
+        # One channel at a time, since Pillow resizes floating-point images only in gray.
         channels = (Image.fromarray(np.ascontiguousarray(channel)) for channel in np.moveaxis(pixels, -1, 0))
         resized = [channel.resize(size[::-1], Image.Resampling.LANCZOS) for channel in channels]
         pixels = np.stack([np.asarray(channel) for channel in resized], axis=-1)  # (height, width, 3)

@@ -26,7 +26,7 @@ SYMBOLS = (
 
 
 def explain(recipe: Recipe, *, plain: bool = False) -> str:
-    """Describe a recipe: its loss with all constants, layers, start, optimiser, steps, sizes, quirks and source.
+    """Describe a recipe: its loss with all constants, layers, start, optimizer, steps, sizes, quirks and source.
 
     Args:
         recipe: To be described.
@@ -103,7 +103,7 @@ def _variation(recipe: Recipe) -> str:
 # What a recipe says beside its formulas; and, for a table of many, what is in its formulas.
 SETTINGS = {
     "start": lambda recipe: STARTS[recipe.stepping.start],
-    "optimiser as published": _optimizer,
+    "optimizer as published": _optimizer,
     "steps as published": lambda recipe: str(recipe.stepping.published_steps or "none published"),
     "fast solver": lambda recipe: f"{METHODS[recipe.stepping.method].words}, {recipe.stepping.steps} steps",
     "clipped to the pixel range": lambda recipe: "at each step" if recipe.stepping.clip else "only when saved",

@@ -102,7 +102,7 @@ class Loss:
         for name in names:
             number(getattr(self, name), name)
         if not any(getattr(self, name) for name in names):
-            raise ValueError(f"{', '.join(names)} are all 0, so nothing is left to optimise; set one of them.")
+            raise ValueError(f"{', '.join(names)} are all 0, so nothing is left to optimize; set one of them.")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The optimiser that a recipe was published with, in the units of its source.
+    """The optimizer that a recipe was published with, in the units of its source.
 
     Args:
         name: A name in `OPTIMIZERS`.
@@ -73,7 +73,7 @@ class Optimizer:
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging is {self.averaging}; expected at least 0 and less than 1.")
         if "learning_rate" in self.arguments and self.learning_rate is None:
-            raise ValueError(f"The optimiser {self.name!r} needs a learning_rate.")
+            raise ValueError(f"The optimizer {self.name!r} needs a learning_rate.")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ GATYS = dict(
     quirks=(
         "α/β is 10⁻³, as in the paper's Figure 3.",
         "Max pooling is replaced by the mean of the four values, which the authors found to look better.",
-        "The picture is never clipped while it is optimised, only when it is saved.",
+        "The picture is never clipped while it is optimized, only when it is saved.",
     ),
 )
 
@@ -207,7 +207,7 @@ TF_TUTORIAL = dict(
     quirks=(
         "Its second run adds total_variation_weight=30.",
         "The text there calls the total variation a sum of squares; the code sums absolute values, and so does this.",
-        "With beta_1 = 0.99 the optimiser remembers a hundred steps; on some pictures the loss first climbs to several "
+        "With beta_1 = 0.99 the optimizer remembers a hundred steps; on some pictures the loss first climbs to several "
         "times its start and needs hundreds of steps to return.",
     ),
 )
@@ -258,9 +258,9 @@ UDACITY = dict(
     source="Udacity, Deep Learning nanodegree, style transfer",
     url="https://github.com/udacity/deep-learning-v2-pytorch",
     quirks=(
-        "It was tuned on torchvision's VGG19, whose input is normalised; Keras's ImageNet weights expect the caffe "
+        "It was tuned on torchvision's VGG19, whose input is normalized; Keras's ImageNet weights expect the caffe "
         "range, which is about 57 times larger.",
-        "The learning rate is in the normalised units too.",
+        "The learning rate is in the normalized units too.",
     ),
 )
 
@@ -289,7 +289,7 @@ WASSERSTEIN = dict(
         "At 512 pixels it takes 1000 steps at 128 and 500 at each of four more sizes; Adam there keeps its memory from "
         "size to size, and here starts each with none.",
         "The total variation there is a mean over pixels and colors, with the weight 2; per pixel it is 2/3.",
-        "It was tuned on torchvision's VGG19, whose input is normalised; Keras's weights expect the caffe range.",
+        "It was tuned on torchvision's VGG19, whose input is normalized; Keras's weights expect the caffe range.",
     ),
 )
 

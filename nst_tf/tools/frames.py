@@ -29,7 +29,7 @@ LATER_SHARE = 0.5
 HOLD = 20.0
 # A pixel whose color changes by so much from frame to frame, averaged over a few pixels, is held half as firmly.
 CHANGE = 0.04
-NEIGHBOURHOOD = 5
+NEIGHBORHOOD = 5
 
 
 def frame_jobs(
@@ -124,4 +124,4 @@ def unchanged(frame: tf.Tensor, before: tf.Tensor) -> np.ndarray:
     Differences are averaged over a few pixels, so that a camera's noise does not count as a change.
     """
     difference = np.abs(frame[0] - before[0]).max(axis=-1)  # (height, width)
-    return (0.5 ** np.square(uniform_filter(difference, NEIGHBOURHOOD) / CHANGE)).astype(np.float32)
+    return (0.5 ** np.square(uniform_filter(difference, NEIGHBORHOOD) / CHANGE)).astype(np.float32)

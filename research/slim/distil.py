@@ -135,7 +135,7 @@ def read_pictures(folder: Path) -> list[np.ndarray]:
 def draw_crops(
     pictures: Sequence[np.ndarray], count: int, generator: np.random.Generator, to_side: int = SIDE
 ) -> np.ndarray:
-    """Return random crops, some in other colours or contrasts or with noise, float32 (count, to_side, to_side, 3)."""
+    """Return random crops, some in other colors or contrasts or with noise, float32 (count, to_side, to_side, 3)."""
     crops = []
     for _ in range(count):
         picture = pictures[generator.integers(len(pictures))]

