@@ -8,6 +8,7 @@ import pytest
 from conftest import small_network
 
 from nst_tf.engine.checkpoints import Saver, read_checkpoint, write_checkpoint
+from nst_tf.engine.precision import Device
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
@@ -66,6 +67,17 @@ def test_the_seconds_of_a_resumed_run_include_those_before_the_interrupt(pair, n
     write_checkpoint(path, dataclasses.replace(earlier, state={**earlier.state, "seconds": 1000.0}))
     resumed = stylize(*pair, features=network, steps=3, resume=path, **SHALLOW)
     assert 1000 < resumed.seconds < 2000
+
+
+def test_a_cpu_goes_on_in_a_precision_of_its_own_after_a_gpus_float16(pair, network, tmp_path, monkeypatch):
+    monkeypatch.setattr("nst_tf.engine.run.this_device", lambda: Device("CPU", "made up"))
+    path = tmp_path / "run.nst"
+    stylize(*pair, features=network, steps=3, checkpoint=path, callback=interrupted_after(2), **SHALLOW)
+    earlier = read_checkpoint(path)
+    write_checkpoint(path, dataclasses.replace(earlier, state={**earlier.state, "precision": "float16"}))
+    with pytest.warns(UserWarning, match="float16 is for GPUs; on this CPU the run goes on in float32"):
+        resumed = stylize(*pair, features=network, steps=3, resume=path, **SHALLOW)
+    assert (resumed.status, resumed.precision) == ("done", "float32")
 
 
 def test_a_checkpoint_copies_what_lbfgs_remembers_no_more_than_once(pair, network, tmp_path, monkeypatch):

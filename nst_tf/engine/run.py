@@ -52,9 +52,10 @@ class Engine:
         checkpoint: A file to which all that the run needs to go on is written from time to time, whole or not at all,
             and in about 4 % of the run's time.
         resume: Such a file of an earlier run, given the same images and settings: the run goes on from there, in the
-            precision it had, and keeps writing to the file if `checkpoint` is not given.  It comes to the same image
-            as a run that was never interrupted, bit for bit on one CPU if oneDNN is on in both or off in both (the
-            command line turns it on).  With more steps than the earlier run had, it takes those that are missing.
+            precision it had (where that was a GPU's float16, a CPU takes its own), and keeps writing to the file if
+            `checkpoint` is not given.  It comes to the same image as a run that was never interrupted, bit for bit on
+            one CPU if oneDNN is on in both or off in both (the command line turns it on).  With more steps than the
+            earlier run had, it takes those that are missing.
         deterministic: Ask TensorFlow for the same bits each time on a GPU too, which takes longer, from then on in the
             whole process; on a CPU two runs of one seed are always equal.
 
@@ -248,14 +249,18 @@ class Run:
             )
 
     def _restore_run(self, earlier: Checkpoint) -> None:
-        image, state = earlier.variables["best_image"], earlier.state
+        image, state, device = earlier.variables["best_image"], earlier.state, this_device()
         plausible = state["precision"] in PRECISIONS and state["size"] < 0
         plausible &= earlier.history.shape[1:] == (len(Losses._fields),)
         if not plausible or image.dtype != np.float32 or image.ndim != 4:
             raise ValueError(
                 "The checkpoint is damaged: its history, size or precision is out of range. Start without resume."
             )
-        self.engine = replace(self.engine, precision=state["precision"])
+        precision = state["precision"]
+        if precision == "float16" and device.kind == "CPU":
+            precision = choose_precision(device).name
+            warnings.warn(f"float16 is for GPUs; on this CPU the run goes on in {precision}.", stacklevel=4)
+        self.engine = replace(self.engine, precision=precision)
         began = self.progress.began - state["seconds"]
         self.progress = Progress(tf.constant(image), list(earlier.history), state["size"], began)
 
