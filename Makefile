@@ -136,7 +136,7 @@ published: $(VENV)/.core  ## run the published optimizers to their last step, fo
 	@$(WEIGHTS_FIRST)
 	@$(BIN)/python tests/benchmarks/bench.py --published
 
-links:  ## point badges and set-up cells at git's remote on GitHub, or at REPO=owner/name
+links:  ## point badges and setup cells at git's remote on GitHub, or at REPO=owner/name
 	@$(PYTHON) notebooks/set_links.py "$(REPO)"
 
 colab-zip:  ## write outputs/nst_tf_colab.zip, to be uploaded to Colab where the repository is not public

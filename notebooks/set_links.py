@@ -47,7 +47,7 @@ def remote() -> str:
 
 
 def link_notebook(path: Path, address: str) -> None:
-    """Write the address into a notebook's set-up cell, and its badge under the title."""
+    """Write the address into a notebook's setup cell, and its badge under the title."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     place = re.sub(r"course_lab/source/.*/", "lab/", path.relative_to(ROOT).as_posix())  # students open the release
     set_up = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")

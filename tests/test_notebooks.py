@@ -45,7 +45,7 @@ def outputs(notebook):
 
 
 def repository(notebook):
-    """The address in a notebook's set-up cell; empty where nothing points at one."""
+    """The address in a notebook's setup cell; empty where nothing points at one."""
     return re.search(r'^REPOSITORY = "(.*?)"', code_cells(notebook)[0].source, re.MULTILINE)[1]
 
 

@@ -25,7 +25,7 @@ SIZINGS = {
     "rows": "{0} rows",
     "shorter side": "shorter side at most {0}",
 }
-STYLE_SIZES = {"own": "the style image keeps its aspect", "content": "the style image is squashed to the same"}
+STYLE_SIZES = {"own": "the style image keeps its proportions", "content": "the style image is squashed to the same"}
 LARGEST_STYLE_SCALE = 8
 
 

@@ -49,7 +49,7 @@ class Lab:
     """The lab's cells, run in this process; the pictures are loaded and the network is made once."""
 
     def __init__(self) -> None:
-        os.chdir(ROOT)  # where the set-up cell looks for the package
+        os.chdir(ROOT)  # where the setup cell looks for the package
         notebook = nbformat.read(SOURCE, as_version=4)
         self.cells = {
             cell.metadata["nbgrader"]["grade_id"]: cell.source for cell in notebook.cells if "nbgrader" in cell.metadata
