@@ -12,7 +12,12 @@ PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
+
+# A misspelled variable would be taken without a word, and the demo would repaint another picture than was asked for.
+VARIABLES := PYTHON VENV CONTENT STYLE SIZE PORT OLDEST PARTS PICTURES REPO SUBMISSIONS NAMES
+SPACE := $(subst ,, )
+$(foreach given,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(if $(filter $(VARIABLES),$(firstword $(subst =, ,$(given)))),, \
+	$(error There is no variable $(firstword $(subst =, ,$(given))); there are $(VARIABLES). See `make help`)))
 
 help:  ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,11 +48,11 @@ $(VENV)/.lint: $(VENV)/.core
 
 demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
 	@echo "Repainting $(CONTENT) in the style of $(STYLE) ..."
-	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")"; \
+	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")$(SUFFIX)"; \
 	$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o "$$name.png" --plot "$${name}_loss.png" --timelapse "$$name.gif" && \
 	echo "The picture is $$name.png; beside it lie how it came to be, as a .gif, and its loss at each step, as _loss.png."
-	@echo "Next, with your own pictures: make demo CONTENT=photo.jpg STYLE=painting.jpg SIZE=512"
+	@$(if $(filter-out images/%,$(CONTENT)),:,echo "Next, with your own pictures: make demo CONTENT=photo.jpg STYLE=painting.jpg SIZE=512")
 
 WEIGHTS_FIRST = $(BIN)/python -m nst_tf weights || echo "Without VGG19's weights, the tests that need them are skipped."
 

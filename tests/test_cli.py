@@ -1,8 +1,10 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +100,20 @@ def test_what_could_not_be_saved_is_refused_before_the_run(nst_tf, files, tmp_pa
     assert "TensorFlow" not in refused.stdout
     assert "Traceback" not in refused.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (["stylize", "a.jpg", "b.jpg", "-o", "x.png", "--colour", "luminance"], "no --colour; did you mean --color"),
+        (["regions", "my", "photo.jpg", "-o", "x"], "unexpected 'photo.jpg'; put a name with spaces in quotes"),
+        (["doctor", "--zzz"], "doctor has no --zzz; `python -m nst_tf doctor --help` lists its options"),
+    ],
+)
+def test_an_unknown_option_is_answered_with_the_likely_one(nst_tf, arguments, advice):
+    refused = nst_tf(*arguments)
+    assert refused.returncode == 2
+    assert advice in refused.stderr
 
 
 def test_a_size_too_small_is_rejected_with_the_images_name(nst_tf, files, tmp_path):
@@ -270,3 +286,15 @@ def test_output_that_cannot_be_written_costs_no_picture(files, tmp_path, monkeyp
     arguments = ["stylize", *map(str, files), "-o", str(tmp_path / "x.png"), "--features", "slim", "--steps", "1"]
     assert main(arguments) == 0
     assert (tmp_path / "x.png").exists()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+def test_make_rejects_a_misspelled_variable_before_it_paints_another_picture():
+    folder = Path(__file__).resolve().parents[1]
+    done = subprocess.run(["make", "--dry-run", "demo", "SZIE=64"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "There is no variable SZIE" in done.stderr
+    right = ["make", "--dry-run", "demo", "CONTENT=my photo.jpg", "SIZE=64"]
+    done = subprocess.run(right, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert '"my photo.jpg"' in done.stdout and '_64"' in done.stdout

@@ -64,7 +64,8 @@ def stylize(options: argparse.Namespace) -> int:
         _say(f"Note: {options.like} was made with {like['network']} features, this with {made['network']}.")
     if like and like["precision"] != made["precision"]:
         _say(f"Note: {options.like} was made in {like['precision']}, this in {made['precision']}.")
-    if like and any(like.get(name) != made[name] for name in ("content", "style", "masks", "start", "previous")):
+    inputs = ("content", "style", "masks", "start", "previous")
+    if like and not options.size and any(like.get(name) != made[name] for name in inputs):
         _say(f"Note: {options.like} was made of other images or masks, of these at another size, or as a frame.")
     return _end(result, watcher, options)
 

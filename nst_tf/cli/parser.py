@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from nst_tf.cli import commands
@@ -18,7 +19,10 @@ from nst_tf.tools.jobs import Job
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 a problem found, 2 bad input, 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown(unknown[0], options.run.__name__))
     for name in ("stdin", "stdout", "stderr"):  # closed (>&-), or not there, as under pythonw
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115
@@ -41,6 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _unknown(argument: str, command: str) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected {argument!r}; put a name with spaces in quotes"
+    flags = [flag for option in COMMANDS[command] if not isinstance(option, str) for flag in option[0]]
+    close = get_close_matches(argument.partition("=")[0], flags)
+    meant = f" did you mean {' or '.join(close)}?" if close else ""
+    return f"{command} has no {argument};{meant} `python -m nst_tf {command} --help` lists its options"
 
 
 def _amount(text: str) -> float:

@@ -91,7 +91,9 @@ def _read_file(path: Path, name: str) -> bytes:
         wrong = f"{name} is not a file" if path.exists() else f"There is no file {name}"
     except OSError as error:
         wrong = f"Cannot read {name}: {error.strerror}"
-    raise ValueError(f"{wrong}. Check the path, its permissions and the working folder.")
+    raise ValueError(
+        f"{wrong}. Check the path (if it has spaces, put it in quotes), its permissions and the working folder."
+    )
 
 
 def _decode(data: bytes, name: str, at_least: int | None) -> Image.Image:
