@@ -48,7 +48,7 @@ $(VENV)/.lint: $(VENV)/.core
 
 demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
 	@echo "Repainting $(CONTENT) in the style of $(STYLE) ..."
-	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")$(SUFFIX)"; \
+	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")$(if $(filter-out 400,$(SIZE)),_$(SIZE))"; \
 	$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o "$$name.png" --plot "$${name}_loss.png" --timelapse "$$name.gif" && \
 	echo "The picture is $$name.png; beside it lie how it came to be, as a .gif, and its loss at each step, as _loss.png."
