@@ -229,7 +229,7 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 
 
 def frames(options: argparse.Namespace) -> int:
-    """A film, each of its frames started from the one before."""
+    """A video, each of its frames started from the one before."""
     from nst_tf.ground.checks import number
     from nst_tf.tools.animations import animate, is_film
 

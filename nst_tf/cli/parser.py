@@ -178,11 +178,11 @@ COMMANDS: dict[str, list] = {
         *JOB,
     ],
     "frames": [
-        _option("FRAMES", "film, animation, folder of frames, or a pattern in quotes"),
+        _option("FRAMES", "video, animation, folder of frames, or a pattern in quotes"),
         _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
-        _option("-o --output OUT", "film or animation, .mp4, .gif or .webp; or folder", required=True, dest="folder"),
+        _option("-o --output OUT", "video or animation, .mp4, .gif or .webp; or folder", required=True, dest="folder"),
         _option("--hold W", HOLD, _amount, default=20.0),
-        _option("--rate N", "frames a second of what was no film before (default: 12)", _amount, default=12.0),
+        _option("--rate N", "frames a second where the input has no rate (default: 12)", _amount, default=12.0),
         *[AGAIN, *JOB],
     ],
     "regions": [

@@ -201,4 +201,4 @@ def _rate(film: str | os.PathLike) -> float:
     said = subprocess.run([_ffmpeg(), "-i", film], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
     if found := re.search(rb"Stream .*Video: .* ([\d.]+) fps", said):
         return float(found[1])
-    raise ValueError(f"{os.fspath(film)!r} cannot be read as a film.")
+    raise ValueError(f"{os.fspath(film)!r} cannot be read as a video.")
