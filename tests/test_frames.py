@@ -268,7 +268,7 @@ def test_a_film_of_an_animation_lasts_as_long(moving, ffmpeg):
 
 def test_what_is_no_film_is_told_in_a_sentence(tmp_path, ffmpeg):
     (tmp_path / "notes.mp4").write_text("no film")
-    with pytest.raises(ValueError, match=r"notes\.mp4' cannot be read as a film"):
+    with pytest.raises(ValueError, match=r"notes\.mp4' cannot be read as a video"):
         frame_jobs(tmp_path / "notes.mp4", ["s.png"], tmp_path / "out")
 
 
