@@ -33,7 +33,7 @@ def set_up_notebook() -> str:
     matplotlib.rcParams.update({"figure.dpi": FIGURE_DPI, "savefig.dpi": FIGURE_DPI, "font.size": 9})
     warnings.showwarning = lambda message, *_, **__: print(f"Note: {message}")
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
-    device, advice = this_device(), "Everything runs on the CPU."
+    device, advice = this_device(), "All of it runs on a CPU."
     if device.kind == "GPU":
         return f"{versions}\nRunning on the GPU {device.name}."
     if in_colab():
