@@ -184,6 +184,20 @@ def test_a_recolored_start_of_a_blend_lies_between_those_of_its_styles(pair):
     np.testing.assert_allclose(starts[2], 0.25 * starts[0] + 0.75 * starts[1], atol=0.02)
 
 
+def test_where_masks_overlap_a_recolored_start_is_the_mean_of_those_of_the_two_styles(pair):
+    everywhere = np.ones(pair[0].shape[1:3], np.float32)
+    content, bright, dark = pair[0] * 0.5 + 0.3, 0.3 + 0.4 * pair[1], 0.2 + 0.2 * pair[1]  # nothing to clip
+    starts = [
+        Scene.of(STUDIO.changed(start="recolored"), content, styles).start(0).numpy()
+        for styles in (
+            Style(bright, content_mask=everywhere),
+            Style(dark, content_mask=everywhere),
+            [Style(image, content_mask=everywhere) for image in (bright, dark)],
+        )
+    ]
+    np.testing.assert_allclose(starts[2], (starts[0] + starts[1]) / 2, atol=1e-5)
+
+
 def test_a_gray_style_leaves_no_colors(pair):
     gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[1]))
     network = small_network(STUDIO.network.layers)
