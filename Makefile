@@ -12,11 +12,12 @@ PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
 .DEFAULT_GOAL := help
+.PHONY: help demo slim test test-all test-oldest test-browser test-faults test-lab test-cluster page lab lab-release lab-grade lab-class lint format notebooks bench bench-scale published links colab-zip strip layer-pictures gallery clean
 
 # A misspelled variable would be taken without a word, and the demo would repaint another picture than was asked for.
 VARIABLES := PYTHON VENV CONTENT STYLE SIZE PORT OLDEST PARTS PICTURES REPO SUBMISSIONS NAMES
 SPACE := $(subst ,, )
-$(foreach given,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(if $(filter $(VARIABLES),$(firstword $(subst =, ,$(given)))),, \
+$(foreach given,$(subst \$(SPACE),_,$(MAKEOVERRIDES)),$(if $(filter $(VARIABLES) SHELL,$(firstword $(subst =, ,$(subst :=,=,$(given))))),, \
 	$(error There is no variable $(firstword $(subst =, ,$(given))); there are $(VARIABLES). See `make help`)))
 
 help:  ## list the targets
@@ -96,11 +97,11 @@ $(VENV)/.grading: $(VENV)/.test
 lab-release: $(VENV)/.grading  ## make the course lab's student version and a zip to hand out
 	@$(BIN)/python notebooks/course_lab/course.py outputs/lab
 
-lab-grade: $(VENV)/.grading  ## mark a class: SUBMISSIONS=folder; marks.csv and feedback in outputs/lab/
+lab-grade: $(VENV)/.grading  ## grade a class: SUBMISSIONS=folder; marks.csv and feedback in outputs/lab/
 	@test -n "$(SUBMISSIONS)" || { echo "Say where they are: make lab-grade SUBMISSIONS=folder"; exit 2; }
 	@$(BIN)/python notebooks/course_lab/grade.py "$(SUBMISSIONS)"
 
-lab-class: $(VENV)/.grading  ## make a class of 50 submissions, mark it, and compare the marks (a quarter of an hour)
+lab-class: $(VENV)/.grading  ## make a class of 50 submissions, grade it, and compare the grades (a quarter of an hour)
 	@$(BIN)/python tests/lab/made_class.py outputs/lab_class
 
 test-lab: $(VENV)/.grading  ## try the course lab: wrong answers, student version, marking (minutes)

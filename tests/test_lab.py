@@ -113,7 +113,7 @@ def test_student_version_is_the_source_without_solutions_and_hidden_tests(source
 def test_untouched_student_version_passes_no_check_and_runs_until_the_first(lab, release):
     answers = {task: named(release)[f"task_{task:02}"].source for task in TASKS}
     for task in TASKS:
-        assert "waits for your code" in lab.said(task, answers, hidden=False)
+        assert "needs your code" in lab.said(task, answers, hidden=False)
 
 
 def answered(**changes):

@@ -65,8 +65,8 @@ def stylize(options: argparse.Namespace) -> int:
     if like and like["precision"] != made["precision"]:
         _say(f"Note: {options.like} was made in {like['precision']}, this in {made['precision']}.")
     inputs = ("content", "style", "masks", "start", "previous")
-    if like and not options.size and any(like.get(name) != made[name] for name in inputs):
-        _say(f"Note: {options.like} was made of other images or masks, of these at another size, or as a frame.")
+    if like and options.size in (None, max(like["size"])) and any(like.get(name) != made[name] for name in inputs):
+        _say(f"Note: {options.like} was made of other images or masks, or as a frame.")
     return _end(result, watcher, options)
 
 
