@@ -174,8 +174,8 @@ def test_styles_that_make_no_sense_are_refused_by_name(pair, left):
     refused = {
         "no style image": [],
         "sum to 0.9": [Style(pair[1], weight=0.5), Style(pair[1], weight=0.4)],
-        "at least 0": [Style(pair[1], weight=1.5), Style(pair[1], weight=-0.5)],
-        "has no content mask": [Style(pair[1], content_mask=left), Style(pair[1])],
+        "weight of style 2 .*at least 0": [Style(pair[1], weight=1.5), Style(pair[1], weight=-0.5)],
+        "style 2 of 2 has no content mask": [Style(pair[1], content_mask=left), Style(pair[1])],
         "every style has weight 0": [Style(pair[1], weight=0.0, content_mask=left)],
     }
     for message, styles in refused.items():
