@@ -179,6 +179,17 @@ def test_first_three_updates_are_those_of_the_published_optimizer(name, scale, g
         np.testing.assert_allclose(solver.image, expected, atol=2e-6)
 
 
+def test_a_gray_image_moves_as_far_as_any_other_where_all_channels_have_one_unit(generator):
+    start, target = (tf.constant(generator.uniform(size=(1, 4, 5, 3)), tf.float32) for _ in range(2))
+    moved = []
+    for gray in (False, True):
+        solver = make_solver("published", RECIPES["keras_200"], start, 1, gray=gray)
+        descend(solver, quadratic, 1, (target, tf.constant(1.0)))
+        moved.append(solver.image.numpy())
+    np.testing.assert_allclose(moved[1], moved[0], atol=1e-6)
+    assert np.abs(moved[0] - start).max() > 1e-4
+
+
 def test_the_published_lbfgs_solves_a_badly_scaled_quadratic_about_as_fast_as_scipys(generator):
     target = generator.uniform(size=(1, 4, 5, 3)).astype(np.float32)
     stretch = np.geomspace(1, 100, 60).reshape(1, 4, 5, 3).astype(np.float32)
