@@ -95,7 +95,7 @@ def test_set_up_finds_the_package(tmp_path, home):
     environment = {"PYTHONPATH": str(package)} if home == "installed" else {}
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if home == "nowhere":
-        assert "REPOSITORY" in run.stderr.splitlines()[-1]
+        assert "upload nst_tf_colab.zip" in run.stderr.splitlines()[-1]
     else:
         found = folder / "neural-style-transfer" if home == "in the zip" else package
         assert run.stdout == f"this is {found / 'nst_tf' / '__init__.py'}\n", run.stderr
