@@ -179,6 +179,13 @@ def test_first_three_updates_are_those_of_the_published_optimizer(name, scale, g
         np.testing.assert_allclose(solver.image, expected, atol=2e-6)
 
 
+def test_a_given_optimizers_rate_is_for_images_in_0_to_1(generator):
+    start, target = (tf.constant(generator.uniform(0.3, 0.7, size=(1, 4, 5, 3)), tf.float32) for _ in range(2))
+    solver = make_solver(keras.optimizers.SGD(0.1), RECIPES["gram"], start, 1)
+    descend(solver, quadratic, 1, (target, tf.constant(1.0)))
+    np.testing.assert_allclose(solver.image, start - 0.1 * 2 * (start - target), atol=1e-6)
+
+
 def test_a_gray_image_moves_as_far_as_any_other_where_all_channels_have_one_unit(generator):
     start, target = (tf.constant(generator.uniform(size=(1, 4, 5, 3)), tf.float32) for _ in range(2))
     moved = []

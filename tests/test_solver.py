@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import descend
 
 from nst_tf.engine import lbfgs
-from nst_tf.engine.adam import LEARNING_RATE, MultiresolutionAdam, _at_resolutions
+from nst_tf.engine.adam import LEARNING_RATE, RESOLUTIONS, MultiresolutionAdam, _at_resolutions
 from nst_tf.engine.lbfgs import LBFGS
 from nst_tf.engine.solver import FAILURES
 
@@ -203,3 +203,9 @@ def test_with_all_its_variables_restored_a_run_goes_on_where_it_was(target, meth
         variable.assign(kept[name])
     np.testing.assert_array_equal(descend(other, valley, 4), expected)
     np.testing.assert_array_equal(other.image, solver.image)
+
+
+def test_adams_first_step_is_the_whole_rate_at_every_resolution():
+    solver = MultiresolutionAdam(tf.fill((1, 32, 32, 3), 0.5), 2)
+    descend(solver, lambda image, _: (tf.reduce_sum(image),), 1)
+    np.testing.assert_allclose(0.5 - solver.image, RESOLUTIONS * LEARNING_RATE, rtol=1e-4)
