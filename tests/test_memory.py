@@ -4,7 +4,7 @@ import tensorflow as tf
 import nst_tf
 from nst_tf.engine import memory
 from nst_tf.engine.memory import choose_tile, estimate_memory, free_memory
-from nst_tf.engine.precision import Device
+from nst_tf.engine.precision import Device, choose_precision, this_device
 from nst_tf.recipes import RECIPES
 from nst_tf.transfer import stylize
 
@@ -101,6 +101,9 @@ def test_a_picture_too_large_for_the_free_memory_is_computed_in_tiles_and_it_is_
     monkeypatch.setattr("nst_tf.engine.run.free_memory", lambda: 2**20)
     monkeypatch.setattr(memory, "TILES", (64,))
     wide = [tf.image.resize(picture, (70, 150)) for picture in pair]
-    with pytest.warns(UserWarning, match="GiB.*tiles of 64"):
+    options = {"precision": choose_precision(this_device()).name, "features": "slim"}
+    whole, tiled = (estimate_memory(70, 150, STUDIO, tile=tile, **options) / 2**30 for tile in (None, 64))
+    said = f"150 × 70 pixels need about {whole:.1f} GiB .* and 0.0 are free; .* tiles of 64, .* about {tiled:.1f} GiB"
+    with pytest.warns(UserWarning, match=said):
         result = stylize(*wide, features="slim", steps=2)
     assert result.image.shape == (1, 70, 150, 3)

@@ -152,6 +152,13 @@ def test_blocks_overlap_so_that_none_has_an_edge_which_shows():
         assert (tf.reduce_sum(both, axis=(1, 2, 3)).numpy() > 0).all()
 
 
+def test_the_finest_resolution_has_all_of_the_brightness_and_a_quarter_of_the_color():
+    gradient = tf.random.stateless_normal(SHAPE, (0, 0)).numpy()
+    brightness = gradient.mean(axis=-1, keepdims=True)
+    finest = _at_resolutions(tf.constant(gradient))[0]
+    np.testing.assert_allclose(finest, brightness + (gradient - brightness) / 4, atol=1e-6)
+
+
 @both
 def test_picture_stays_in_range_only_if_clipped(method):
     far = tf.fill(SHAPE, 3.0)
