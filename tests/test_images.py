@@ -666,3 +666,10 @@ def test_a_large_jpeg_is_read_small(tmp_path, monkeypatch):
 def test_a_size_that_exceeds_the_photograph_is_warned_of(pair):
     with pytest.warns(UserWarning, match="has 64 pixels where 65 are asked for"):
         nst_tf.load_images(*pair, size=65)
+
+
+@pytest.mark.parametrize(("scale", "side"), [(None, 64), (2.0, 128)])
+def test_a_style_image_is_made_as_large_as_the_content_image_unless_its_scale_says_otherwise(pair, scale, side):
+    recipe = nst_tf.RECIPES["studio"].changed(style_scale=scale)
+    _, style = nst_tf.load_images(pair[0], tf.image.resize(pair[1], (240, 320)), recipe=recipe)
+    assert max(style.shape[1:3]) == side
