@@ -7,7 +7,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 CONTENT ?= images/content/pagoda.jpg
 STYLE ?= images/style/starry_night.jpg
-SIZE ?= 400
+DEMO_SIZE := 400
+SIZE ?= $(DEMO_SIZE)
 PORT ?= 8000
 OLDEST := tensorflow==2.16.1 numpy==1.26.0 scipy==1.10.1 pillow==10.0.0 matplotlib==3.7.0
 
@@ -49,7 +50,7 @@ $(VENV)/.lint: $(VENV)/.core
 
 demo: $(VENV)/.core  ## repaint a bundled picture, or CONTENT=… STYLE=… [SIZE=…], without a download; results in outputs/
 	@echo "Repainting $(CONTENT) in the style of $(STYLE) ..."
-	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")$(if $(filter-out 400,$(SIZE)),_$(SIZE))"; \
+	@stem() { basename "$${1%.*}"; }; name="outputs/$$(stem "$(CONTENT)")__$$(stem "$(STYLE)")$(if $(filter-out $(DEMO_SIZE),$(SIZE)),_$(SIZE))"; \
 	$(BIN)/python -m nst_tf stylize "$(CONTENT)" "$(STYLE)" --features slim --size $(SIZE) \
 		-o "$$name.png" --plot "$${name}_loss.png" --timelapse "$$name.gif" && \
 	echo "The picture is $$name.png; beside it lie how it came to be, as a .gif, and its loss at each step, as _loss.png."
