@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 
@@ -46,7 +45,9 @@ def show_images(
     figure = Figure(figsize=(columns * height * aspect, rows * (height + 0.3)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, caption, picture in zip(axes, captioned, pixels, strict=False):
-        _draw(axis, picture)
+        axis.imshow(picture)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(color="0.75", linewidth=0.5)  # so that a white one shows
         if isinstance(caption, str):
             axis.set_title(caption, fontsize=10)
     for axis in axes[len(pixels) :]:
@@ -56,12 +57,11 @@ def show_images(
     return figure
 
 
-def plot_history(history: Mapping[str, Sequence[float]], *, title: str = "Loss at each step") -> Figure:
+def plot_history(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draw the total loss and its three parts over the steps, on a logarithmic scale.
 
     Args:
         history: `Result.history`: by name, one value a step.
-        title: Above the axes.
 
     Returns:
         The figure.
@@ -73,7 +73,7 @@ def plot_history(history: Mapping[str, Sequence[float]], *, title: str = "Loss a
         if np.any(values > 0):
             shown, width = np.where(values > 0, values, np.nan), 2.2 if name == "total" else 1.4
             axis.plot(shown, color=LOSS_COLORS.get(name), label=name.replace("_", " "), linewidth=width)
-    axis.set(yscale="log", xlabel="steps taken", ylabel="weighted loss", title=title)
+    axis.set(yscale="log", xlabel="steps taken", ylabel="weighted loss", title="Loss at each step")
     axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1, 0.5)))
     axis.grid(alpha=0.3, which="both")
     axis.legend(frameon=False)
@@ -85,7 +85,6 @@ def contact_sheet(
     *,
     rows: tuple[str, Sequence[str]],
     columns: tuple[str, Sequence[str]],
-    height: float = 1.9,
 ) -> Figure:
     """Draw pictures over two settings, with the settings' names and values beside the rows and above the columns.
 
@@ -93,29 +92,17 @@ def contact_sheet(
         pictures: By row and column, each (1, height, width, 3), RGB in [0, 1].
         rows: Name of the setting, and a label for each row.
         columns: The same for the columns.
-        height: Of one row, in inches.
 
     Returns:
         The figure.
     """
-    pixels = [[to_uint8(picture) for picture in line] for line in pictures]
-    aspect = np.mean([picture.shape[1] / picture.shape[0] for line in pixels for picture in line])
-    figure = Figure(figsize=(len(pixels[0]) * height * aspect + 1.1, len(pixels) * height + 0.8), layout="constrained")
-    axes = figure.subplots(len(pixels), len(pixels[0]), squeeze=False)
-    for line, row_axes, row_label in zip(pixels, axes, rows[1], strict=True):
-        row_axes[0].set_ylabel(row_label, fontsize=10)
-        for picture, axis in zip(line, row_axes, strict=True):
-            _draw(axis, picture)
-    for axis, label in zip(axes[0], columns[1], strict=True):
+    width = len(columns[1])
+    figure = show_images(
+        [picture for line in pictures for picture in line], columns=width, height=2.2, title=columns[0]
+    )
+    for axis, label in zip(figure.axes[::width], rows[1], strict=True):
+        axis.set_ylabel(label, fontsize=10)
+    for axis, label in zip(figure.axes, columns[1], strict=False):
         axis.set_title(label, fontsize=10)
-    figure.supylabel(rows[0], fontsize=11, weight="bold")
-    figure.suptitle(columns[0], fontsize=11, weight="bold")
+    figure.supylabel(rows[0])
     return figure
-
-
-def _draw(axis: Axes, picture: np.ndarray) -> None:
-    """Draw a picture inside a hairline frame, so that a white one shows."""
-    axis.imshow(picture)
-    axis.set(xticks=[], yticks=[])
-    axis.spines[:].set_color("0.75")
-    axis.spines[:].set_linewidth(0.5)

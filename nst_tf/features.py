@@ -193,16 +193,13 @@ def network_features(
     return FeatureExtractor(name, model, preprocessing=preprocessing, geometry=geometry, channels=channels)
 
 
-def keras_features(
-    model: keras.Model, layers: Iterable[str], *, preprocessing: str, name: str | None = None
-) -> FeatureExtractor:
+def keras_features(model: keras.Model, layers: Iterable[str], *, preprocessing: str) -> FeatureExtractor:
     """Make a feature extractor of any Keras model that takes images.
 
     Args:
         model: A functional Keras model with one input of shape (batch, height, width, 3).
         layers: Names of its layers.
         preprocessing: What its input is to be: "caffe", "torch", "tf" or "none".
-        name: What to call it in reports; the model's own name if not given.
 
     Raises:
         ValueError: If a layer is not in the model.
@@ -210,4 +207,4 @@ def keras_features(
     layers = tuple(layers)
     check_layers(layers, [layer.name for layer in model.layers], model.name)
     truncated = keras.Model(model.input, {layer: model.get_layer(layer).output for layer in layers})
-    return FeatureExtractor(name or model.name, truncated, preprocessing=preprocessing)
+    return FeatureExtractor(model.name, truncated, preprocessing=preprocessing)

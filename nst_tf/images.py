@@ -6,6 +6,7 @@ the entry point at which that is made true.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from nst_tf.ground.checks import shown, to_uint8
 from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.pictures.settings import CREDITS, X_RESOLUTION, Y_RESOLUTION
+from nst_tf.pictures.settings import CREDITS, KEYWORD, X_RESOLUTION, Y_RESOLUTION, plain
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -69,17 +70,15 @@ def load_image(
     return tf.constant(pixels[np.newaxis])
 
 
-def save_image(
-    image: Any, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, credits: dict | None = None
-) -> Path:
+def save_image(image: Any, path: str | os.PathLike, *, settings: dict[str, Any] | None = None) -> Path:
     """Save a picture as PNG, JPEG or WebP, by the path's suffix; whole or not at all.
 
     Args:
         image: (1, height, width, 3) or (height, width, 3), RGB in [0, 1].  Values outside are clipped, and every
             value is rounded to the nearest of 256 levels.
         path: Where to write.  Missing folders are made.
-        png_text: Words to keep inside a PNG, by keyword.  Other formats do not carry them.
-        credits: What the file is to say of itself: "author", "copyright", and "dpi", how many pixels are an inch.
+        settings: What `settings_of` is to read from a PNG; other formats carry no more of it than its "credits", what
+            the file says of itself: "author", "copyright", and "dpi", how many pixels are an inch.
 
     Returns:
         The path.
@@ -89,7 +88,8 @@ def save_image(
         OSError: If the file cannot be written; nothing is left behind, and a file that stood there is untouched.
     """
     path = user_path(path)
-    options, text, credits = dict(save_options(path)), dict(png_text or {}), credits or {}
+    options, credits = dict(save_options(path)), (settings or {}).get("credits", {})
+    text = {KEYWORD: json.dumps(settings, default=plain)} if settings else {}
     exif = Image.Exif()
     for name, (tag, keyword) in CREDITS.items():
         if credits.get(name):

@@ -163,16 +163,13 @@ def _transposed_times_itself(flat: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.T
     return tf.matmul(flat, flat, transpose_a=True), gradient
 
 
-def content_loss(
-    features: tf.Tensor, target: tf.Tensor, *, form: str = "mean", channels: int | None = None
-) -> tf.Tensor:
+def content_loss(features: tf.Tensor, target: tf.Tensor, *, form: str = "mean") -> tf.Tensor:
     """Say how far the features of the generated image are from those of the content image.
 
     Args:
         features: F, (batch, height, width, channels).
         target: P, of the same shape.
         form: How the squared differences become one number; a key of `CONTENT_FORMS`, which has the formulas.
-        channels: C where it is not the features' own number; see `FeatureExtractor`.
 
     Returns:
         Scalar, at least 0, in float32 (float64 for float64 features).
@@ -183,12 +180,11 @@ def content_loss(
     features, target = float32_at_least(features), float32_at_least(target)
     if not features.shape.is_compatible_with(target.shape):
         raise ValueError(f"Features of shape {features.shape} cannot be compared with a target of {target.shape}.")
-    scale = content_scale(target, form=form, channels=channels)
-    return scale * tf.reduce_sum(tf.math.squared_difference(features, target))
+    return content_scale(target, form=form) * tf.reduce_sum(tf.math.squared_difference(features, target))
 
 
-def content_scale(target: tf.Tensor, *, form: str = "mean", channels: int | None = None) -> tf.Tensor:
-    """Return what Σ(F − P)² is multiplied by in a form of the content loss, a scalar; arguments as there."""
+def content_scale(target: tf.Tensor, *, form: str, channels: int | None = None) -> tf.Tensor:
+    """Return what Σ(F − P)² is multiplied by in a form of the content loss, a scalar; `channels` as in `style_loss`."""
     target = float32_at_least(target)
     factor = CONTENT_FORMS[one_of(form, CONTENT_FORMS, "form of the content loss")].factor
     entries = tf.cast(tf.size(target), target.dtype)

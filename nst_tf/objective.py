@@ -85,13 +85,12 @@ class Objective:
     Args:
         recipe: Which layers, forms and weights.
         extractor: Returns the features of at least the recipe's layers.
-        targets: What `find_targets` returns; needed only where the objective is called with just an image.
     """
 
-    def __init__(self, recipe: Recipe, extractor: FeatureExtractor, targets: Targets | None = None):
+    def __init__(self, recipe: Recipe, extractor: FeatureExtractor):
         self.recipe = recipe
         self.extractor = extractor
-        self.targets = targets
+        self.targets: Targets | None = None  # of an objective that is called with just an image
         # Weights by layer; a loss without a weight needs no features.
         self.content_layers = recipe.network.content_layers if recipe.loss.content_weight else {}
         self.style_layers = recipe.network.style_layers if recipe.loss.style_weight else {}

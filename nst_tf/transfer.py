@@ -15,13 +15,12 @@ from nst_tf.controls.previous import Previous
 from nst_tf.controls.scene import Scene, resized
 from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import find_features
-from nst_tf.engine.run import Engine, Run, check_outcome, check_run, describe, engine_among
+from nst_tf.engine.run import Run, check_outcome, check_run, describe, engine_among
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
-from nst_tf.pictures.settings import settings_text
 from nst_tf.recipes import Recipe, find_recipe
 
 
@@ -81,14 +80,12 @@ class Result:
     seconds: float
     settings: dict[str, Any] = field(repr=False, default_factory=dict)
 
-    def save(
-        self, path: str | os.PathLike, *, png_text: dict[str, str] | None = None, dpi: float | None = None
-    ) -> Path:
+    def save(self, path: str | os.PathLike, *, dpi: float | None = None) -> Path:
         """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
-        credits = {**self.settings.get("credits", {}), **({} if dpi is None else {"dpi": number(dpi, "dpi", least=1)})}
-        return save_image(
-            self.image, path, png_text={**settings_text(self.settings), **(png_text or {})}, credits=credits
-        )
+        settings = self.settings
+        if dpi is not None:
+            settings = {**settings, "credits": {**settings.get("credits", {}), "dpi": number(dpi, "dpi", least=1)}}
+        return save_image(self.image, path, settings=settings)
 
 
 def stylize(
@@ -101,7 +98,6 @@ def stylize(
     steps: int | None = None,
     seed: int = 0,
     start: str | tf.Tensor | None = None,
-    engine: Engine | None = None,
     previous: Previous | None = None,
     callback: Callable[[Step], None] | None = None,
     **changes: Any,
@@ -122,14 +118,13 @@ def stylize(
         seed: For everything that is drawn at random.
         start: "content", "recolored", "noise", "style" or "content_with_noise" instead of the recipe's own; or an
             image, float32 (1, height, width, 3), RGB in [0, 1], which is brought to the content image's size.
-        engine: How the run is computed and kept safe: precision, tiles, checkpoints; see `Engine`.  The default suits
-            the device.
         previous: For the frames of a video, as `stylize_frames` makes them: start from this image where the scene has
             not changed, and as the recipe says elsewhere.  A weight penalizes departing from it; that counts in the
             total loss alone.
         callback: Called with a `Step` after every step.
         **changes: Fields of the recipe to change for this run, such as `style_weight=3.0`, `color="luminance"` or
-            `style_scale=1.5`; or fields of the engine, such as `checkpoint="run.nst"`.
+            `style_scale=1.5`; or fields of `Engine`, which says how the run is computed and kept safe, such as
+            `checkpoint="run.nst"`.
 
     Returns:
         The result, whose `image` has the content image's size.  An interrupt (Ctrl-C, or a notebook's stop button)
@@ -149,7 +144,7 @@ def stylize(
     """
     check_process()
     seed = 0 if seed is None else seed
-    engine, changes = engine_among(changes, engine or Engine())
+    engine, changes = engine_among(changes)
     if isinstance(start, str):
         changes, start = {**changes, "start": start}, None
     recipe = find_recipe(recipe).changed(**changes)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from conftest import small_network
 
-from nst_tf.controls.color import METHODS, luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.color import METHODS, match_colors, match_luminance, with_luminance
 from nst_tf.controls.masks import rest_of
 from nst_tf.controls.scene import Scene, prepared
 from nst_tf.controls.styles import Style
@@ -42,7 +42,7 @@ def test_optimal_transport_moves_colors_least(pair, generator):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_gray_and_flat_pictures_can_be_matched(pair, method):
-    gray = tf.image.grayscale_to_rgb(luminance(pair[0]))
+    gray = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(pair[0]))
     for image, reference in ((gray, pair[0]), (tf.fill((1, 40, 40, 3), 0.5), pair[0]), (pair[0], gray)):
         assert np.isfinite(match_colors(image, reference, method=method)).all()
         assert np.isfinite(match_luminance(image, reference)).all()
@@ -54,7 +54,7 @@ def test_unknown_method_is_refused(pair):
 
 
 def test_matched_luminance_has_mean_and_deviation_of_the_reference(pair):
-    matched, wanted = luminance(match_luminance(pair[1], pair[0])), luminance(pair[0])
+    matched, wanted = tf.image.rgb_to_grayscale(match_luminance(pair[1], pair[0])), tf.image.rgb_to_grayscale(pair[0])
     assert float(tf.reduce_mean(matched)) == pytest.approx(float(tf.reduce_mean(wanted)), abs=1e-4)
     assert float(tf.math.reduce_std(matched)) == pytest.approx(float(tf.math.reduce_std(wanted)), abs=1e-4)
 
@@ -67,7 +67,7 @@ def test_luminance_can_be_replaced_and_chroma_kept(pair, generator):
     assert np.max(joined) <= 1
     inside = np.all((joined > 1e-3) & (joined < 1 - 1e-3), axis=-1)
     assert inside.mean() > 0.3
-    np.testing.assert_allclose(luminance(joined)[inside], brightness[inside], atol=1e-3)
+    np.testing.assert_allclose(tf.image.rgb_to_grayscale(joined)[inside], brightness[inside], atol=1e-3)
 
 
 @pytest.mark.parametrize("options", [{}, {"start": "noise"}])
@@ -83,7 +83,7 @@ def test_a_run_on_luminance_keeps_the_contents_chroma(pair, options):
         **options,
     )
     np.testing.assert_allclose((result.image @ YIQ.T)[..., 1:], (pair[0] @ YIQ.T)[..., 1:], atol=1e-3)
-    assert np.abs(luminance(result.image) - luminance(pair[0])).max() > 0.05
+    assert np.abs(tf.image.rgb_to_grayscale(result.image) - tf.image.rgb_to_grayscale(pair[0])).max() > 0.05
     assert np.asarray(seen[-1]).std(axis=-1).max() > 0.05, "a callback sees gray"
 
 
@@ -129,7 +129,7 @@ def test_the_losses_of_a_run_on_luminance_are_those_of_the_picture_that_is_deliv
     extractor = vgg19_features(recipe.network.layers, weights=None)
     result = stylize(content, pair[1], recipe=recipe, features=extractor, **{"steps": 12, **options})
     scene = Scene.of(recipe, content, pair[1])
-    delivered = tf.image.grayscale_to_rgb(luminance(result.image))
+    delivered = tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(result.image))
     loss = make_objective(recipe, extractor, scene.content_image, [style_in_range(style) for style in scene.styles])(
         delivered
     ).total

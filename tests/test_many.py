@@ -104,8 +104,9 @@ def test_an_executor_that_forks_is_refused(jobs):
 def test_of_every_job_is_told_though_an_executor_cannot_replace_its_workers(jobs):
     many = [dataclasses.replace(jobs[0], output=f"{jobs[0].output}.{number}.png") for number in range(20)]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        executor.ahead = 2
         executor.submit(os._exit, 9)
-        outcomes = list(stylize_many(many, executor=executor, ahead=2))
+        outcomes = list(stylize_many(many, executor=executor))
     assert sorted(outcome.number for outcome in outcomes) == list(range(20))
     assert {outcome.status for outcome in outcomes} == {"failed"}
     assert "BrokenProcessPool" in outcomes[-1].reason
@@ -163,7 +164,8 @@ def test_jobs_are_read_as_they_are_needed(jobs):
             yield job
 
     with ThreadPoolExecutor(1) as executor:
-        outcomes = stylize_many(reading(), executor=executor, ahead=3)
+        executor.ahead = 3
+        outcomes = stylize_many(reading(), executor=executor)
         next(outcomes)
         assert len(taken) <= 4
         outcomes.close()

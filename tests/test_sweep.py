@@ -66,9 +66,9 @@ def test_a_second_sweep_keeps_what_is_there_and_removes_what_it_has_not(files, t
     assert not (tmp_path / "x" / "2_1.png").exists()
 
 
-def test_styles_mixes_seeds_and_layers_can_be_swept(files, tmp_path):
+def test_styles_their_weights_seeds_and_layers_can_be_swept(files, tmp_path):
     two = job_of([files[0], files[1], files[0]])
-    rows, columns = Axis("mix", (0.0, 0.5, 1.0)), parse_axis("style_layers=1-2,1-5")
+    rows, columns = parse_axis("style_weights=1|0,0.5|0.5,0|1"), parse_axis("style_layers=1-2,1-5")
     assert np.shape(sweep(two, tmp_path / "mix", rows=rows, columns=columns))[:2] == (3, 2)
     assert settings_of(tmp_path / "mix" / "2_1.png")["style_weights"] == [0.5, 0.5]
     swept = sweep(job_of(files), tmp_path / "s", rows=Axis("style", tuple(files)), columns=SEEDS)
@@ -82,7 +82,6 @@ def test_sweeps_that_make_no_sense_are_rejected_before_the_first_image(files, tm
         "no field 'strength'": (weights, Axis("strength", (1,))),
         "at least 0": (weights, Axis("content_weight", (-1.0,))),
         "too many": (Axis("style_weight", tuple(range(60))), Axis("seed", (0, 1))),
-        "1 styles": (weights, Axis("mix", (0.5,))),
         "one size": (weights, Axis("size", (40, 64))),
         "Unknown solver": (weights, Axis("solver", ("fast", "mystery"))),
         "Unknown features": (weights, Axis("features", ("slim", "mystery"))),

@@ -79,10 +79,10 @@ def compared(targets):
 
 
 def plain_gradient(recipe, extractor, image, targets):
-    objective = Objective(recipe, extractor, targets)
+    objective = Objective(recipe, extractor)
     with tf.GradientTape() as tape:
         tape.watch(image)
-        total = objective(image).total
+        total = objective.losses(image, targets).total
     return tape.gradient(total, image)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nst_tf
 from nst_tf.ground.startup import start_tensorflow
 from nst_tf.tools.cluster import cluster_workers
 from nst_tf.tools.jobs import Job, pairs, read_jobs
@@ -43,11 +44,10 @@ def stylize(options: argparse.Namespace) -> int:
     """Repaint one image in the style of another, or of several."""
     watcher = _Watcher(options)
     # What is wrong with a file is found before TensorFlow is imported, which takes seconds.
-    from nst_tf.pictures.settings import settings_of
     from nst_tf.tools.inputs import cached_inputs, read_inputs
 
     _check_outputs(options)
-    like = settings_of(options.like) if options.like else {}
+    like = nst_tf.settings_of(options.like) if options.like else {}
     size = {"size": max(like["size"])} if like else {}
     with cached_inputs():
         read_inputs(Job(**{**size, **_given(options)}))
@@ -89,12 +89,11 @@ def _special(name: str, path: str, max_side: int, options: argparse.Namespace, *
     _check_outputs(options)
     pixels = read_pixels(path)
     _start_tensorflow()
-    from nst_tf.images import load_image
     from nst_tf.tools import special
 
     given = _given(options, with_set=True)
     own |= {word: given[word] for word in ("features", "steps", "seed") if word in given}
-    image = load_image(pixels, max_side=max_side, name="the image")
+    image = nst_tf.load_image(pixels, max_side=max_side, name="the image")
     result = getattr(special, name)(image, callback=watcher, **own, **given["changes"], **given["engine"])
     return _end(result, watcher, options)
 
@@ -102,26 +101,22 @@ def _special(name: str, path: str, max_side: int, options: argparse.Namespace, *
 def regions(options: argparse.Namespace) -> int:
     """Propose masks: regions of like color."""
     from nst_tf.ground.files import user_path
-    from nst_tf.images import save_image
     from nst_tf.pictures.reading import read_pixels
 
     pixels = read_pixels(options.content)
     _start_tensorflow()
     import numpy as np
 
-    from nst_tf.controls.masks import propose_regions
-    from nst_tf.images import load_image
-
     folder = user_path(options.output)
     paths = [folder / f"region_{number}.png" for number in range(1, options.count + 1)]
     _check_no_overwrite(options, folder / "overview.png", *paths)
-    image = load_image(pixels, max_side=options.size, name="the content image")
-    masks = propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
+    image = nst_tf.load_image(pixels, max_side=options.size, name="the content image")
+    masks = nst_tf.propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
     # Each region in its own brightness of the image, beside the masks that --mask takes.
     levels = np.linspace(0.35, 1.0, options.count).reshape(-1, 1, 1)
-    save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
+    nst_tf.save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
     for path, mask in zip(paths, masks, strict=True):
-        save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), path)
+        nst_tf.save_image(np.repeat(mask[np.newaxis, :, :, np.newaxis], 3, axis=-1), path)
         _say(f"{path}: {100 * mask.mean():.0f} % of the picture")
     return DONE
 
@@ -231,7 +226,7 @@ def _say_outcome(outcome: Outcome, done: int, jobs: int, seconds: float) -> None
 def frames(options: argparse.Namespace) -> int:
     """A video, each of its frames started from the one before."""
     from nst_tf.ground.checks import number
-    from nst_tf.tools.animations import animate, is_film
+    from nst_tf.tools.animations import is_film
 
     folder, film = options.folder, options.folder if is_film(options.folder) else None
     if film:
@@ -239,12 +234,10 @@ def frames(options: argparse.Namespace) -> int:
     _check_no_overwrite(options, film)
     number(options.rate, "--rate", least=0.01)
     _start_tensorflow()
-    from nst_tf.tools.frames import frame_jobs, stylize_frames
-
     given = _given(options, with_set=True)
-    jobs = frame_jobs(options.frames, given.pop("styles"), folder, **given)
+    jobs = nst_tf.frame_jobs(options.frames, given.pop("styles"), folder, **given)
     begun = time.monotonic()
-    for done, outcome in enumerate(stylize_frames(jobs, hold=options.hold, again=options.again), 1):
+    for done, outcome in enumerate(nst_tf.stylize_frames(jobs, hold=options.hold, again=options.again), 1):
         _say_outcome(outcome, done, len(jobs), time.monotonic() - begun)
         if outcome.status == "interrupted":
             _say("The same command goes on from there.")
@@ -254,7 +247,7 @@ def frames(options: argparse.Namespace) -> int:
     if film:
         source = os.path.expanduser(options.frames)
         like = source if os.path.isfile(source) else None
-        made = animate([job.output for job in jobs], film, rate=options.rate, like=like)
+        made = nst_tf.animate([job.output for job in jobs], film, rate=options.rate, like=like)
         _say(f"{made}: {len(jobs)} frames, which are in {folder} too")
     return DONE
 
@@ -337,14 +330,13 @@ def doctor(options: argparse.Namespace) -> int:
 def recipes(options: argparse.Namespace) -> int:
     """List the named recipes, or explain one."""
     start_tensorflow()
-    from nst_tf.published.explain import explain
-    from nst_tf.recipes import RECIPES, find_recipe
+    from nst_tf.recipes import find_recipe
 
     if options.name is None:
-        width = max(map(len, RECIPES))
-        _say("\n".join(f"{name:{width}}  {recipe.title}" for name, recipe in RECIPES.items()))
+        width = max(map(len, nst_tf.RECIPES))
+        _say("\n".join(f"{name:{width}}  {recipe.title}" for name, recipe in nst_tf.RECIPES.items()))
     else:
-        _say(explain(find_recipe(options.name), plain=True).rstrip("\n"))
+        _say(nst_tf.explain(find_recipe(options.name), plain=True).rstrip("\n"))
     return DONE
 
 
@@ -386,22 +378,28 @@ def _check_no_overwrite(options: argparse.Namespace, *outputs: str | Path | None
 
 def _end(result: Result, watcher: _Watcher, options: argparse.Namespace) -> int:
     """Save everything, and say in one line what was made."""
+    from nst_tf.ground.files import atomic_write
+
     watcher.end_line()
     # There is an image now, and a second Ctrl-C should not take it away.
     signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         saved_as = _saved(result, options.output)
-        problem = _save_others(result, watcher, options)
+        height, width = result.image.shape[1:3]
+        _say(
+            f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - watcher.begun:.1f} s "
+            f"with {result.features} features in {result.precision}"
+            f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
+        )
+        if options.plot:
+            with atomic_write(options.plot) as temporary:
+                nst_tf.plot_history(result.history).savefig(temporary, dpi=120, format="png")
+        if options.timelapse:
+            nst_tf.timelapse([*watcher.images, result.image], options.timelapse)
     finally:
         for number, handler in signals.items():
             signal.signal(number, handler)
-    height, width = result.image.shape[1:3]
-    _say(
-        f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - watcher.begun:.1f} s "
-        f"with {result.features} features in {result.precision}"
-        f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
-    )
-    if problem or saved_as != options.output:
+    if saved_as != options.output:
         return PROBLEM_FOUND
     return INTERRUPTED if result.status == "interrupted" else DONE
 
@@ -419,26 +417,6 @@ def _saved(result: Result, path: str) -> str:
                 _say(f"{path!r} could not be written ({error}), so the picture is saved under another name.")
                 return rescued
         raise
-
-
-def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace) -> bool:
-    """Save plot and time-lapse; say what could not be saved, and return whether there was such."""
-    from nst_tf.ground.files import atomic_write
-
-    try:
-        if options.plot:
-            from nst_tf.display import plot_history
-
-            with atomic_write(options.plot) as temporary:
-                plot_history(result.history).savefig(temporary, dpi=120, format="png")
-        if options.timelapse:
-            from nst_tf.tools.animations import timelapse
-
-            timelapse([*watcher.images, result.image], options.timelapse)
-        return False
-    except (OSError, ValueError) as error:
-        _say(f"Problem: {error}")
-        return True
 
 
 class _Progress:

@@ -96,7 +96,7 @@ def _option(words: str, help: str, type: Callable | None = None, **others: Any) 
 # Options that say what a job is made from are called as the field of `Job`; a dot leads into its records.
 CONTENT = _option("CONTENT", "path or URL of the image")
 SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's, 192 in a sweep)"
-AXIS = "a field of the recipe, style, mix, mask, start, recipe, features, solver or seed, and its values"
+AXIS = "a field of the recipe, style, style_weights, mask, start, recipe, features, solver or seed, and its values"
 AGAIN = _option("--again", "make again what is already there with the same settings")
 FEATURES = f"auto (vgg19 on a GPU, slim on a CPU), {', '.join(NETWORKS)} or a weights file of VGG19, .h5"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"

@@ -72,11 +72,6 @@ def match_colors(
     return tf.constant(moved.reshape(image.shape), tf.float32)
 
 
-def luminance(image: tf.Tensor) -> tf.Tensor:
-    """Return how bright each pixel is: 0.299 R + 0.587 G + 0.114 B, float32 (1, height, width, 1)."""
-    return tf.image.rgb_to_grayscale(image)
-
-
 def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
     """Return an image in gray whose luminance has the mean and the standard deviation of another's, of any size.
 
@@ -85,7 +80,7 @@ def match_luminance(image: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
     Reference:
         Gatys et al. 2016, on luminance-only transfer: L' = σ(content) / σ(style) · (L − μ(style)) + μ(content).
     """
-    own, wanted = luminance(image), luminance(reference)
+    own, wanted = map(tf.image.rgb_to_grayscale, (image, reference))
     # A style image of one gray has nothing to stretch.
     scale = tf.math.reduce_std(wanted) / tf.maximum(tf.math.reduce_std(own), SMALLEST_VARIANCE**0.5)
     matched = (own - tf.reduce_mean(own)) * scale + tf.reduce_mean(wanted)
@@ -102,7 +97,7 @@ def with_luminance(image: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
     Reference:
         Gatys et al. 2016, on luminance-only transfer.
     """
-    added = brightness - luminance(image)
+    added = brightness - tf.image.rgb_to_grayscale(image)
     least = -tf.reduce_min(image, axis=-1, keepdims=True)
     most = 1 - tf.reduce_max(image, axis=-1, keepdims=True)
     return image + tf.clip_by_value(added, least, most)

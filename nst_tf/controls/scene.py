@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nst_tf.controls.color import luminance, match_colors, match_luminance, with_luminance
+from nst_tf.controls.color import match_colors, match_luminance, with_luminance
 from nst_tf.controls.masks import is_squashed
 from nst_tf.controls.previous import Previous
 from nst_tf.controls.regions import wanted_anywhere
@@ -68,7 +68,7 @@ class Scene:
         # A style without colors takes the content's away, where every pixel is to have the style's.
         gray = recipe.pictures.color == "luminance"
         if recipe.pictures.color == "style" and recipe.loss.style_weight:
-            gray = all(_is_gray(style.image) for style in styles)
+            gray = all(np.ptp(style.image, axis=-1).max() < FLAT for style in styles)
         if gray and previous:
             previous = replace(previous, image=_gray(previous.image))
         repainted = _gray(content_image) if gray else content_image
@@ -152,7 +152,7 @@ class Scene:
         if color == "style" and masks[0] is None:
             return tf.identity(image)
         if color == "luminance":
-            image = with_luminance(content, luminance(tf.clip_by_value(image, 0.0, 1.0)))
+            image = with_luminance(content, tf.image.rgb_to_grayscale(tf.clip_by_value(image, 0.0, 1.0)))
         if color == "matching" and np.isfinite(image).all():
             # A network that sees colors only roughly lets tints come in that neither image has.
             matched = [match_colors(image, content, mask=mask, reference_mask=mask) for mask in masks]
@@ -233,9 +233,5 @@ def shrunk(image: tf.Tensor, scale: float) -> tf.Tensor:
     return resized(image, [max(MIN_SIDE, round(scale * side)) for side in image.shape[1:3]])
 
 
-def _is_gray(image: tf.Tensor) -> bool:
-    return float(np.ptp(image, axis=-1).max()) < FLAT
-
-
 def _gray(image: tf.Tensor) -> tf.Tensor:
-    return tf.image.grayscale_to_rgb(luminance(image))
+    return tf.image.grayscale_to_rgb(tf.image.rgb_to_grayscale(image))

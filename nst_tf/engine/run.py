@@ -23,7 +23,7 @@ from nst_tf.engine.keras_solver import KerasSolver, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import PRECISIONS, WORDS, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.solver import NO_LOSS, Solver
-from nst_tf.engine.tiles import TargetsInTiles, Tiles
+from nst_tf.engine.tiles import Tiles
 from nst_tf.features import FeatureExtractor
 from nst_tf.ground.checks import one_of, whole_number
 from nst_tf.ground.keras_defaults import neutral_keras
@@ -75,15 +75,11 @@ class Engine:
         if self.tile is not None:
             object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 
-    def given(self) -> dict[str, Any]:
-        """Return the fields that differ from their defaults."""
-        return {name: value for name, value in vars(self).items() if value != getattr(Engine, name)}
 
-
-def engine_among(changes: dict[str, Any], engine: Engine) -> tuple[Engine, dict[str, Any]]:
-    """Return the engine with its own fields among the changes set, and the other changes."""
+def engine_among(changes: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
+    """Return the engine that has its own fields among the changes, and the other changes."""
     own = {name: value for name, value in changes.items() if name in Engine.__dataclass_fields__}
-    return replace(engine, **own), {name: value for name, value in changes.items() if name not in own}
+    return Engine(**own), {name: value for name, value in changes.items() if name not in own}
 
 
 @dataclass
@@ -149,12 +145,7 @@ class Run:
         The first begins at x₀, each other with what came of the size before.
         """
         progress, sizes = self.progress, with_last_steps(scene.sizes(), self.steps)
-        first = -len(sizes) if progress.size is None else progress.size
-        resumed = progress.image is not None
-        if first < -len(sizes) or (resumed and progress.image.shape != sizes[first][0].content_image.shape):
-            raise ValueError(
-                "The checkpoint is damaged: its image is of a size that this run does not have. Start without resume."
-            )
+        first = max(-len(sizes), progress.size or -len(sizes))
         for progress.size in range(first, 0):
             scene, last_step = sizes[progress.size]
             image = scene.start(seed) if progress.image is None else progress.image
@@ -189,10 +180,9 @@ class Run:
         """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
         recipe, precision, kept = scene.recipe, self.engine.precision, self.extractor.objectives
         tile = self.engine.tile or tile_that_fits(scene, self.extractor, self.method, precision)
-        content_side, *style_sides = (max(image.shape[1:3]) for image in scene.images())
         kind, sizes = Objective, {}
-        if tile and max(content_side, *style_sides) > tile:
-            kind, sizes = (Tiles if content_side > tile else TargetsInTiles), {"tile": tile}
+        if tile and any(max(image.shape[1:3]) > tile for image in scene.images()):
+            kind, sizes = Tiles, {"tile": tile}
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
         key = repr((loss, precision, kind, sizes))
         if key not in kept:

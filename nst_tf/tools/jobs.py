@@ -43,7 +43,7 @@ class Job:
         steps: As for `stylize`.
         seed: As for `stylize`.
         size: As `load_images` takes it; the recipe's own if not given.
-        engine: Fields of `Engine`, or an `Engine`.
+        engine: Fields of `Engine`.
     """
 
     content: str
@@ -64,15 +64,13 @@ class Job:
     engine: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        """Take one style for a list of one, and paths and engines for what JSON can hold."""
+        """Take one style for a list of one, and paths for what JSON can hold."""
         for name, value in vars(self).items():
             if name in ("styles", "masks", "style_masks"):
                 paths = [value] if isinstance(value, (str, os.PathLike)) else value
                 object.__setattr__(self, name, [os.path.expanduser(path) for path in paths])
             elif isinstance(value, (str, os.PathLike)):
                 object.__setattr__(self, name, os.path.expanduser(value))
-        if hasattr(self.engine, "given"):
-            object.__setattr__(self, "engine", self.engine.given())
 
     @classmethod
     def like(cls, path: str | os.PathLike, **given: Any) -> Job:

@@ -49,13 +49,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def stylize_many(
-    jobs: Iterable[Job],
-    *,
-    executor: Executor | None = None,
-    ahead: int | None = None,
-    again: bool = False,
-) -> Iterator[Outcome]:
+def stylize_many(jobs: Iterable[Job], *, executor: Executor | None = None, again: bool = False) -> Iterator[Outcome]:
     """Make many images, and report each as it is finished.
 
     Each job's PNG is written whole or not at all.  A job that fails is reported with its reason, and the others go on.
@@ -68,8 +62,6 @@ def stylize_many(
         executor: Where to make them: `worker_processes(2)`, `cluster_workers(…)`, or any
             `concurrent.futures.Executor`; in this process, in order, if not given.  Networks and what was traced for
             them are kept from job to job.
-        ahead: How many jobs an executor is given before it has finished one; by default two for each worker or CPU, and
-            1,000 on a cluster.
         again: Make again what is already there.
 
     Yields:
@@ -89,7 +81,7 @@ def stylize_many(
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError("This executor forks, which TensorFlow does not survive. Use worker_processes(count).")
-    ahead = ahead or getattr(executor, "ahead", None) or AHEAD * (os.cpu_count() or 1)
+    ahead = getattr(executor, "ahead", AHEAD * (os.cpu_count() or 1))
     return _on_executor(jobs, executor, ahead, again)
 
 

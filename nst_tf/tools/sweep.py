@@ -31,8 +31,8 @@ class Axis:
     """A setting and the values it takes along one side of the sheet.
 
     Args:
-        name: A field of the recipe, a column of a job file such as "style" (paths), "mask", "start", "recipe",
-            "features", "solver", "steps" or "seed", or "mix" (how much of the second of two styles, 0 to 1).
+        name: A field of the recipe, or a column of a job file such as "style" (paths), "style_weights", "mask",
+            "start", "recipe", "features", "solver", "steps" or "seed".
         values: One for each row or column.
     """
 
@@ -46,8 +46,7 @@ def parse_axis(text: str) -> Axis:
     name, parts = name.strip(), [part.strip() for part in values.split(",") if part.strip()]
     if not equals or not parts:
         raise ValueError(f"Expected a setting and its values, such as style_weight=1,5,25; got {text!r}.")
-    # mix, which is no column, is a number of at least 0, as softness is.
-    return Axis(name, tuple(read_column("softness" if name == "mix" else name, part) for part in parts))
+    return Axis(name, tuple(read_column(name, part) for part in parts))
 
 
 def sweep(
@@ -140,10 +139,6 @@ def large_again(cell: Job) -> str:
 def _with(job: Job, name: str, value: Any) -> Job:
     if name in ("size", "content", "output"):
         raise ValueError(f"All images of a sheet have one {name}; sweep over another setting.")
-    if name == "mix":
-        if len(job.styles) != 2 or not 0 <= value <= 1:
-            raise ValueError(f"mix goes from 0 to 1 between two styles; got {value} and {len(job.styles)} styles.")
-        return replace(job, style_weights=[1 - value, value])
     return with_column(job, name, value)
 
 

@@ -25,7 +25,7 @@ from nst_tf.ground.files import atomic_write
 from nst_tf.images import save_image
 from nst_tf.networks import weights
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.pictures.settings import settings_of, settings_text
+from nst_tf.pictures.settings import settings_of
 
 MUTATIONS = 500
 KILLS = 60
@@ -195,7 +195,7 @@ def saved(suffix: str) -> bytes:
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     picture = np.stack([rows, columns, rows * columns], axis=-1).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        path = save_image(picture, Path(folder) / f"x{suffix}", png_text=settings_text(SETTINGS))
+        path = save_image(picture, Path(folder) / f"x{suffix}", settings=SETTINGS)
         return path.read_bytes()
 
 
