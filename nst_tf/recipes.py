@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from nst_tf.ground.checks import one_of, suggestions
 from nst_tf.published.records import Loss, Network, Pictures, Stepping
 from nst_tf.published.sources import SOURCES
@@ -28,7 +30,7 @@ class Recipe:
         quirks: What surprises in it, one sentence each.
 
     Raises:
-        ValueError: If colors are to be kept where there is no content or no style.
+        ValueError: If colors are to be kept where there is no content or no style, or a loss has a weight and no layer.
     """
 
     name: str
@@ -43,6 +45,13 @@ class Recipe:
 
     def __post_init__(self):
         """Reject records that contradict each other."""
+        for kind in ("content", "style"):
+            layers = getattr(self.network, f"{kind}_layers")
+            if getattr(self.loss, f"{kind}_weight") and not any(layers.values()):
+                raise ValueError(
+                    f"{kind}_layers gives no layer a weight, so nothing is left of the {kind}. Name some, or set "
+                    f"{kind}_weight=0."
+                )
         color = self.pictures.color
         for weight in ("style_weight", "content_weight"):
             if color != "style" and not getattr(self.loss, weight):
@@ -73,7 +82,9 @@ def make_recipe(**values: Any) -> Recipe:
     for name, value in values.items():
         if name not in FIELDS:
             raise ValueError(f"A recipe has no field {name!r}; it has {suggestions(name, FIELDS)}.")
-        home = FIELDS[name][1]
+        kind, home = FIELDS[name]
+        if kind == "bool" and not isinstance(value, (bool, np.bool_)):  # any text would count as True
+            raise ValueError(f"{name} is {value!r}; expected True or False.")
         (records[home] if home else own)[name] = value
     return Recipe(**own, **{name: record(**records[name]) for name, record in RECORDS.items()})
 

@@ -74,6 +74,14 @@ def test_recipe_names_every_layer_once():
         ({"method": "newton"}, "adam, lbfgs"),
         ({"color": "luminance", "style_weight": 0.0}, "color='luminance' needs a style_weight above 0"),
         ({"style_size": "content", "style_scale": 2.0}, "style_scale has no effect"),
+        ({"clip": "false"}, "expected True or False"),
+        ({"growth": "2"}, "growth is '2'"),
+        ({"published_steps": "x"}, "published_steps is 'x'"),
+        ({"optimizer": "adam"}, "expected an Optimizer"),
+        ({"style_layers": 5}, "names of layers"),
+        ({"content_layers": None}, "names of layers"),
+        ({"style_layers": []}, "nothing is left of the style"),
+        ({"content_layers": {"block4_conv2": 0.0}}, "nothing is left of the content"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change, message):

@@ -1,4 +1,5 @@
 import json
+import struct
 
 import keras
 import numpy as np
@@ -79,6 +80,28 @@ def test_author_copyright_and_resolution_stay_with_the_picture(pair, tmp_path, s
     if suffix == ".png":
         assert settings_of(made)["credits"] == expected
         assert Image.open(made).info["Author"] == "Ana Žižková"
+
+
+def exif_of(*tags):
+    """EXIF of tags (number, type, value up to any length), by hand, since Pillow writes no tag of a wrong type."""
+    entries, values, begin = b"", b"", 8 + 2 + 12 * len(tags) + 4
+    for number, kind, size, value in tags:
+        entries += struct.pack("<HHII", number, kind, size, begin + len(values))
+        values += value
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + values
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+@pytest.mark.parametrize(
+    ("kind", "size", "value"),
+    [(2, 8, b"300 dpi\0"), (7, 8, b"\1\2\3\4\5\6\7\0"), (5, 2, struct.pack("<4I", 300, 1, 0, 0))],
+    ids=["text", "bytes", "two"],
+)
+def test_a_resolution_that_is_no_number_does_not_cost_the_author(pair, tmp_path, suffix, kind, size, value):
+    path = tmp_path / f"content{suffix}"
+    exif = exif_of((0x013B, 2, 9, b"Ana Marie"), (282, kind, size, value))
+    Image.fromarray(np.uint8(255 * pair[0].numpy()[0])).save(path, exif=exif)
+    assert credits_of(path)["author"] == "Ana Marie"
 
 
 def test_files_without_settings_are_refused(tmp_path):

@@ -196,7 +196,7 @@ def test_proposed_regions_find_what_differs_and_sum_to_one(generator):
     np.testing.assert_array_equal(masks, propose_regions(tf.constant(np.clip(image, 0, 1)), 2, softness=0.0))
     soft = propose_regions(tf.constant(np.clip(image, 0, 1)), 2, softness=4.0)
     assert 0.2 < soft[0][30, 40] < 0.8
-    with pytest.raises(ValueError, match="at least 2"):
+    with pytest.raises(ValueError, match="2 to 100"):
         propose_regions(tf.constant(image), 1)
 
 

@@ -316,6 +316,8 @@ def test_what_can_only_mean_a_picture_is_taken_for_one(pair, given):
         ({"style_weight": "5"}, "style_weight is '5'"),
         ({"seed": -1}, "seed is -1"),
         ({"tile": 100.5}, "tile is 100.5"),
+        ({"deterministic": "no"}, "value of deterministic 'no'"),
+        ({"checkpoint": 5}, "checkpoint is 5"),
         ({"size": "big"}, "size is 'big'"),
     ],
 )

@@ -38,6 +38,7 @@ FRAME_SIDE = 320
 SECONDS_PER_LINE = 0.5
 SECONDS_PER_LOOK, SECONDS_PER_LOGGED_LINE = 0.1, 5.0
 SECONDS_PER_COUNT = 2.0
+REPORT = ("job", "output", "status", "seconds", "reason")  # its columns
 
 
 def stylize(options: argparse.Namespace) -> int:
@@ -153,6 +154,8 @@ def many(options: argparse.Namespace) -> int:
     if options.cluster and options.workers:
         raise ValueError("Give --workers for processes on this machine, or --cluster, whose workers are started there.")
     _check_no_overwrite(options, options.report)
+    if options.report:
+        _check_report(options.report)
     if options.cluster or options.workers:  # this process would take a GPU's memory from the workers
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     _start_tensorflow()  # before anything else imports it
@@ -173,7 +176,7 @@ def many(options: argparse.Namespace) -> int:
         with _workers(options) as executor, open(report, "a", newline="", encoding="utf-8-sig") as file:
             table = csv.writer(file)
             if not file.tell():
-                table.writerow(("job", "output", "status", "seconds", "reason"))
+                table.writerow(REPORT)
             for outcome in stylize_many(jobs(), executor=executor, again=options.again):
                 counts[outcome.status] += 1
                 made = outcome.job.output, outcome.status, f"{outcome.seconds:.2f}", outcome.reason
@@ -194,6 +197,16 @@ def many(options: argparse.Namespace) -> int:
         _say("The same command goes on from there.")
         return INTERRUPTED
     return PROBLEM_FOUND if counts["failed"] else DONE
+
+
+def _check_report(path: str) -> None:
+    """Raise ValueError unless lines of a report can go to a file: it is a CSV, and new or a report already."""
+    if not path.lower().endswith(".csv"):
+        raise ValueError(f"A report is a CSV, and {path!r} does not end in .csv.")
+    with contextlib.suppress(FileNotFoundError), open(os.path.expanduser(path), "rb") as file:
+        begins = file.readline(1000).decode("utf-8-sig", errors="replace").strip()
+        if begins and begins != ",".join(REPORT):
+            raise ValueError(f"{path!r} is no report, and nothing is added to it. Choose another name.")
 
 
 @contextlib.contextmanager
@@ -361,6 +374,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     save_options(options.output)
     if options.timelapse:
         check_animation(options.timelapse)
+    if options.plot and not options.plot.lower().endswith(".png"):
+        raise ValueError(f"--plot writes a PNG, and {options.plot!r} does not end in .png.")
     checkpoint, resume = (vars(options)[f"engine.{name}"] for name in ("checkpoint", "resume"))
     if checkpoint and resume and os.path.realpath(checkpoint) == os.path.realpath(resume):
         checkpoint = None  # it goes on being written

@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"nst_tf: {error}", file=sys.stderr)
         return BAD_INPUT
+    except MemoryError:
+        print("nst_tf: there is not enough memory for that. Choose a smaller --size.", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("nst_tf: interrupted before there was an image to keep.", file=sys.stderr)
         return INTERRUPTED
@@ -155,7 +158,7 @@ COMMANDS: dict[str, list] = {
     ],
     "sweep": [
         CONTENT,
-        _option("STYLE", "path or URL of the style; two for mix", nargs="+", dest="styles"),
+        _option("STYLE", "path or URL of the style; several are blended", nargs="+", dest="styles"),
         _option("-o --output FOLDER", "where to put images and figure", required=True, dest="folder"),
         _option("--rows NAME=A,B", f"{AXIS}, such as style_weight=1,5,25", required=True),
         _option("--columns NAME=A,B", "the same for the columns", required=True),

@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 import tensorflow as tf
 
+from nst_tf.ground.checks import number
 from nst_tf.pictures.reading import read_pixels
 
 # A mask may be stretched by so much to its image's aspect: sizes are whole pixels.
@@ -21,6 +22,7 @@ SMALLEST_AREA = 16 * 16
 WEIGHT_OF_PLACE = 0.7
 # Regions are proposed on an image of this longest side, which loses no region and takes a second at any size.
 PROPOSAL_SIDE = 160
+MOST_REGIONS = 100
 
 
 def load_mask(source: Any, *, size: tuple[int, int], softness: float = 0.0, name: str | None = None) -> np.ndarray:
@@ -61,6 +63,11 @@ def is_squashed(given: Sequence[int], size: Sequence[int]) -> bool:
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:
     """Blur the edge of a mask, (height, width) in [0, 1], by a Gaussian of a standard deviation in pixels."""
+    if number(softness, "softness") > max(mask.shape):
+        raise ValueError(
+            f"softness is {softness:g} pixels, more than the picture has, and would leave the mask gray all over. "
+            "Choose a smaller one."
+        )
     if softness:
         mask = scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest")
     return np.clip(mask, 0.0, 1.0).astype(np.float32)
@@ -84,10 +91,10 @@ def propose_regions(image: tf.Tensor, count: int = 3, *, softness: float = 2.0, 
         Masks that sum to one at every pixel, float32 (count, height, width), from the topmost region to the lowest.
 
     Raises:
-        ValueError: If there are not so many regions to be found, or fewer than 2 are asked for.
+        ValueError: If there are not so many regions to be found, or fewer than 2 or more than 100 are asked for.
     """
-    if count < 2:
-        raise ValueError(f"Asked for {count} regions; expected at least 2.")
+    if not 2 <= count <= MOST_REGIONS:
+        raise ValueError(f"Asked for {count} regions; expected 2 to {MOST_REGIONS}.")
     height, width = image.shape[1:3]
     scale = min(1.0, PROPOSAL_SIDE / max(height, width))
     small = tf.image.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))), antialias=True)

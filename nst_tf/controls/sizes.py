@@ -73,6 +73,6 @@ def _load_style(style: Any, recipe: Recipe, content_size: tuple[int, int]) -> tf
     pictures = recipe.pictures
     if pictures.style_size == "content":
         return load_image(style, size=content_size, name="the style image")
-    side = round(max(content_size) * (pictures.style_scale or 1.0))
+    side = max(1, round(max(content_size) * (pictures.style_scale or 1.0)))
     upscale = pictures.upscale or pictures.style_scale is not None
     return load_image(style, max_side=side, upscale=upscale, name="the style image")

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from types import NoneType
 from typing import Any
 
 import keras
@@ -72,6 +73,10 @@ class Engine:
     def __post_init__(self):
         """Reject unknown precisions and tiles that are too small."""
         one_of(self.precision, WORDS, "precision")
+        one_of(self.deterministic, (True, False), "value of deterministic")
+        for name in ("checkpoint", "resume"):
+            if not isinstance(getattr(self, name), (str, os.PathLike, NoneType)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected the path of a file.")
         if self.tile is not None:
             object.__setattr__(self, "tile", whole_number(self.tile, "tile", least=SMALLEST_TILE))
 

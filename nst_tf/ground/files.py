@@ -7,6 +7,7 @@ import platform
 import re
 import secrets
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -128,7 +129,7 @@ def remove_leftovers(path: str | os.PathLike) -> None:
 
 def _prefix(path: Path) -> str:
     # A file system counts bytes, of which it takes 255.
-    shortened = os.fsencode(path.name)[:64].decode(errors="ignore")
+    shortened = os.fsencode(path.name)[:64].decode(sys.getfilesystemencoding(), errors="ignore")
     return f".{shortened}.{platform.node()[:32]}-"
 
 

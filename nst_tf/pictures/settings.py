@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
@@ -34,7 +35,9 @@ def credits_of(path: str | os.PathLike) -> dict[str, Any]:
     # EXIF is ASCII by its standard and UTF-8 in practice; Pillow reads it as Latin-1.
     said = {name: _utf8(str(info.get(word) or exif.get(tag, ""))) for name, (tag, word) in CREDITS.items()}
     found = {name: text.strip("\0 ") for name, text in said.items() if text.strip("\0 ")}
-    dpi = float(max(info.get("dpi", (exif.get(X_RESOLUTION, 0),))))
+    dpi = 0.0
+    with contextlib.suppress(TypeError, ValueError):  # of a program that wrote "300 dpi" where a number belongs
+        dpi = float(max(info.get("dpi", (exif.get(X_RESOLUTION, 0),))))
     return {**found, "dpi": round(dpi, 2)} if 1 < dpi < 1e5 else found  # 1 stands for none
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from nst_tf.ground.checks import number, one_of, whole_number
@@ -53,6 +54,8 @@ class Network:
         _check_words(self, pooling=POOLING, preprocessing=("caffe", "torch", "none"), border=BORDERS)
         for kind in ("content_layers", "style_layers"):
             given = getattr(self, kind)
+            if not isinstance(given, Iterable):
+                raise ValueError(f"{kind} is {given!r}; expected names of layers, or weights by name.")
             if not isinstance(given, Mapping):  # a name, or a list of names as the tutorials have it
                 names = [given] if isinstance(given, str) else list(given)
                 object.__setattr__(self, kind, dict.fromkeys(names, 1 / max(1, len(names))))
@@ -135,8 +138,12 @@ class Stepping:
     def __post_init__(self):
         """Reject unknown words, and numbers out of range."""
         _check_words(self, start=STARTS, method=METHODS)
-        _make_whole(self, "steps", "coarsest")
-        if not 1.1 <= self.growth <= 8:
+        _make_whole(self, "steps", "published_steps", "coarsest")
+        if not isinstance(self.optimizer, (Optimizer, NoneType)):
+            raise ValueError(
+                f"optimizer is {self.optimizer!r}; expected an Optimizer, as the published recipes have it."
+            )
+        if not 1.1 <= number(self.growth, "growth") <= 8:
             raise ValueError(f"growth is {self.growth}; expected 1.1 to 8.")
 
 

@@ -35,6 +35,7 @@ from nst_tf.transfer import Result, stylize
 def run(job: Job, callback: Callable | None = None, *, previous: Previous | None = None) -> Result:
     """Make the image of a job that `check_job` has checked; callback and previous are as for `stylize`."""
     content_image, styles, start = load(job)
+    own = {"features": _features_in_settings(job), "credits": credits_of(job.content)}
     result = stylize(
         content_image,
         styles,
@@ -48,7 +49,6 @@ def run(job: Job, callback: Callable | None = None, *, previous: Previous | None
         callback=callback,
         **job.engine,
     )
-    own = {"features": _features_in_settings(job), "credits": credits_of(job.content)}
     return replace(result, settings={**result.settings, **own})
 
 

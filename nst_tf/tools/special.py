@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from nst_tf.transfer import Result, stylize
@@ -32,7 +33,7 @@ def texture(style_image: Any, *, height: int, width: int, **options: Any) -> Res
         Gatys, Ecker, Bethge: "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, equation 3.
     """
     # Without content the content image says nothing but the size.
-    size = tf.fill((1, height, width, 3), 0.5)
+    size = np.full((1, height, width, 3), 0.5, np.float32)
     defaults = {"content_weight": 0.0, "style_weight": TEXTURE_STYLE_WEIGHT, "start": "noise"}
     # From noise, L-BFGS on Gram matrices from small to large leaves no grain, and the Wasserstein distance does.
     defaults |= {"style_form": "relative", "method": "lbfgs", "coarsest": 64, "steps": TEXTURE_STEPS}
