@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 
@@ -45,9 +46,7 @@ def show_images(
     figure = Figure(figsize=(columns * height * aspect, rows * (height + 0.3)), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, caption, picture in zip(axes, captioned, pixels, strict=False):
-        axis.imshow(picture)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set(color="0.75", linewidth=0.5)  # so that a white one shows
+        _draw(axis, picture)
         if isinstance(caption, str):
             axis.set_title(caption, fontsize=10)
     for axis in axes[len(pixels) :]:
@@ -85,6 +84,7 @@ def contact_sheet(
     *,
     rows: tuple[str, Sequence[str]],
     columns: tuple[str, Sequence[str]],
+    height: float = 1.9,
 ) -> Figure:
     """Draw pictures over two settings, with the settings' names and values beside the rows and above the columns.
 
@@ -92,17 +92,29 @@ def contact_sheet(
         pictures: By row and column, each (1, height, width, 3), RGB in [0, 1].
         rows: Name of the setting, and a label for each row.
         columns: The same for the columns.
+        height: Of one row, in inches.
 
     Returns:
         The figure.
     """
-    width = len(columns[1])
-    figure = show_images(
-        [picture for line in pictures for picture in line], columns=width, height=2.2, title=columns[0]
-    )
-    for axis, label in zip(figure.axes[::width], rows[1], strict=True):
-        axis.set_ylabel(label, fontsize=10)
-    for axis, label in zip(figure.axes, columns[1], strict=False):
+    pixels = [[to_uint8(picture) for picture in line] for line in pictures]
+    aspect = np.mean([picture.shape[1] / picture.shape[0] for line in pixels for picture in line])
+    figure = Figure(figsize=(len(pixels[0]) * height * aspect + 1.1, len(pixels) * height + 0.8), layout="constrained")
+    axes = figure.subplots(len(pixels), len(pixels[0]), squeeze=False)
+    for line, row_axes, row_label in zip(pixels, axes, rows[1], strict=True):
+        row_axes[0].set_ylabel(row_label, fontsize=10)
+        for picture, axis in zip(line, row_axes, strict=True):
+            _draw(axis, picture)
+    for axis, label in zip(axes[0], columns[1], strict=True):
         axis.set_title(label, fontsize=10)
-    figure.supylabel(rows[0])
+    figure.supylabel(rows[0], fontsize=11, weight="bold")
+    figure.suptitle(columns[0], fontsize=11, weight="bold")
     return figure
+
+
+def _draw(axis: Axes, picture: np.ndarray) -> None:
+    """Draw a picture inside a hairline frame, so that a white one shows."""
+    axis.imshow(picture)
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_color("0.75")
+    axis.spines[:].set_linewidth(0.5)
