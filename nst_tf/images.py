@@ -88,7 +88,7 @@ def save_image(image: Any, path: str | os.PathLike, *, settings: dict[str, Any] 
         OSError: If the file cannot be written; nothing is left behind, and a file that stood there is untouched.
     """
     path = user_path(path)
-    options, credits = dict(save_options(path)), (settings or {}).get("credits", {})
+    options, credits = dict(save_options(path)), (settings or {}).get("credits") or {}
     text = {KEYWORD: json.dumps(settings, default=plain)} if settings else {}
     exif = Image.Exif()
     for name, (tag, keyword) in CREDITS.items():

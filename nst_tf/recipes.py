@@ -49,8 +49,8 @@ class Recipe:
             layers = getattr(self.network, f"{kind}_layers")
             if getattr(self.loss, f"{kind}_weight") and not any(layers.values()):
                 raise ValueError(
-                    f"{kind}_layers gives no layer a weight, so nothing is left of the {kind}. Name some, or set "
-                    f"{kind}_weight=0."
+                    f"{kind}_layers gives no layer any weight, so the {kind} would count for nothing. Name some, or "
+                    f"set {kind}_weight=0."
                 )
         color = self.pictures.color
         for weight in ("style_weight", "content_weight"):

@@ -21,6 +21,7 @@ from nst_tf.ground.checks import number
 from nst_tf.ground.keras_defaults import check_process, keras
 from nst_tf.images import save_image
 from nst_tf.objective import Losses
+from nst_tf.pictures.settings import MOST_DPI
 from nst_tf.recipes import Recipe, find_recipe
 
 
@@ -84,7 +85,10 @@ class Result:
         """Save the image; see `nst_tf.save_image`.  A PNG carries its settings, for `nst_tf.settings_of`."""
         settings = self.settings
         if dpi is not None:
-            settings = {**settings, "credits": {**settings.get("credits", {}), "dpi": number(dpi, "dpi", least=1)}}
+            settings = {
+                **settings,
+                "credits": {**settings.get("credits", {}), "dpi": number(dpi, "dpi", least=1, most=MOST_DPI)},
+            }
         return save_image(self.image, path, settings=settings)
 
 

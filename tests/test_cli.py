@@ -226,27 +226,34 @@ def test_no_input_is_written_over(named_files, capsys, arguments):
     ("arguments", "said"),
     [
         ("stylize c.png s.png -o x.png --style-scale inf", "style_scale is inf"),
+        ("stylize c.png s.png -o x.png --style-scale 1e308", "style_scale is 1e+308"),
+        ("stylize c.png s.png -o x.png --steps 99999999999999", "expected at most"),
+        ("stylize c.png s.png -o x.png --size 99999999 --set upscale=true", "a side has at most 65535"),
+        ("stylize c.png s.png -o x.png --checkpoint mine.csv", "is no checkpoint, so it stays"),
         ("stylize c.png s.png -o x.png --style-scale 1e-9", "style-scale"),
-        ("stylize c.png s.png -o x.png --mask m.png --softness 1e9", "more than the picture has"),
         ("stylize c.png s.png -o x.png --plot x.pdf", "does not end in .png"),
-        ("stylize c.png s.png -o x.png --set style_layers=block1_conv1:0", "nothing is left of the style"),
-        ("regions c.png -o r --softness 1e9", "more than the picture has"),
-        ("regions c.png -o r --count 5000", "expected 2 to 100"),
-        ("texture s.png -o x.png --size 3000000", "not enough memory"),
+        ("stylize c.png s.png -o x.png --set style_layers=block1_conv1:0", "the style would count for nothing"),
+        ("regions c.png -o r --count 1000000000", "expected 2 to 100"),
+        ("texture s.png -o x.png --size 3000000", "a side has at most 65535"),
         ("many jobs.csv --report x.png", "does not end in .csv"),
-        ("many jobs.csv --report mine.csv", "is no report"),
+        ("many jobs.csv --report mine.csv", "is not a report"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence_and_leaves_every_file_as_it_was(
     named_files, capsys, arguments, said
 ):
-    save_image(np.ones((1, 48, 64, 3), np.float32), "m.png")
     (named_files / "jobs.csv").write_text("content,style,output\nc.png,s.png,o.png\n")
     (named_files / "mine.csv").write_text("name,price\nbread,2\n")
     before = {path.name: path.read_bytes() for path in named_files.iterdir()}
     assert main([*arguments.split(), *(() if "regions" in arguments else ("--features", "slim"))]) == 2
     assert said in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in named_files.iterdir() if path.is_file()} == before
+
+
+def test_where_memory_does_not_suffice_the_command_says_so(named_files, capsys, monkeypatch):
+    monkeypatch.setattr("nst_tf.pictures.reading._resize", lambda *_: np.zeros((2**40, 2**20), np.uint8))
+    assert main(["stylize", "c.png", "s.png", "-o", "x.png", "--features", "slim"]) == 2
+    assert "not enough memory" in capsys.readouterr().err
 
 
 def test_a_name_that_is_not_utf_8_is_written(named_files):

@@ -85,7 +85,8 @@ def test_a_bad_image_costs_its_own_job_only(workers, jobs, tmp_path):
     assert "c1.png" in outcomes[1].reason
 
 
-def test_jobs_are_read_as_workers_become_free(workers, jobs):
+def test_jobs_are_read_as_workers_become_free(workers, jobs, monkeypatch):
+    monkeypatch.setattr(workers, "ahead", 4)
     taken = []
 
     def reading():
@@ -93,7 +94,10 @@ def test_jobs_are_read_as_workers_become_free(workers, jobs):
             taken.append(job)
             yield Job(**{**vars(job), "output": f"{job.output}.{len(taken)}.png"})
 
-    outcomes = stylize_many(reading(), executor=workers, ahead=4)
+    outcomes = stylize_many(
+        reading(),
+        executor=workers,
+    )
     for _ in range(5):
         next(outcomes)
     assert len(taken) <= 5 + 4

@@ -170,8 +170,7 @@ def test_a_heavy_hold_keeps_the_picture_and_only_where_it_is_unchanged(pair):
 
 def test_a_held_picture_in_tiles_is_the_same():
     content, style = tf.constant(smooth_picture(72, 96)), tf.constant(striped_picture(56, 48))
-    previous = Previous(tf.reverse(content, [1]), 20.0, np.ones(content.shape[1:3], np.float32))
-    options = {"features": "slim", "steps": 4, "previous": previous}
+    options = {"features": "slim", "steps": 4, "previous": Previous(tf.reverse(content, [1]), 20.0)}
     whole = stylize(content, style, **options)
     tiled = stylize(content, style, tile=64, **options)
     np.testing.assert_allclose(whole.history["total"], tiled.history["total"], rtol=1e-3)
@@ -179,9 +178,17 @@ def test_a_held_picture_in_tiles_is_the_same():
     assert (whole.history["total"][1:] > parts[1:]).all()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"weight": -1.0}, {"unchanged": np.ones((3, 3))}, {"unchanged": np.full((48, 64), 2.0)}]
+)
+def test_a_previous_picture_that_cannot_be_meant_is_refused(pair, wrong):
+    with pytest.raises(ValueError, match=r"expected|must hold"):
+        Previous(pair[0], **wrong)
+
+
 def test_a_previous_picture_of_another_size_is_refused(pair):
     with pytest.raises(ValueError, match="previous picture"):
-        stylize(*pair, features="slim", previous=Previous(pair[1], 0.0, np.ones(pair[1].shape[1:3], np.float32)))
+        stylize(*pair, features="slim", previous=Previous(pair[1]))
 
 
 def test_an_animation_has_every_frame_and_the_rate_asked_for(video):

@@ -254,6 +254,15 @@ def test_converted_recipe_has_the_forms_of_the_other_and_the_same_objective(sour
     np.testing.assert_allclose(after, before, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["content", "style"])
+def test_a_loss_that_a_recipe_leaves_out_stays_out_when_its_weights_convert(kind):
+    converted = convert_weights(
+        RECIPES["gatys"].changed(**{f"{kind}_weight": 0.0}), RECIPES["keras_io"], height=32, width=48
+    )
+    assert getattr(converted.loss, f"{kind}_weight") == 0
+    assert getattr(converted.loss, f"{kind}_form") == getattr(RECIPES["keras_io"].loss, f"{kind}_form")
+
+
 def test_weights_convert_at_poolings_and_with_borders_that_round_sizes_up(generator):
     content, style, image = (tf.constant(p, tf.float32) for p in generator.uniform(size=(3, 1, 39, 53, 3)))
     layers = {"content_layers": {"block2_pool": 1.0}, "style_layers": {"block1_pool": 0.5, "block3_conv1": 0.5}}

@@ -77,11 +77,14 @@ def test_recipe_names_every_layer_once():
         ({"clip": "false"}, "expected True or False"),
         ({"growth": "2"}, "growth is '2'"),
         ({"published_steps": "x"}, "published_steps is 'x'"),
-        ({"optimizer": "adam"}, "expected an Optimizer"),
+        ({"optimizer": "adam"}, "expected an nst_tf.Optimizer"),
         ({"style_layers": 5}, "names of layers"),
         ({"content_layers": None}, "names of layers"),
-        ({"style_layers": []}, "nothing is left of the style"),
-        ({"content_layers": {"block4_conv2": 0.0}}, "nothing is left of the content"),
+        ({"content_layers": [5]}, "names the layer 5"),
+        ({"style_weight": 10**400}, "at most 3e\\+38"),
+        ({"size": 1e300}, "expected at most 2147483647"),
+        ({"style_layers": []}, "style would count for nothing"),
+        ({"content_layers": {"block4_conv2": 0.0}}, "content would count for nothing"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(change, message):

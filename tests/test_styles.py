@@ -123,6 +123,13 @@ def test_what_no_mask_covers_keeps_the_content_exactly(pair, network, left):
     assert np.abs(result.image[:, :, :24] - pair[0][:, :, :24]).max() > 0.1
 
 
+def test_a_blur_wider_than_the_mask_leaves_it_gray_and_takes_no_longer():
+    left = np.zeros((40, 60), np.float32)
+    left[:, :30] = 1
+    for softness in (60, 1e9):
+        np.testing.assert_allclose(soften(left, softness), 0.5, atol=0.2)
+
+
 def test_the_picture_fades_into_the_content_along_a_soft_mask(pair):
     mask = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
     scene = Scene.of(STUDIO, pair[0], Style(pair[1], content_mask=mask))

@@ -316,8 +316,9 @@ def test_what_can_only_mean_a_picture_is_taken_for_one(pair, given):
         ({"style_weight": "5"}, "style_weight is '5'"),
         ({"seed": -1}, "seed is -1"),
         ({"tile": 100.5}, "tile is 100.5"),
-        ({"deterministic": "no"}, "value of deterministic 'no'"),
+        ({"deterministic": "no"}, "deterministic is 'no'"),
         ({"checkpoint": 5}, "checkpoint is 5"),
+        ({"chekpoint": "x.nst"}, "they have checkpoint"),
         ({"size": "big"}, "size is 'big'"),
     ],
 )

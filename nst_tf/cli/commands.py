@@ -109,10 +109,10 @@ def regions(options: argparse.Namespace) -> int:
     import numpy as np
 
     folder = user_path(options.output)
-    paths = [folder / f"region_{number}.png" for number in range(1, options.count + 1)]
-    _check_no_overwrite(options, folder / "overview.png", *paths)
     image = nst_tf.load_image(pixels, max_side=options.size, name="the content image")
     masks = nst_tf.propose_regions(image, options.count, softness=options.softness, seed=options.seed or 0)
+    paths = [folder / f"region_{number}.png" for number in range(1, options.count + 1)]
+    _check_no_overwrite(options, folder / "overview.png", *paths)
     # Each region in its own brightness of the image, beside the masks that --mask takes.
     levels = np.linspace(0.35, 1.0, options.count).reshape(-1, 1, 1)
     nst_tf.save_image(image * (masks * levels).sum(axis=0)[np.newaxis, :, :, np.newaxis], folder / "overview.png")
@@ -204,9 +204,11 @@ def _check_report(path: str) -> None:
     if not path.lower().endswith(".csv"):
         raise ValueError(f"A report is a CSV, and {path!r} does not end in .csv.")
     with contextlib.suppress(FileNotFoundError), open(os.path.expanduser(path), "rb") as file:
-        begins = file.readline(1000).decode("utf-8-sig", errors="replace").strip()
-        if begins and begins != ",".join(REPORT):
-            raise ValueError(f"{path!r} is no report, and nothing is added to it. Choose another name.")
+        begins = file.readline(1000).decode("utf-8-sig", errors="replace")
+        if begins and begins.strip() != ",".join(REPORT):
+            raise ValueError(
+                f"{path!r} is not a report as nst_tf writes it, so nothing was added to it. Choose another name."
+            )
 
 
 @contextlib.contextmanager
@@ -393,28 +395,22 @@ def _check_no_overwrite(options: argparse.Namespace, *outputs: str | Path | None
 
 def _end(result: Result, watcher: _Watcher, options: argparse.Namespace) -> int:
     """Save everything, and say in one line what was made."""
-    from nst_tf.ground.files import atomic_write
-
     watcher.end_line()
     # There is an image now, and a second Ctrl-C should not take it away.
     signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         saved_as = _saved(result, options.output)
-        height, width = result.image.shape[1:3]
-        _say(
-            f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - watcher.begun:.1f} s "
-            f"with {result.features} features in {result.precision}"
-            f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
-        )
-        if options.plot:
-            with atomic_write(options.plot) as temporary:
-                nst_tf.plot_history(result.history).savefig(temporary, dpi=120, format="png")
-        if options.timelapse:
-            nst_tf.timelapse([*watcher.images, result.image], options.timelapse)
+        problem = _save_others(result, watcher, options)
     finally:
         for number, handler in signals.items():
             signal.signal(number, handler)
-    if saved_as != options.output:
+    height, width = result.image.shape[1:3]
+    _say(
+        f"{saved_as}: {width} × {height} pixels, {result.steps} steps in {time.monotonic() - watcher.begun:.1f} s "
+        f"with {result.features} features in {result.precision}"
+        f"{'.' if result.status == 'done' else f'; {result.status}, best picture kept.'}"
+    )
+    if problem or saved_as != options.output:
         return PROBLEM_FOUND
     return INTERRUPTED if result.status == "interrupted" else DONE
 
@@ -432,6 +428,22 @@ def _saved(result: Result, path: str) -> str:
                 _say(f"{path!r} could not be written ({error}), so the picture is saved under another name.")
                 return rescued
         raise
+
+
+def _save_others(result: Result, watcher: _Watcher, options: argparse.Namespace) -> bool:
+    """Save plot and time-lapse; say what could not be saved, and return whether there was such."""
+    from nst_tf.ground.files import atomic_write
+
+    try:
+        if options.plot:
+            with atomic_write(options.plot) as temporary:
+                nst_tf.plot_history(result.history).savefig(temporary, dpi=120, format="png")
+        if options.timelapse:
+            nst_tf.timelapse([*watcher.images, result.image], options.timelapse)
+        return False
+    except (OSError, ValueError) as error:
+        _say(f"Problem: {error}")
+        return True
 
 
 class _Progress:

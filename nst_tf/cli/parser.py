@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = "the .venv that `make demo` makes (. .venv/bin/activate), or in one where you ran pip install -e ."
         print(f"nst_tf: this Python has no {error.name}. Run it in {where}", file=sys.stderr)
         return BAD_INPUT
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, OverflowError, ImportError) as error:
         print(f"nst_tf: {error}", file=sys.stderr)
         return BAD_INPUT
     except MemoryError:
@@ -99,7 +99,9 @@ def _option(words: str, help: str, type: Callable | None = None, **others: Any) 
 # Options that say what a job is made from are called as the field of `Job`; a dot leads into its records.
 CONTENT = _option("CONTENT", "path or URL of the image")
 SIZE = "size of the result in pixels; for most recipes its longest side (default: the recipe's, 192 in a sweep)"
-AXIS = "a field of the recipe, style, style_weights, mask, start, recipe, features, solver or seed, and its values"
+AXIS = (
+    "style, style_weights (1|0,0.5|0.5), mask, start, recipe, features, solver, seed or a recipe's field, with values"
+)
 AGAIN = _option("--again", "make again what is already there with the same settings")
 FEATURES = f"auto (vgg19 on a GPU, slim on a CPU), {', '.join(NETWORKS)} or a weights file of VGG19, .h5"
 FIELD = "change any field of the recipe, such as style_weight=20 or style_layers=1-3; may be repeated"

@@ -63,12 +63,9 @@ def is_squashed(given: Sequence[int], size: Sequence[int]) -> bool:
 
 def soften(mask: np.ndarray, softness: float) -> np.ndarray:
     """Blur the edge of a mask, (height, width) in [0, 1], by a Gaussian of a standard deviation in pixels."""
-    if number(softness, "softness") > max(mask.shape):
-        raise ValueError(
-            f"softness is {softness:g} pixels, more than the picture has, and would leave the mask gray all over. "
-            "Choose a smaller one."
-        )
-    if softness:
+    if number(softness, "softness"):
+        # A blur as wide as the picture leaves it gray, and a wider one would only take longer.
+        softness = min(softness, max(mask.shape))
         mask = scipy.ndimage.gaussian_filter(np.asarray(mask, np.float32), softness, mode="nearest")
     return np.clip(mask, 0.0, 1.0).astype(np.float32)
 

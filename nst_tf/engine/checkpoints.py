@@ -5,6 +5,7 @@ The file is NumPy's .npz, read with pickles forbidden, so that opening someone e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -82,6 +83,13 @@ def read_checkpoint(path: str | os.PathLike) -> Checkpoint:
         ) from error
 
 
+def _check_replaceable(path: str | os.PathLike) -> None:
+    """Raise ValueError if a file stands there that is no checkpoint."""
+    with contextlib.suppress(FileNotFoundError), open(user_path(path), "rb") as file:
+        if file.read(1) and not (zipfile.is_zipfile(file) and "facts.npy" in zipfile.ZipFile(file).namelist()):
+            raise ValueError(f"{os.fspath(path)!r} is there and is no checkpoint, so it stays. Choose another name.")
+
+
 class Saver:
     """Writes a run's checkpoints into one file, at most so often that it takes a bounded share of the time.
 
@@ -90,6 +98,7 @@ class Saver:
 
     def __init__(self, path: str | os.PathLike, settings: dict[str, Any], extractor: FeatureExtractor):
         check_writable(path)
+        _check_replaceable(path)
         self.settings = {name: json.dumps(value, default=plain) for name, value in settings.items()}
         operations = [type(step).__name__ for step in extractor.model.operations]
         network = extractor.name, extractor.preprocessing, extractor.layers, operations

@@ -24,14 +24,14 @@ from nst_tf.engine.keras_solver import KerasSolver, keras_optimizer
 from nst_tf.engine.memory import TILES, can_estimate, choose_tile, estimate_memory, free_memory
 from nst_tf.engine.precision import PRECISIONS, WORDS, choose_precision, extractor_in_precision, this_device
 from nst_tf.engine.solver import NO_LOSS, Solver
-from nst_tf.engine.tiles import Tiles
+from nst_tf.engine.tiles import TargetsInTiles, Tiles
 from nst_tf.features import FeatureExtractor
-from nst_tf.ground.checks import one_of, whole_number
+from nst_tf.ground.checks import one_of, suggestions, whole_number
 from nst_tf.ground.keras_defaults import neutral_keras
 from nst_tf.objective import Losses, Objective
 from nst_tf.published.fields import recipe_settings
 from nst_tf.published.sources import METHODS, OPTIMIZERS, UNITS
-from nst_tf.recipes import RECIPES, Recipe
+from nst_tf.recipes import FIELDS, RECIPES, Recipe
 
 SOLVERS = ("fast", "published")
 KEPT_OBJECTIVES = 4
@@ -61,7 +61,7 @@ class Engine:
             whole process; on a CPU two runs of one seed are always equal.
 
     Raises:
-        ValueError: If the precision is unknown, or the tile smaller than 64 pixels.
+        ValueError: If the precision is unknown, the tile smaller than 64 pixels, or another field of a wrong type.
     """
 
     precision: str = "auto"
@@ -71,9 +71,10 @@ class Engine:
     deterministic: bool = False
 
     def __post_init__(self):
-        """Reject unknown precisions and tiles that are too small."""
+        """Reject unknown precisions, tiles that are too small, and wrong types."""
         one_of(self.precision, WORDS, "precision")
-        one_of(self.deterministic, (True, False), "value of deterministic")
+        if not isinstance(self.deterministic, bool):
+            raise ValueError(f"deterministic is {self.deterministic!r}; expected True or False.")
         for name in ("checkpoint", "resume"):
             if not isinstance(getattr(self, name), (str, os.PathLike, NoneType)):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected the path of a file.")
@@ -83,6 +84,12 @@ class Engine:
 
 def engine_among(changes: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
     """Return the engine that has its own fields among the changes, and the other changes."""
+    known = [*FIELDS, *Engine.__dataclass_fields__]
+    for name in changes:
+        if name not in known:
+            raise ValueError(
+                f"Neither a recipe nor the engine has a field {name!r}; they have {suggestions(name, known)}."
+            )
     own = {name: value for name, value in changes.items() if name in Engine.__dataclass_fields__}
     return Engine(**own), {name: value for name, value in changes.items() if name not in own}
 
@@ -185,9 +192,10 @@ class Run:
         """Return what computes losses and gradient, that of an earlier run of the same kind if there was one."""
         recipe, precision, kept = scene.recipe, self.engine.precision, self.extractor.objectives
         tile = self.engine.tile or tile_that_fits(scene, self.extractor, self.method, precision)
+        content_side, *style_sides = (max(image.shape[1:3]) for image in scene.images())
         kind, sizes = Objective, {}
-        if tile and any(max(image.shape[1:3]) > tile for image in scene.images()):
-            kind, sizes = Tiles, {"tile": tile}
+        if tile and max(content_side, *style_sides) > tile:
+            kind, sizes = (Tiles if content_side > tile else TargetsInTiles), {"tile": tile}
         loss = recipe.changed(name="", title="", source="", url="", quirks=(), steps=1, start="content")
         key = repr((loss, precision, kind, sizes))
         if key not in kept:

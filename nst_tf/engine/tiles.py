@@ -31,13 +31,8 @@ Features = dict[str, tf.Tensor]
 ONWARD = "onward"  # among a stage's features, what enters the next one
 
 
-class Tiles(Objective):
-    """Computes the targets, the losses of an image and their gradient tile by tile, exactly.
-
-    First the sums of all tiles are added up, stage by stage; from these come the losses, and their derivative by each
-    sum.  Then, from the last stage to the first, each tile goes forward once more and back, with those derivatives as
-    the weights of its own sums, and with the gradient that the next stage has left.  A tile sees so much of its
-    surroundings that its own positions come out as in the whole image.
+class TargetsInTiles(Objective):
+    """An objective that finds its targets tile by tile, for style images too large to be computed at once.
 
     A tile has a side of `tile` pixels, without its surroundings.  The extractor must know its geometry.
     """
@@ -50,7 +45,6 @@ class Tiles(Objective):
                 "tiles; give the FeatureExtractor a geometry, or leave tile out."
             )
         self._stages = cut(self, tile)
-        self._weigh = traced(self._trace_weigh)
 
     def _content_features(self, image: tf.Tensor) -> tuple[Features, dict[str, tuple[int, int]]]:
         wholes, _ = self._through(image, lambda stage, tile, crop: stage.content(crop, tile.window()))
@@ -102,6 +96,20 @@ class Tiles(Objective):
                     wholes[layer][tile.own(lies)] = part.numpy()
             entered = wholes.pop(ONWARD, None)
         return wholes, entering
+
+
+class Tiles(TargetsInTiles):
+    """Computes the losses of an image and their gradient tile by tile, exactly.
+
+    First the sums of all tiles are added up, stage by stage; from these come the losses, and their derivative by each
+    sum.  Then, from the last stage to the first, each tile goes forward once more and back, with those derivatives as
+    the weights of its own sums, and with the gradient that the next stage has left.  A tile sees so much of its
+    surroundings that its own positions come out as in the whole image.
+    """
+
+    def __init__(self, recipe: Recipe, extractor: FeatureExtractor, tile: int):
+        super().__init__(recipe, extractor, tile)
+        self._weigh = traced(self._trace_weigh)
 
     def losses(self, image: tf.Tensor, targets: Targets) -> Losses:
         """Return the losses of an image, float32 (1, height, width, 3)."""

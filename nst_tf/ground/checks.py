@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-MIN_SIDE = 32
+MIN_SIDE, MAX_SIDE = 32, 65_535  # the longest that a JPEG can have
+LARGEST_STYLE_SCALE = 8
+# What float32 and a signed integer of 32 bits hold, in which runs compute and count.
+LARGEST_NUMBER, LARGEST_COUNT = 3e38, 2**31 - 1
 # Resizing and arithmetic overshoot a little; an image in 0 to 255 overshoots by far more.
 OVERSHOOT = 1e-3
 LONGEST_SHOWN = 240
@@ -129,16 +132,19 @@ def to_uint8(image: Any) -> np.ndarray:
 def whole_number(value: Any, name: str, *, least: int) -> int:
     """Return a whole number of at least `least`, be it an int, NumPy's, or a float such as 12.0; reject all else."""
     plain = _plain(value)
-    if plain is None or plain != plain // 1 or not plain >= least:
+    if plain is not None and plain > LARGEST_COUNT:
+        raise ValueError(f"{name} is {value!r}; expected at most {LARGEST_COUNT}.")
+    if plain is None or not least <= plain or plain != plain // 1:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}.")
     return int(plain)
 
 
-def number(value: Any, name: str, *, least: float = 0.0) -> float:
-    """Return a finite number of at least `least`; reject all else."""
+def number(value: Any, name: str, *, least: float = 0.0, most: float = LARGEST_NUMBER) -> float:
+    """Return a number from `least` to `most`; reject all else."""
     plain = _plain(value)
-    if plain is None or not least <= plain < float("inf"):
-        raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}.")
+    if plain is None or not least <= plain <= most:
+        limit = f", at most {most:g}" if plain is not None and plain > most else ""
+        raise ValueError(f"{name} is {value!r}; expected a finite number of at least {least:g}{limit}.")
     return float(plain)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_tf.ground.checks import MIN_SIDE, in_unit_range, shown, whole_number, wrong_shape
+from nst_tf.ground.checks import MAX_SIDE, MIN_SIDE, in_unit_range, shown, whole_number, wrong_shape
 from nst_tf.ground.download import fetch
 from nst_tf.ground.files import user_path
 
@@ -82,6 +82,8 @@ def read_pixels(
 def _check_sides(size: tuple[int, int], what: str, remedy: str) -> None:
     if min(size) < MIN_SIDE:
         raise ValueError(f"{what} {size[1]} × {size[0]} pixels; each side must have at least {MIN_SIDE}. {remedy}")
+    if max(size) > MAX_SIDE:
+        raise ValueError(f"{what} {size[1]} × {size[0]} pixels; a side has at most {MAX_SIDE}. Choose a smaller one.")
 
 
 def _read_file(path: Path, name: str) -> bytes:

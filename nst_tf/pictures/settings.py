@@ -18,6 +18,8 @@ KEYWORD = "nst_tf"
 LONGEST_TEXT = 100_000
 # What an image says of itself and its copies keep: by name, the EXIF tag and the keyword in a PNG.
 X_RESOLUTION, Y_RESOLUTION = 282, 283
+# An EXIF block holds 64 KB, and a JPEG's resolution has 16 bits.
+LONGEST_CREDIT, MOST_DPI = 1000, 65_535
 CREDITS = {"author": (0x013B, "Author"), "copyright": (0x8298, "Copyright")}
 # What the settings of every image hold, of what kind, and of what kind the parts of its lists are.
 KINDS: dict[str, type | tuple[type, ...]] = dict.fromkeys(("recipe", "features", "network", "precision"), str)
@@ -34,11 +36,11 @@ def credits_of(path: str | os.PathLike) -> dict[str, Any]:
         return {}
     # EXIF is ASCII by its standard and UTF-8 in practice; Pillow reads it as Latin-1.
     said = {name: _utf8(str(info.get(word) or exif.get(tag, ""))) for name, (tag, word) in CREDITS.items()}
-    found = {name: text.strip("\0 ") for name, text in said.items() if text.strip("\0 ")}
+    found = {name: text.strip("\0 ")[:LONGEST_CREDIT] for name, text in said.items() if text.strip("\0 ")}
     dpi = 0.0
     with contextlib.suppress(TypeError, ValueError):  # of a program that wrote "300 dpi" where a number belongs
         dpi = float(max(info.get("dpi", (exif.get(X_RESOLUTION, 0),))))
-    return {**found, "dpi": round(dpi, 2)} if 1 < dpi < 1e5 else found  # 1 stands for none
+    return {**found, "dpi": round(dpi, 2)} if 1 < dpi <= MOST_DPI else found  # 1 stands for none
 
 
 def _utf8(text: str) -> str:

@@ -22,8 +22,8 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
         width: Of the image, in pixels.
 
     Returns:
-        The recipe in the other's forms.  Its `content_weight` and `style_weight` are `to`'s; its layers' weights take
-        up the rest.
+        The recipe in the other's forms.  Its `content_weight` and `style_weight` are `to`'s, but for one that is 0 and
+        stays so; its layers' weights take up the rest.
 
     Raises:
         ValueError: If a form is relative or Wasserstein's, for which no fixed weight exists; if a layer is not one of
@@ -44,6 +44,9 @@ def convert_weights(recipe: Recipe, to: Recipe, *, height: int, width: int) -> R
             name = names[factors.index(None)]
             raise ValueError(f"The {kind} form {name!r} is no fixed multiple of a sum of squares, so no weight can do.")
         weight, new_weight = (getattr(one.loss, f"{kind}_weight") for one in (recipe, to))
+        if not weight:
+            changes[f"{kind}_form"] = names[1]
+            continue
         if not new_weight:
             raise ValueError(f"{to.name!r} has {kind}_weight=0, in which no other weight can be expressed.")
         layers = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-from nst_tf.ground.checks import number, one_of, whole_number
+from nst_tf.ground.checks import LARGEST_STYLE_SCALE, number, one_of, whole_number
 from nst_tf.losses import CONTENT_FORMS, STYLE_FORMS, TOTAL_VARIATION_FORMS
 from nst_tf.networks.vgg import BORDERS, POOLING
 from nst_tf.published.sources import METHODS, Optimizer
@@ -27,7 +27,6 @@ SIZINGS = {
     "shorter side": "shorter side at most {0}",
 }
 STYLE_SIZES = {"own": "the style image keeps its proportions", "content": "the style image is squashed to the same"}
-LARGEST_STYLE_SCALE = 8
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ class Network:
                 names = [given] if isinstance(given, str) else list(given)
                 object.__setattr__(self, kind, dict.fromkeys(names, 1 / max(1, len(names))))
             for layer, weight in getattr(self, kind).items():
+                if not isinstance(layer, str):
+                    raise ValueError(f"{kind} names the layer {layer!r}; expected text such as 'block1_conv1'.")
                 number(weight, f"{kind}[{layer!r}]")
 
     @property
@@ -141,10 +142,9 @@ class Stepping:
         _make_whole(self, "steps", "published_steps", "coarsest")
         if not isinstance(self.optimizer, (Optimizer, NoneType)):
             raise ValueError(
-                f"optimizer is {self.optimizer!r}; expected an Optimizer, as the published recipes have it."
+                f"optimizer is {self.optimizer!r}; expected an nst_tf.Optimizer; one of Keras's goes to solver."
             )
-        if not 1.1 <= number(self.growth, "growth") <= 8:
-            raise ValueError(f"growth is {self.growth}; expected 1.1 to 8.")
+        number(self.growth, "growth", least=1.1, most=8)
 
 
 @dataclass(frozen=True)

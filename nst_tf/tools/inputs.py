@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst_tf.ground.checks import number
+from nst_tf.ground.checks import LARGEST_STYLE_SCALE
 from nst_tf.ground.files import file_signature
 from nst_tf.pictures.reading import read_pixels
 from nst_tf.tools.jobs import REST, Job, is_image
@@ -32,7 +32,7 @@ def read_inputs(job: Job) -> Inputs:
     """Read the images of a job; raise ValueError if one cannot be read, or there is not one mask for each style."""
     check_counts(job)
     at_least = 2 * (job.size or LARGEST_BY_DEFAULT)
-    of_style = round(at_least * max(1.0, number(job.changes.get("style_scale") or 1.0, "style_scale")))
+    of_style = round(at_least * min(LARGEST_STYLE_SCALE, max(1.0, job.changes.get("style_scale") or 1.0)))
     return Inputs(
         _read(job.content, at_least=at_least),
         [_read(style, at_least=of_style) for style in job.styles],

@@ -20,7 +20,7 @@ from nst_tf.controls.sizes import load_images
 from nst_tf.controls.styles import Style
 from nst_tf.engine.extractors import check_features
 from nst_tf.engine.run import Engine, check_run
-from nst_tf.ground.checks import MIN_SIDE, number, whole_number
+from nst_tf.ground.checks import MIN_SIDE, number, one_of, whole_number
 from nst_tf.ground.files import OverwriteGuard, check_writable
 from nst_tf.images import load_image
 from nst_tf.pictures.reading import read_pixels
@@ -120,6 +120,8 @@ def check_job(job: Job) -> None:
     """Raise ValueError for a job that cannot be run."""
     check_counts(job)
     check_run(recipe_of(job), job.solver, job.steps, job.seed)
+    for name in job.engine:
+        one_of(name, Engine.__dataclass_fields__, "field of the engine")
     Engine(**job.engine)
     check_features(job.features)
     if job.features.endswith(".h5") and not os.path.isfile(job.features):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from nst_tf.ground.checks import MIN_SIDE
+from nst_tf.images import load_image
 from nst_tf.transfer import Result, stylize
 
 TEXTURE_STYLE_WEIGHT = 100.0
@@ -33,7 +35,8 @@ def texture(style_image: Any, *, height: int, width: int, **options: Any) -> Res
         Gatys, Ecker, Bethge: "Texture Synthesis Using Convolutional Neural Networks", NeurIPS 2015, equation 3.
     """
     # Without content the content image says nothing but the size.
-    size = np.full((1, height, width, 3), 0.5, np.float32)
+    gray = np.full((MIN_SIDE, MIN_SIDE, 3), 0.5, np.float32)
+    size = load_image(gray, size=(height, width), name="the texture")
     defaults = {"content_weight": 0.0, "style_weight": TEXTURE_STYLE_WEIGHT, "start": "noise"}
     # From noise, L-BFGS on Gram matrices from small to large leaves no grain, and the Wasserstein distance does.
     defaults |= {"style_form": "relative", "method": "lbfgs", "coarsest": 64, "steps": TEXTURE_STEPS}
