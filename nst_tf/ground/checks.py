@@ -6,6 +6,7 @@ The pixel contract: an image is float32 of shape (1, height, width, 3), RGB in [
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -15,8 +16,8 @@ import numpy as np
 
 MIN_SIDE, MAX_SIDE = 32, 65_535  # the longest that a JPEG can have
 LARGEST_STYLE_SCALE = 8
-# What float32 and a signed integer of 32 bits hold, in which runs compute and count.
-LARGEST_NUMBER, LARGEST_COUNT = 3e38, 2**31 - 1
+# What a float and a signed integer of 32 bits hold.
+LARGEST_NUMBER, LARGEST_COUNT = sys.float_info.max, 2**31 - 1
 # Resizing and arithmetic overshoot a little; an image in 0 to 255 overshoots by far more.
 OVERSHOOT = 1e-3
 LONGEST_SHOWN = 240
