@@ -6,7 +6,6 @@ the entry point at which that is made true.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from nst_tf.ground.checks import shown, to_uint8
 from nst_tf.ground.files import atomic_write, user_path
 from nst_tf.pictures.reading import read_pixels
-from nst_tf.pictures.settings import CREDITS, KEYWORD, X_RESOLUTION, Y_RESOLUTION, plain
+from nst_tf.pictures.settings import CREDITS, X_RESOLUTION, Y_RESOLUTION, settings_text
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -89,7 +88,7 @@ def save_image(image: Any, path: str | os.PathLike, *, settings: dict[str, Any] 
     """
     path = user_path(path)
     options, credits = dict(save_options(path)), (settings or {}).get("credits") or {}
-    text = {KEYWORD: json.dumps(settings, default=plain)} if settings else {}
+    text = settings_text(settings) if settings else {}
     exif = Image.Exif()
     for name, (tag, keyword) in CREDITS.items():
         if credits.get(name):

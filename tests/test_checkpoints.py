@@ -244,6 +244,7 @@ def test_a_checkpoint_made_to_do_harm_is_refused_in_one_line(tmp_path, member, d
         {"state": {"precision": "foo", "seconds": 1.0}},
         {"state": {"precision": "foo", "seconds": 1.0, "size": -1}},
         {"state": {"precision": "float32", "seconds": 1.0, "size": 0}},
+        {"state": {"precision": "float32", "seconds": 1.0, "size": -9}},
         {"history": np.zeros((3, 9), np.float32)},
         {"variables": {"best_image": np.zeros((1, 8, 8, 3), np.float32)}},
     ],

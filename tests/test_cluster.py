@@ -94,10 +94,7 @@ def test_jobs_are_read_as_workers_become_free(workers, jobs, monkeypatch):
             taken.append(job)
             yield Job(**{**vars(job), "output": f"{job.output}.{len(taken)}.png"})
 
-    outcomes = stylize_many(
-        reading(),
-        executor=workers,
-    )
+    outcomes = stylize_many(reading(), executor=workers)
     for _ in range(5):
         next(outcomes)
     assert len(taken) <= 5 + 4

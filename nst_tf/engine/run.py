@@ -83,7 +83,7 @@ class Engine:
 
 
 def engine_among(changes: dict[str, Any]) -> tuple[Engine, dict[str, Any]]:
-    """Return the engine that has its own fields among the changes, and the other changes."""
+    """Return the engine that has its own fields among the changes, and the other changes; reject fields of neither."""
     known = [*FIELDS, *Engine.__dataclass_fields__]
     for name in changes:
         if name not in known:
@@ -157,7 +157,9 @@ class Run:
         The first begins at x₀, each other with what came of the size before.
         """
         progress, sizes = self.progress, with_last_steps(scene.sizes(), self.steps)
-        first = max(-len(sizes), progress.size or -len(sizes))
+        first = progress.size or -len(sizes)
+        if first < -len(sizes):
+            raise ValueError("The checkpoint is damaged: this run has fewer sizes. Start without resume.")
         for progress.size in range(first, 0):
             scene, last_step = sizes[progress.size]
             image = scene.start(seed) if progress.image is None else progress.image

@@ -50,6 +50,11 @@ def _utf8(text: str) -> str:
         return text
 
 
+def settings_text(settings: dict[str, Any]) -> dict[str, str]:
+    """Return settings as the text that `save_image` puts into a PNG."""
+    return {KEYWORD: json.dumps(settings, default=plain)}
+
+
 def plain(value: Any) -> Any:
     """Return a number of NumPy's as Python's, and a path as text."""
     return value.item() if hasattr(value, "item") else str(value)
